@@ -1,0 +1,25 @@
+# Two commands do everything: `make demo` and `make test`. See README.md.
+SHELL := bash
+.PHONY: help demo test format clean
+
+help:
+	@echo 'make demo    play a clip through camera, detector and pose node; VIDEO=file RATE=hz'
+	@echo 'make test    all checks and tests'
+	@echo 'make format  format the code'
+	@echo 'make clean   remove what the others made'
+
+demo:
+	@bash dev/prepare.bash
+	@. dev/activate.bash && python -m vitpose_ros.demo.run \
+	  $(if $(VIDEO),--video '$(VIDEO)') $(if $(RATE),--rate '$(RATE)')
+
+test:
+	@bash dev/prepare.bash test
+	@bash dev/run_tests.bash
+
+format:
+	@bash dev/prepare.bash test
+	@. dev/activate.bash && ruff format . && ruff check --fix .
+
+clean:
+	rm -rf .venv build install log demo_output

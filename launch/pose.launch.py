@@ -1,0 +1,99 @@
+"""Start pose_node on a camera's and a detector's topic."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+SHARE = FindPackageShare('vitpose_ros')
+
+# The parameters of pose_node, each an argument of the same name. One that is not given keeps its
+# value from params_file.
+PARAMETERS = {
+    'model': str,
+    'device': str,
+    'autostart': bool,
+    'max_subjects': int,
+    'sync_queue_size': int,
+    'frame_queue_size': int,
+    'min_keypoint_score': float,
+    'marker_lifetime': float,
+    'marker_distance': float,
+}
+
+
+def generate_launch_description():
+    """Declare the arguments."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                'image_topic',
+                default_value='image',
+                description='camera images (sensor_msgs/Image)',
+            ),
+            DeclareLaunchArgument(
+                'detections_topic',
+                default_value='detections',
+                description='boxes for the same images (vision_msgs/Detection2DArray)',
+            ),
+            DeclareLaunchArgument(
+                'namespace', default_value='', description='namespace of the node'
+            ),
+            DeclareLaunchArgument(
+                'params_file',
+                default_value=PathJoinSubstitution([SHARE, 'config', 'pose.yaml']),
+                description='parameters of pose_node',
+            ),
+            DeclareLaunchArgument(
+                'rviz', default_value='false', description='show image, overlay and markers'
+            ),
+            *(
+                DeclareLaunchArgument(
+                    name, default_value='', description=f'see {name} in config/pose.yaml'
+                )
+                for name in PARAMETERS
+            ),
+            OpaqueFunction(function=start),
+        ]
+    )
+
+
+def start(context):
+    """Start the node, and RViz if asked for."""
+
+    def argument(name):
+        return LaunchConfiguration(name).perform(context)
+
+    overrides = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in PARAMETERS.items()
+        if argument(name)
+    }
+    image_topic, detections_topic = argument('image_topic'), argument('detections_topic')
+    namespace = argument('namespace').strip('/')
+    nodes = [
+        Node(
+            package='vitpose_ros',
+            executable='pose_node',
+            name='pose_node',
+            namespace=namespace,
+            parameters=[ParameterFile(LaunchConfiguration('params_file')), overrides],
+            remappings=[('image', image_topic), ('detections', detections_topic)],
+            output='screen',
+            emulate_tty=True,
+        )
+    ]
+    if argument('rviz').lower() in ('true', '1'):
+        nodes.append(
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                namespace=namespace,
+                arguments=['-d', PathJoinSubstitution([SHARE, 'config', 'pose.rviz'])],
+                remappings=[('image', image_topic)],
+                output='log',
+            )
+        )
+    return nodes

@@ -1,0 +1,22 @@
+"""Install the part without ROS: pip install .  (colcon builds the whole and does not run this)."""
+
+from setuptools import setup
+
+setup(
+    name='vitpose_ros',
+    version='0.1.0',
+    description='Keypoints of people and animals from images and boxes, with ViTPose++',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=[
+        'vitpose_ros',
+        'vitpose_ros.core',
+        'vitpose_ros.core.backends',
+        'vitpose_ros.models',
+    ],
+    package_dir={'vitpose_ros.models': 'models'},
+    package_data={'vitpose_ros.models': ['*.safetensors', '*.md']},
+    # OpenCV comes in several flavours of one module; robots have the one of apt.
+    install_requires=['numpy', 'safetensors', 'torch'],
+    extras_require={'opencv': ['opencv-python-headless']},
+)

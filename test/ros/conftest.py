@@ -1,0 +1,41 @@
+"""Real nodes: each in a process of its own, all in a DDS domain of this test process."""
+
+import os
+
+# Before rclpy is imported anywhere. Away from 0, where a robot's own nodes live.
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+os.environ['ROS_DOMAIN_ID'] = str(20 + os.getpid() % 80)
+
+import pytest
+import rclpy
+from harness import Probe, RunningNode
+
+
+@pytest.fixture(scope='module')
+def ros():
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def probe(ros):
+    """A node of the test: publishes images and detections, keeps what pose_node publishes."""
+    node = Probe()
+    yield node
+    node.destroy_node()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start nodes of this package; end them with the test."""
+    running = []
+
+    def start_node(executable, **parameters):
+        log = tmp_path / f'{len(running)}_{executable}.log'
+        running.append(RunningNode(executable, parameters, log))
+        return running[-1]
+
+    yield start_node
+    for node in running:
+        node.kill()

@@ -1,0 +1,219 @@
+"""What the tests with real nodes share."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from array import array
+from copy import deepcopy
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+from ament_index_python.packages import get_package_prefix
+from builtin_interfaces.msg import Time
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+from visualization_msgs.msg import MarkerArray
+from vitpose_ros.msg import KeypointsArray, SkeletonInfo
+
+from vitpose_ros.demo.accuracy import load_truth
+from vitpose_ros.demo.sources import DEMO_CLIP
+
+START_LIMIT_S = 60
+ANSWER_LIMIT_S = 20
+
+
+def _die_with_parent():
+    """End this process when the test process ends, however that happens."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class RunningNode:
+    """A node of the package in a process of its own."""
+
+    def __init__(self, executable, parameters, log):
+        path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / executable
+        command = [str(path), '--ros-args']
+        for name, value in parameters.items():
+            command += ['-p', f'{name}:={value}']
+        self._log = log
+        with log.open('w') as file:
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
+            )
+
+    @property
+    def log(self):
+        return self._log.read_text()
+
+    @property
+    def alive(self):
+        return self.process.poll() is None
+
+    def stop(self, number=signal.SIGTERM, *, limit_s=10):
+        """Send a signal; return the exit code and the seconds that it took."""
+        begin = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(limit_s)
+        return code, time.monotonic() - begin
+
+    def kill(self):
+        if self.alive:
+            self.process.kill()
+        self.process.wait()
+
+
+class Probe(Node):
+    """Publishes images and detections, and keeps what pose_node makes of them."""
+
+    def __init__(self, image_qos=10):
+        super().__init__('probe')
+        self.keypoints, self.skeletons, self.markers, self.overlays = [], [], [], []
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.images = self.create_publisher(Image, 'image', image_qos)
+        self.detections = self.create_publisher(Detection2DArray, 'detections', 10)
+        self.create_subscription(
+            KeypointsArray, 'pose_node/keypoints', self.keypoints.append, QoSProfile(depth=100)
+        )
+        self.create_subscription(
+            SkeletonInfo, 'pose_node/skeleton_info', self.skeletons.append, latched
+        )
+
+    def watch(self):
+        """Subscribe to markers and overlay too."""
+        self.create_subscription(MarkerArray, 'pose_node/markers', self.markers.append, 10)
+        self.create_subscription(Image, 'pose_node/overlay', self.overlays.append, 10)
+
+    def wait(self, condition, what, limit_s=ANSWER_LIMIT_S):
+        """Spin until the condition holds; fail, naming what was missing, after the limit."""
+        deadline = time.monotonic() + limit_s
+        while not condition():
+            assert time.monotonic() < deadline, f'{what}: not within {limit_s} s'
+            rclpy.spin_once(self, timeout_sec=0.05)
+
+    def rest(self, seconds):
+        """Spin for some time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            rclpy.spin_once(self, timeout_sec=0.05)
+
+    def wait_until_matched(self):
+        """Wait until pose_node hears this node and is heard by it."""
+        self.wait(
+            lambda: (
+                self.images.get_subscription_count()
+                and self.detections.get_subscription_count()
+                and self.count_publishers('pose_node/keypoints')
+                and self.skeletons
+            ),
+            'pose_node active and matched',
+            START_LIMIT_S,
+        )
+
+    def send(self, image, detections):
+        self.images.publish(image)
+        self.detections.publish(detections)
+
+    def ask(self, image, detections):
+        """Send a frame; return the keypoints that answer it."""
+        stamp = image.header.stamp
+        self.send(image, detections)
+        self.wait(
+            lambda: any(answer.header.stamp == stamp for answer in self.keypoints),
+            f'keypoints for the frame of {stamp.sec}.{stamp.nanosec:09d}',
+        )
+        return next(answer for answer in self.keypoints if answer.header.stamp == stamp)
+
+    def call(self, kind, name, request):
+        client = self.create_client(kind, name)
+        assert client.wait_for_service(START_LIMIT_S), f'no service {name}'
+        future = client.call_async(request)
+        rclpy.spin_until_future_complete(self, future, timeout_sec=START_LIMIT_S)
+        self.destroy_client(client)
+        assert future.result() is not None, f'no answer from {name}'
+        return future.result()
+
+    def transition(self, label):
+        """Ask pose_node for a lifecycle transition; return whether it succeeded."""
+        request = ChangeState.Request()
+        request.transition.label = label
+        return self.call(ChangeState, '/pose_node/change_state', request).success
+
+    def state(self):
+        return self.call(GetState, '/pose_node/get_state', GetState.Request()).current_state.label
+
+    def set_parameter(self, name, value):
+        """Set a parameter of pose_node; return the result."""
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg()]
+        )
+        return self.call(SetParameters, '/pose_node/set_parameters', request).results[0]
+
+
+_next_stamp = [1_000]
+
+
+def new_stamp():
+    """Return a stamp that no other frame of this process has."""
+    _next_stamp[0] += 1
+    return Time(sec=_next_stamp[0], nanosec=123_456_789)
+
+
+def image_of(pixels, encoding='bgr8', *, padding=0):
+    """Make an image message, with padded rows if asked for."""
+    pixels = np.ascontiguousarray(pixels)
+    height, width = pixels.shape[:2]
+    rows = pixels.reshape(height, -1)
+    if padding:
+        rows = np.hstack((rows, np.full((height, padding), 77, np.uint8)))
+    message = Image(
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=rows.shape[1],
+        data=array('B', rows.tobytes()),
+    )
+    message.header.stamp = new_stamp()
+    message.header.frame_id = 'some_optical_frame'
+    return message
+
+
+def detections_of(image, boxes, ids=None):
+    """Make the detections of an image from boxes (x_min, y_min, x_max, y_max)."""
+    message = Detection2DArray(header=deepcopy(image.header))
+    # Plain floats: rclpy ends the process over a numpy.float32.
+    for index, (x_min, y_min, x_max, y_max) in enumerate(np.array(boxes, float).tolist()):
+        detection = Detection2D(id=ids[index] if ids else '')
+        detection.bbox.center.position.x = (x_min + x_max) / 2
+        detection.bbox.center.position.y = (y_min + y_max) / 2
+        detection.bbox.size_x = x_max - x_min
+        detection.bbox.size_y = y_max - y_min
+        result = ObjectHypothesisWithPose()
+        result.hypothesis.class_id = 'person'
+        result.hypothesis.score = 0.75
+        detection.results.append(result)
+        message.detections.append(detection)
+    return message
+
+
+def clip_frame(index=0):
+    """Return a frame of the demo clip, (h, w, 3) BGR, and the true people in it."""
+    capture = cv2.VideoCapture(str(DEMO_CLIP))
+    for _ in range(index + 1):
+        ok, pixels = capture.read()
+        assert ok
+    return pixels, load_truth(DEMO_CLIP.with_suffix('.json'))[index]
+
+
+def end_by_pid(node):
+    """Kill a node as if it had crashed."""
+    os.kill(node.process.pid, signal.SIGKILL)
+    node.process.wait()

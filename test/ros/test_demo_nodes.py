@@ -1,0 +1,100 @@
+"""The demo camera and the demo detector."""
+
+import signal
+
+import cv2
+import numpy as np
+import pytest
+from harness import clip_frame
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+from vision_msgs.msg import Detection2DArray
+
+from vitpose_ros.demo.accuracy import iou
+
+
+class Heard:
+    """What camera and detector published."""
+
+    def __init__(self, probe):
+        self.images, self.infos, self.detections = [], [], []
+        many = QoSProfile(depth=100)
+        probe.create_subscription(Image, 'image', self.images.append, many)
+        probe.create_subscription(CameraInfo, 'camera_info', self.infos.append, many)
+        probe.create_subscription(Detection2DArray, 'detections', self.detections.append, many)
+
+
+def test_the_camera_plays_a_folder_once_and_ends(start, probe, tmp_path):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for index in range(5):
+        image = np.full((30, 40, 3), 20 * index, np.uint8)
+        cv2.imwrite(str(folder / f'{index}.png'), image)
+    heard = Heard(probe)
+    camera = start(
+        'camera_node',
+        source=folder,
+        rate=20.0,
+        loop='false',
+        frame_id='eye',
+        wait_for_subscribers=1,
+    )
+    probe.wait(lambda: len(heard.images) == 5 and len(heard.infos) == 5, 'all images', 30)
+    assert camera.process.wait(10) == 0
+    assert [image.data[0] for image in heard.images] == [0, 20, 40, 60, 80]
+    assert [image.header for image in heard.images] == [info.header for info in heard.infos]
+    assert heard.images[0].header.frame_id == 'eye'
+    assert (heard.infos[0].width, heard.infos[0].height) == (40, 30)
+    assert heard.infos[0].k[0] > 0
+    stamps = [
+        image.header.stamp.sec * 10**9 + image.header.stamp.nanosec for image in heard.images
+    ]
+    assert np.median(np.diff(stamps)) == pytest.approx(0.05e9, rel=0.5)
+
+
+def test_the_camera_loops(start, probe, tmp_path):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    cv2.imwrite(str(folder / 'only.png'), np.zeros((30, 40, 3), np.uint8))
+    heard = Heard(probe)
+    camera = start('camera_node', source=folder, rate=20.0)
+    probe.wait(lambda: len(heard.images) >= 5, 'the image again and again', 30)
+    assert camera.stop(signal.SIGINT) == (0, pytest.approx(0, abs=2))
+
+
+@pytest.mark.parametrize('kind', ['absent', 'empty folder', 'not a video'])
+def test_a_source_that_cannot_be_read_is_named(kind, start, tmp_path):
+    source = tmp_path / 'source'
+    if kind == 'empty folder':
+        source.mkdir()
+    elif kind == 'not a video':
+        source.write_text('hello')
+    camera = start('camera_node', source=source)
+    assert camera.process.wait(30) == 1
+    assert f"source '{source}'" in camera.log
+    assert 'Traceback' not in camera.log
+
+
+def test_the_detector_finds_people_and_answers_every_image(start, probe):
+    start('hog_detector_node')
+    heard = Heard(probe)
+    start('camera_node', rate=4.0, loop='false', wait_for_subscribers=2)
+    probe.wait(lambda: len(heard.detections) >= 8, 'detections', 60)
+    _, people = clip_frame(0)
+    first = heard.detections[0]
+    assert first.header == heard.images[0].header
+    boxes = [
+        np.array(
+            [
+                d.bbox.center.position.x - d.bbox.size_x / 2,
+                d.bbox.center.position.y - d.bbox.size_y / 2,
+                d.bbox.center.position.x + d.bbox.size_x / 2,
+                d.bbox.center.position.y + d.bbox.size_y / 2,
+            ]
+        )
+        for d in first.detections
+    ]
+    found = [max(iou(person.box, box) for box in boxes) > 0.5 for person in people]
+    assert sum(found) >= 2
+    assert all(d.results[0].hypothesis.class_id == 'person' for d in first.detections)
+    assert all(0 <= d.results[0].hypothesis.score <= 1 for d in first.detections)

@@ -1,0 +1,153 @@
+"""States, parameters, bad weights, and the end of the process."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from harness import clip_frame, detections_of, image_of
+from safetensors.torch import save_file
+
+from vitpose_ros.core.checkpoints import find_model
+from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+
+SMALL = np.zeros((48, 64, 3), np.uint8)
+SLOW = ViTPoseConfig(embed_dim=1280, depth=4, num_heads=16, num_keypoints=17)
+
+
+def bad_weights(kind, folder):
+    path = folder / f'{kind}.safetensors'
+    if kind == 'truncated':
+        path.write_bytes(find_model('nano').read_bytes()[:1_000_000])
+    elif kind == 'foreign':
+        save_file({'conv1.weight': torch.zeros(4)}, path)
+    elif kind == 'another':
+        state = ViTPose(ViTPoseConfig(64, 1, 2, num_keypoints=133)).state_dict()
+        save_file(state, path, {'num_heads': '2'})
+    return path
+
+
+@pytest.mark.parametrize(
+    ('kind', 'words'),
+    [
+        ('missing', 'no such file'),
+        ('truncated', 'not a readable safetensors file'),
+        ('foreign', 'no ViTPose tensors in it'),
+        ('another', '133 keypoints'),
+    ],
+)
+def test_bad_weights_are_named_and_good_ones_help(kind, words, start, probe, tmp_path):
+    path = bad_weights(kind, tmp_path)
+    node = start('pose_node', device='cpu', model=path)
+    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    assert words in node.log and str(path) in node.log
+    assert probe.state() == 'unconfigured'
+    assert probe.set_parameter('model', 'nano').successful
+    assert probe.transition('configure') and probe.transition('activate')
+    probe.wait_until_matched()
+    image = image_of(SMALL)
+    probe.ask(image, detections_of(image, []))
+
+
+def test_a_device_that_is_not_there_is_named(start, probe):
+    node = start('pose_node', device='cuda:77')
+    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    assert "device 'cuda:77' is not there" in node.log
+    assert node.alive
+
+
+def test_each_state_holds_what_it_should(start, probe):
+    start('pose_node', device='cpu', autostart='false')
+    assert probe.state() == 'unconfigured'
+    assert probe.count_publishers('pose_node/keypoints') == 0
+    assert probe.transition('configure')
+    assert probe.state() == 'inactive'
+    assert probe.images.get_subscription_count() == 0
+    assert probe.transition('activate')
+    probe.wait_until_matched()
+    image = image_of(SMALL)
+    probe.ask(image, detections_of(image, []))
+
+    assert probe.transition('deactivate')
+    probe.wait(lambda: probe.images.get_subscription_count() == 0, 'unsubscribed')
+    assert probe.transition('activate')
+    probe.wait_until_matched()
+    image = image_of(SMALL)
+    probe.ask(image, detections_of(image, []))
+
+    assert probe.transition('deactivate') and probe.transition('cleanup')
+    probe.wait(lambda: probe.count_publishers('pose_node/keypoints') == 0, 'no publisher')
+    assert probe.state() == 'unconfigured'
+    assert probe.transition('configure') and probe.transition('activate')
+
+
+def test_parameters_change_at_once_or_are_refused(start, probe):
+    start('pose_node', device='cpu')
+    probe.wait_until_matched()
+    assert probe.set_parameter('max_subjects', 1).successful
+    pixels, people = clip_frame()
+    image = image_of(pixels)
+    answer = probe.ask(image, detections_of(image, [person.box for person in people]))
+    assert len(answer.subjects) == 1
+
+    refused = probe.set_parameter('model', 'other')
+    assert not refused.successful and 'configure again' in refused.reason
+    out_of_range = probe.set_parameter('min_keypoint_score', 1.5)
+    assert not out_of_range.successful
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('state', ['unconfigured', 'inactive', 'active'])
+def test_a_signal_ends_the_node_soon_and_well(number, state, start, probe):
+    node = start('pose_node', device='cpu', autostart='true' if state == 'active' else 'false')
+    if state == 'inactive':
+        assert probe.transition('configure')
+    elif state == 'active':
+        probe.wait_until_matched()
+    assert probe.state() == state
+    code, seconds = node.stop(number)
+    assert code == 0, node.log
+    assert seconds < 2
+    assert 'Traceback' not in node.log
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_node_in_the_middle_of_inference(number, start, probe, tmp_path):
+    # A wide network and many subjects: one forward pass takes several times the limit.
+    path = tmp_path / 'slow.safetensors'
+    save_file(ViTPose(SLOW).state_dict(), path, {'num_heads': '16'})
+    node = start('pose_node', device='cpu', model=path)
+    probe.wait_until_matched()
+    pixels, _ = clip_frame()
+    image = image_of(pixels)
+    boxes = [[10 + i, 10, 200 + i, 400] for i in range(64)]
+    probe.send(image, detections_of(image, boxes))
+    probe.rest(2.0)
+    assert probe.keypoints == [], 'inference was to be under way'
+    code, seconds = node.stop(number)
+    assert code == 0, node.log
+    assert seconds < 2
+    assert 'Traceback' not in node.log
+
+
+def test_frames_that_cannot_wait_make_room_for_newer_ones(start, probe, tmp_path):
+    path = tmp_path / 'slow.safetensors'
+    save_file(ViTPose(SLOW).state_dict(), path, {'num_heads': '16'})
+    start('pose_node', device='cpu', model=path)
+    probe.wait_until_matched()
+    pixels, _ = clip_frame()
+    sent = []
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        image = image_of(pixels)
+        sent.append(image.header.stamp.sec)
+        probe.send(image, detections_of(image, [[10, 10, 200, 400]] * 2))
+        probe.rest(0.05)
+    probe.wait(
+        lambda: probe.keypoints and probe.keypoints[-1].header.stamp.sec == sent[-1],
+        'the newest frame',
+    )
+    answered = [answer.header.stamp.sec for answer in probe.keypoints]
+    assert answered == sorted(answered)
+    assert len(answered) < len(sent)

@@ -1,0 +1,107 @@
+"""Images and detections that meet, or do not."""
+
+import re
+import time
+
+import numpy as np
+from harness import Probe, detections_of, end_by_pid, image_of, new_stamp
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+
+SMALL = np.zeros((48, 64, 3), np.uint8)
+
+
+def test_stamps_that_never_match_are_named_within_five_seconds(start, probe):
+    node = start('pose_node', device='cpu')
+    probe.wait_until_matched()
+    begin = time.monotonic()
+    while 'do not pair' not in node.log:
+        assert time.monotonic() - begin < 5, node.log
+        image = image_of(SMALL)
+        detections = detections_of(image, [])
+        detections.header.stamp = new_stamp()
+        probe.send(image, detections)
+        probe.rest(0.1)
+    found = re.search(
+        r'newest image stamp (\d+\.\d{9}), newest detections stamp (\d+\.\d{9})', node.log
+    )
+    assert found and float(found[1]) != float(found[2])
+    assert "'/image'" in node.log and "'/detections'" in node.log
+
+    image = image_of(SMALL)
+    probe.ask(image, detections_of(image, []))  # and it goes on at once when they do
+
+
+def test_a_missing_counterpart_is_named(start, probe):
+    node = start('pose_node', device='cpu')
+    probe.wait_until_matched()
+    deadline = time.monotonic() + 6
+    while "no detections on '/detections'" not in node.log:
+        assert time.monotonic() < deadline, node.log
+        probe.images.publish(image_of(SMALL))
+        probe.rest(0.1)
+
+
+def test_detections_that_come_late_find_their_image(start, probe):
+    start('pose_node', device='cpu')
+    probe.wait_until_matched()
+    frames = [image_of(SMALL) for _ in range(8)]
+    for image in frames:
+        probe.images.publish(image)
+    probe.rest(0.5)
+    for image in frames:
+        probe.detections.publish(detections_of(image, []))
+        probe.rest(0.2)
+    probe.wait(lambda: len(probe.keypoints) == 8, 'keypoints of all frames')
+    assert [k.header.stamp.sec for k in probe.keypoints] == [i.header.stamp.sec for i in frames]
+
+
+def test_a_best_effort_camera_is_heard(start, ros):
+    probe = Probe(image_qos=qos_profile_sensor_data)
+    try:
+        node = start('pose_node', device='cpu')
+        probe.wait(lambda: probe.skeletons, 'pose_node active', 60)
+        deadline = time.monotonic() + 20
+        while not probe.keypoints:
+            assert time.monotonic() < deadline, node.log
+            image = image_of(SMALL)
+            probe.send(image, detections_of(image, []))
+            probe.rest(0.1)
+    finally:
+        probe.destroy_node()
+
+
+def test_a_reliable_camera_loses_no_image(start, ros):
+    probe = Probe(image_qos=QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE))
+    try:
+        start('pose_node', device='cpu')
+        probe.wait_until_matched()
+        large = np.zeros((480, 640, 3), np.uint8)
+        for _ in range(30):
+            image = image_of(large)
+            probe.ask(image, detections_of(image, []))
+    finally:
+        probe.destroy_node()
+
+
+def test_camera_and_detector_may_die_and_come_back(start, probe):
+    start('pose_node', device='cpu')
+    camera = start('camera_node', rate=4.0)
+    detector = start('hog_detector_node')
+
+    def fresh(what):
+        probe.keypoints.clear()
+        probe.wait(lambda: len(probe.keypoints) >= 3, what, 40)
+
+    fresh('keypoints')
+    end_by_pid(camera)
+    probe.rest(1.5)
+    start('camera_node', rate=4.0)
+    fresh('keypoints after the camera came back')
+    end_by_pid(detector)
+    probe.rest(1.5)
+    probe.keypoints.clear()
+    probe.rest(1.0)
+    assert probe.keypoints == [], 'there is no detector now'
+    start('hog_detector_node')
+    fresh('keypoints after the detector came back')
+    assert all(answer.header.frame_id == 'camera_optical_frame' for answer in probe.keypoints)

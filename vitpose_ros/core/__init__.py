@@ -1,0 +1,18 @@
+"""Pose estimation without ROS: images and boxes in, keypoints out."""
+
+from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, CheckpointError
+from vitpose_ros.core.drawing import draw_poses
+from vitpose_ros.core.estimator import PoseEstimator
+from vitpose_ros.core.skeletons import SKELETONS, Skeleton
+from vitpose_ros.core.types import Frame, Pose
+
+__all__ = [
+    'EMBEDDED_MODEL',
+    'SKELETONS',
+    'CheckpointError',
+    'Frame',
+    'Pose',
+    'PoseEstimator',
+    'Skeleton',
+    'draw_poses',
+]

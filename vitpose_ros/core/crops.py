@@ -1,0 +1,82 @@
+"""Boxes to network input, and the network's output back to image pixels.
+
+The unbiased (UDP) convention: Huang et al., "The Devil is in the Details: Delving into Unbiased
+Data Processing for Human Pose Estimation", 2020 (arXiv:1911.07524). The outermost pixel centres
+of the crop lie on the region's edges, hence every size below counts intervals: pixels minus one.
+Constants as in the reference configurations (github.com/ViTAE-Transformer/ViTPose).
+"""
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vitpose_ros.core.types import Channels, Frame
+
+PADDING = 1.25  # the region is this much larger than the box
+MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB, of values 0 to 1
+STD = (0.229, 0.224, 0.225)
+
+TO_RGB: dict[Channels, int] = {
+    'bgr': cv2.COLOR_BGR2RGB,
+    'rgba': cv2.COLOR_RGBA2RGB,
+    'bgra': cv2.COLOR_BGRA2RGB,
+    'mono': cv2.COLOR_GRAY2RGB,
+}
+
+
+def crop_regions(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return what to cut out of the image for each box.
+
+    The box is widened or heightened around its centre to the aspect ratio of the crop, then
+    padded. boxes: (n, 4) x_min, y_min, x_max, y_max in pixels; size: height and width of the
+    crop. Returns (n, 4) float64: left, top, width and height in pixels, not clipped.
+    """
+    low, high = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
+    extent = high - low
+    aspect = size[1] / size[0]
+    width = PADDING * np.maximum(extent[:, 0], extent[:, 1] * aspect)
+    height = width / aspect
+    extent = np.stack((width, height), axis=1)
+    return np.concatenate(((low + high - extent) / 2, extent), axis=1)
+
+
+def extract_crops(
+    frame: Frame, regions: NDArray[np.float64], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Cut the regions out of the frame, black where they leave it.
+
+    regions: (n, 4) from crop_regions; size: height and width of a crop.
+    Returns (n, height, width, 3) uint8 RGB.
+    """
+    height, width = size
+    crops = np.empty((len(regions), height, width, 3), dtype=np.uint8)
+    for crop, (left, top, region_width, region_height) in zip(crops, regions, strict=True):
+        scale_x, scale_y = (width - 1) / region_width, (height - 1) / region_height
+        matrix = np.array(((scale_x, 0, -scale_x * left), (0, scale_y, -scale_y * top)))
+        cut = cv2.warpAffine(frame.image, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        if frame.channels == 'rgb':
+            crop[...] = cut
+        else:
+            cv2.cvtColor(cut, TO_RGB[frame.channels], dst=crop)
+    return crops
+
+
+def normalise(crops: torch.Tensor) -> torch.Tensor:
+    """Map crops (n, h, w, 3) uint8 RGB to network input (n, 3, h, w) float32."""
+    mean = torch.tensor(MEAN, device=crops.device) * 255
+    std = torch.tensor(STD, device=crops.device) * 255
+    return ((crops - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+def heatmap_to_image(
+    points: NDArray[np.float32], regions: NDArray[np.float64], heatmap_size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Map points from heatmap cells to image pixels, the inverse of cropping.
+
+    points: (n, k, 2) x, y in cells; regions: (n, 4) from crop_regions; heatmap_size: height and
+    width in cells. Returns (n, k, 2) float32.
+    """
+    height, width = heatmap_size
+    cell = regions[:, None, 2:] / (width - 1, height - 1)
+    return (points * cell + regions[:, None, :2]).astype(np.float32)

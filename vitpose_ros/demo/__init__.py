@@ -1,0 +1,1 @@
+"""A camera and a detector for demonstrations and tests. On a robot, use real ones."""

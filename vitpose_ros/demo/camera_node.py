@@ -1,0 +1,91 @@
+"""A camera for demonstrations and tests: publishes a video, a folder of images, or a device."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from vitpose_ros.core.cameras import PinholeCamera
+from vitpose_ros.demo.sources import DEMO, ImageSource
+from vitpose_ros.ros.conversions import image_message
+from vitpose_ros.ros.process import run
+
+
+class CameraNode(Node):
+    """Publishes image and camera_info at a set rate, each pair with the time of its capture."""
+
+    def __init__(self) -> None:
+        super().__init__('camera_node')
+        source = self.declare_parameter('source', DEMO).value
+        rate = self.declare_parameter('rate', 0.0).value  # Hz; 0: the source's own
+        self._loop = self.declare_parameter('loop', True).value
+        self._frame_id = self.declare_parameter('frame_id', 'camera_optical_frame').value
+        # Nothing is published before image has this many subscribers, and camera_info one, so
+        # that a recording is heard from its first frame.
+        self._wait_for = self.declare_parameter('wait_for_subscribers', 0).value
+        if rate < 0:
+            raise ValueError(f'rate is {rate} Hz; give a positive one, or 0 for the source')
+
+        self._source = ImageSource(source)
+        self._images: Iterator[NDArray[np.uint8]] = self._source.images()
+        overrides = QoSOverridingOptions.with_default_policies()
+        self._image = self.create_publisher(
+            Image, 'image', QoSProfile(depth=10), qos_overriding_options=overrides
+        )
+        self._camera_info = self.create_publisher(
+            CameraInfo, 'camera_info', QoSProfile(depth=10), qos_overriding_options=overrides
+        )
+        rate = rate or self._source.rate_hz
+        self.create_timer(1 / rate, self._publish_next)
+        self.get_logger().info(f"'{source}' at {rate:g} Hz")
+
+    def _publish_next(self) -> None:
+        if self._wait_for:
+            if (
+                self._image.get_subscription_count() < self._wait_for
+                or self._camera_info.get_subscription_count() < 1
+            ):
+                return
+            self._wait_for = 0
+        image = next(self._images, None)
+        if image is None and self._loop:
+            self._images = self._source.images()
+            image = next(self._images, None)
+        if image is None:
+            self.get_logger().info('the source has ended')
+            self._image.wait_for_all_acked(Duration(seconds=2))
+            raise SystemExit
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
+        self._image.publish(image_message(image, 'bgr8', header))
+        self._camera_info.publish(camera_info(image.shape[1], image.shape[0], header))
+
+
+def camera_info(width: int, height: int, header: Header) -> CameraInfo:
+    """Make the CameraInfo of the nominal camera: no distortion."""
+    camera = PinholeCamera.nominal(width, height)
+    matrix = [camera.focal_x, 0.0, camera.centre_x, 0.0, camera.focal_y, camera.centre_y]
+    return CameraInfo(
+        header=header,
+        width=width,
+        height=height,
+        distortion_model='plumb_bob',
+        d=[0.0] * 5,
+        k=[*matrix, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[*matrix[:3], 0.0, *matrix[3:], 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
+
+
+def main() -> None:
+    """Run the node."""
+    run(CameraNode)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,39 @@
+"""Log lines that may repeat with every frame."""
+
+import time
+from typing import Protocol
+
+PERIOD_S = 5.0
+
+
+class Logger(Protocol):
+    """What is used of rclpy's logger."""
+
+    def warning(self, message: str) -> object:
+        """Log a warning."""
+
+    def error(self, message: str) -> object:
+        """Log an error."""
+
+
+class ThrottledLog:
+    """Logs each kind of trouble once in a while, and how often it was left out since.
+
+    rclpy's own throttle counts per line of code; here several kinds come through one line.
+    """
+
+    def __init__(self, logger: Logger, period_s: float = PERIOD_S) -> None:
+        self._logger = logger
+        self._period_s = period_s
+        self._last: dict[str, float] = {}  # kind → time of its last line, seconds
+        self._left_out: dict[str, int] = {}
+
+    def error(self, kind: str, text: str) -> None:
+        """Log an error, unless one of this kind was logged in the last period."""
+        now = time.monotonic()
+        if now - self._last.get(kind, -self._period_s) < self._period_s:
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return
+        self._last[kind] = now
+        left_out = self._left_out.pop(kind, 0)
+        self._logger.error(text + (f' (and {left_out} more like it)' if left_out else ''))
