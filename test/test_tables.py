@@ -1,0 +1,148 @@
+"""Configuration, launch files and package description agree with the code."""
+
+import ast
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vitpose_ros.ros import parameters
+
+ROOT = Path(__file__).parents[1]
+TABLE = {entry.name: entry for entry in parameters.table()}
+LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
+
+
+def constants(tree, callee):
+    """Return the first arguments of the calls of a function, where they are literal strings."""
+    return {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == callee
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
+def literal(tree, name):
+    """Return the dictionary literal assigned to a name: keys, and values as source text."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+            keys, values = node.value.keys, node.value.values
+            return {k.value: ast.unparse(v) for k, v in zip(keys, values, strict=True)}
+    return {}
+
+
+def test_every_parameter_is_described_and_has_a_sound_default():
+    for entry in TABLE.values():
+        data = entry.metadata
+        assert len(data['description']) > 20
+        assert isinstance(
+            entry.default,
+            {'str': str, 'bool': bool, 'int': int, 'float': float}[
+                entry.type if isinstance(entry.type, str) else entry.type.__name__
+            ],
+        )
+        if isinstance(entry.default, (int, float)) and not isinstance(entry.default, bool):
+            assert data['minimum'] <= entry.default <= data['maximum']
+
+
+def test_the_configuration_file_holds_every_parameter_with_its_default_and_a_comment():
+    text = (ROOT / 'config' / 'pose.yaml').read_text()
+    values = yaml.safe_load(text)['/**']['ros__parameters']
+    assert values == {name: entry.default for name, entry in TABLE.items()}
+    for name, entry in TABLE.items():
+        assert type(values[name]) is type(entry.default)
+        comment = re.search(rf'((?:    #.*\n)+)    {name}:', text)
+        assert comment, f'{name} has no comment'
+        words = ' '.join(re.sub(r'^\s*#\s*', '', line) for line in comment[1].splitlines())
+        assert words == entry.metadata['description']
+
+
+def test_the_launch_file_offers_every_parameter_with_its_type():
+    tree = ast.parse((ROOT / 'launch' / 'pose.launch.py').read_text())
+    offered = literal(tree, 'PARAMETERS')
+    assert offered == {name: type(entry.default).__name__ for name, entry in TABLE.items()}
+    declared = constants(tree, 'DeclareLaunchArgument')
+    assert declared >= {'image_topic', 'detections_topic', 'namespace', 'params_file', 'rviz'}
+
+
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+def test_launch_files_declare_every_argument_that_they_use(path):
+    tree = ast.parse(path.read_text())
+    declared = constants(tree, 'DeclareLaunchArgument') | set(literal(tree, 'PARAMETERS'))
+    used = constants(tree, 'LaunchConfiguration') | constants(tree, 'argument')
+    assert used and used <= declared
+    documented = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'DeclareLaunchArgument'
+    ]
+    assert all({'description', 'default_value'} <= {k.arg for k in n.keywords} for n in documented)
+
+
+def test_arguments_passed_on_to_the_included_launch_file_exist_there():
+    included = ast.parse((ROOT / 'launch' / 'pose.launch.py').read_text())
+    declared = constants(included, 'DeclareLaunchArgument') | set(literal(included, 'PARAMETERS'))
+    tree = ast.parse((ROOT / 'launch' / 'demo.launch.py').read_text())
+    passed = {
+        key.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == 'launch_arguments'
+        for key in node.value.func.value.keys
+    }
+    assert passed and passed <= declared
+
+
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+def test_launch_files_start_what_is_installed_with_parameters_that_it_knows(path):
+    build = (ROOT / 'CMakeLists.txt').read_text()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'Node'):
+            continue
+        arguments = {keyword.arg: keyword.value for keyword in node.keywords}
+        if arguments['package'].value != 'vitpose_ros':
+            continue
+        executable = arguments['executable'].value
+        module = re.search(rf'"{executable}:([\w.]+)"', build)[1]
+        code = (ROOT / 'vitpose_ros' / f'{module.replace(".", "/")}.py').read_text()
+        for part in getattr(arguments.get('parameters'), 'elts', []):
+            for key in getattr(part, 'keys', []):
+                assert f"declare_parameter('{key.value}'" in code
+
+
+def test_rviz_shows_the_topics_of_the_node():
+    rviz = yaml.safe_load((ROOT / 'config' / 'pose.rviz').read_text())
+    topics = {
+        display['Topic']['Value']
+        for display in rviz['Visualization Manager']['Displays']
+        if 'Topic' in display
+    }
+    assert topics == {'image', 'pose_node/overlay', 'pose_node/markers'}
+
+
+def test_the_package_declares_what_it_imports():
+    root = ElementTree.parse(ROOT / 'package.xml').getroot()
+    declared = {element.text for element in root if element.tag.endswith('depend')}
+    assert root.get('format') == '3'
+    needed = set()
+    for path in (ROOT / 'vitpose_ros').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                needed |= {alias.name.split('.')[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                needed.add(node.module.split('.')[0])
+    python = sys.stdlib_module_names | {'cv2', 'numpy', 'safetensors', 'torch', 'vitpose_ros'}
+    ros = needed - python
+    assert ros <= declared
+    assert {'launch', 'launch_ros', 'vision_msgs', 'cv_bridge', 'message_filters'} <= declared
+
+
+def test_every_version_is_the_same():
+    version = ElementTree.parse(ROOT / 'package.xml').getroot().findtext('version')
+    assert f"version='{version}'" in (ROOT / 'setup.py').read_text()
