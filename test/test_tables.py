@@ -146,3 +146,20 @@ def test_the_package_declares_what_it_imports():
 def test_every_version_is_the_same():
     version = ElementTree.parse(ROOT / 'package.xml').getroot().findtext('version')
     assert f"version='{version}'" in (ROOT / 'setup.py').read_text()
+
+
+def test_the_readme_lists_every_parameter():
+    readme = (ROOT / 'README.md').read_text()
+    for name, entry in TABLE.items():
+        data = entry.metadata
+        default = str(entry.default).lower() if entry.type is bool else entry.default
+        bounds = '' if data['minimum'] is None else f'{data["minimum"]} to {data["maximum"]}'
+        star = ' *' if data['live'] else ''
+        cells = (f'`{name}`', f'`{default}`', bounds, data['description'] + star)
+        assert f'| {" | ".join(cells)} |'.replace('|  |', '| |') in readme
+
+
+def test_the_readme_lists_every_encoding():
+    from vitpose_ros.ros.conversions import ENCODINGS
+
+    assert f'| {", ".join(ENCODINGS)};' in (ROOT / 'README.md').read_text()
