@@ -157,7 +157,7 @@ def _config_from_tensors(path: Path, state: State, heads: int | None) -> ViTPose
     deconv = _shape(path, state, 'keypoint_head.deconv_layers.0.weight', 4)[1] if classic else 256
     config = ViTPoseConfig(
         embed_dim=embed_dim,
-        depth=max(blocks, default=-1) + 1,
+        depth=len(blocks),
         num_heads=heads,
         num_keypoints=_shape(path, state, 'keypoint_head.final_layer.weight', 4)[0],
         mlp_ratio=_shape(path, state, 'backbone.blocks.0.mlp.fc1.weight', 2)[0] // embed_dim,

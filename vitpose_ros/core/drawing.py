@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
-from vitpose_ros.core.types import Pose
+from vitpose_ros.core.types import Channels, Pose
 
 # RGB. Left and right are the subject's own.
 LEFT = (0, 200, 255)
@@ -36,11 +36,11 @@ def draw_poses(
     poses: Iterable[Pose],
     *,
     min_score: float = MIN_SCORE,
-    channels: str = 'bgr',
+    channels: Channels = 'rgb',
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with the skeletons drawn into it.
 
-    image: (h, w, 3) uint8; channels: its order, 'bgr' (as OpenCV reads files) or 'rgb'.
+    image: (h, w, 3) uint8; channels: its order, 'rgb', or 'bgr' as OpenCV reads files.
     Keypoints with a score below min_score, and limbs that end in one, are left out.
     """
     canvas: NDArray[np.uint8] = np.ascontiguousarray(image).copy()

@@ -19,7 +19,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
 from vitpose_ros.core import SKELETONS
-from vitpose_ros.demo.accuracy import load_truth, match_subjects, object_keypoint_similarity
+from vitpose_ros.demo.accuracy import (
+    Person,
+    load_truth,
+    match_subjects,
+    object_keypoint_similarity,
+)
 from vitpose_ros.demo.recording import Recording
 from vitpose_ros.demo.sources import DEMO_CLIP, ImageSource
 from vitpose_ros.msg import KeypointsArray, SkeletonInfo
@@ -159,8 +164,7 @@ def report(listener: Listener, truth_file: Path) -> str:
         f'latency:   {median:.0f} ms median, {high:.0f} ms 95th percentile, '
         'from image stamp to keypoints received',
     ]
-    if truth_file.is_file():
-        truth = load_truth(truth_file)
+    if truth := read_truth(truth_file):
         similarities, present = [], 0
         for stamp, persons in zip(listener.frames, truth, strict=False):
             present += len(persons)
@@ -173,6 +177,17 @@ def report(listener: Listener, truth_file: Path) -> str:
             f'accuracy:  {len(similarities)} of {present} people matched, mean OKS {mean}'
         )
     return '\n'.join(lines)
+
+
+def read_truth(path: Path) -> list[list[Person]]:
+    """Read the true people beside a video; nobody, if there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        return load_truth(path)
+    except (KeyError, TypeError, ValueError):
+        print(f'demo: {path} does not hold the true people of a clip; it is not used')
+        return []
 
 
 def main() -> None:

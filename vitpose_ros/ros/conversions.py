@@ -106,8 +106,9 @@ def read_detections(
 
     Beyond max_subjects, the largest boxes are kept; the order is that of the message.
     """
-    boxes = np.array([_corners(detection.bbox) for detection in message.detections])
-    boxes = boxes.reshape(-1, 4).astype(np.float32)
+    with np.errstate(invalid='ignore', over='ignore'):  # box_fault finds what comes of it
+        corners = [_corners(detection.bbox) for detection in message.detections]
+        boxes = np.array(corners).reshape(-1, 4).astype(np.float32)
     faults: list[InputError] = []
     usable = []
     for index, box in enumerate(boxes):

@@ -9,9 +9,6 @@ PERIOD_S = 5.0
 class Logger(Protocol):
     """What is used of rclpy's logger."""
 
-    def warning(self, message: str) -> object:
-        """Log a warning."""
-
     def error(self, message: str) -> object:
         """Log an error."""
 

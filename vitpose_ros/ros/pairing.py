@@ -12,9 +12,9 @@ from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.ros.subscriptions import MatchedSubscriber
 
-PATIENCE_S = 3.0  # without a pair, while something arrives
-SILENCE_S = 10.0  # while nothing arrives at all
-REPEAT_S = 10.0  # between warnings
+PATIENCE_S = 3.0  # of arrivals without a pair, before a warning
+SILENCE_S = 10.0  # without any arrival, before a warning
+REPEAT_S = 10.0  # between warnings of the same kind
 
 
 class PairWatch:
@@ -23,52 +23,57 @@ class PairWatch:
     def __init__(self, now_s: float, *, image_topic: str, detections_topic: str) -> None:
         self._image_topic = image_topic
         self._detections_topic = detections_topic
-        self._images: list[Time] = []  # the newest stamp since the last pair, if any
-        self._detections: list[Time] = []
-        self._paired_s = now_s  # the last pair, or the start
-        self._said_s = now_s - REPEAT_S
+        self._newest: dict[str, tuple[Time, float]] = {}  # topic → stamp, arrival; since a pair
+        self._since_s = now_s  # the last pair, or the first arrival after a silence
+        self._said_s: dict[tuple[str, ...], float] = {}  # topics that arrive → last warning
 
-    def image(self, stamp: Time) -> None:
-        """Note an image."""
-        self._images = [stamp]
+    def arrived(self, topic: str, stamp: Time, now_s: float) -> None:
+        """Note a message on one of the two topics."""
+        if not self._newest:
+            self._since_s = now_s
+        self._newest[topic] = stamp, now_s
 
-    def detections(self, stamp: Time) -> None:
-        """Note detections."""
-        self._detections = [stamp]
-
-    def pair(self, now_s: float) -> None:
+    def paired(self, now_s: float) -> None:
         """Note that an image and its detections met."""
-        self._images.clear()
-        self._detections.clear()
-        self._paired_s = now_s
+        self._newest.clear()
+        self._said_s.clear()
+        self._since_s = now_s
 
     def complaint(self, now_s: float) -> str | None:
         """Say what is wrong, if nothing has paired for long and it was not said just now."""
-        patience_s = PATIENCE_S if self._images or self._detections else SILENCE_S
-        if now_s - self._paired_s < patience_s or now_s - self._said_s < REPEAT_S:
+        for topic, (_, arrival_s) in list(self._newest.items()):
+            if now_s - arrival_s >= SILENCE_S:
+                del self._newest[topic]
+        kind = tuple(sorted(self._newest))
+        if now_s - self._since_s < (PATIENCE_S if kind else SILENCE_S):
             return None
-        self._said_s = now_s
-        if not self._images and not self._detections:
+        if now_s - self._said_s.get(kind, now_s - REPEAT_S) < REPEAT_S:
+            return None
+        self._said_s[kind] = now_s
+        return self._describe()
+
+    def _describe(self) -> str:
+        images, detections = self._image_topic, self._detections_topic
+        if not self._newest:
             return (
-                f"nothing arrives on '{self._image_topic}' and '{self._detections_topic}'; are "
-                'the camera and the detector running, and the topics remapped?'
+                f"nothing arrives on '{images}' and '{detections}'; are the camera and the "
+                'detector running, and the topics remapped?'
             )
-        if not self._detections:
+        if detections not in self._newest:
             return (
-                f"images arrive on '{self._image_topic}' but no detections on "
-                f"'{self._detections_topic}'; is the detector running? It must publish an "
-                'empty array, too, when it sees nobody'
+                f"images arrive on '{images}' but no detections on '{detections}'; is the "
+                'detector running? It must publish an empty array, too, when it sees nobody'
             )
-        if not self._images:
+        if images not in self._newest:
             return (
-                f"detections arrive on '{self._detections_topic}' but no images on "
-                f"'{self._image_topic}'; is the camera running, and does its QoS match?"
+                f"detections arrive on '{detections}' but no images on '{images}'; is the "
+                'camera running?'
             )
         return (
-            f"images on '{self._image_topic}' and detections on '{self._detections_topic}' do "
-            f'not pair: newest image stamp {_seconds(self._images[0])}, newest detections stamp '
-            f'{_seconds(self._detections[0])}; the detector must copy the header of its image, '
-            'and sync_queue_size must span its delay'
+            f"images on '{images}' and detections on '{detections}' do not pair: newest image "
+            f'stamp {_seconds(self._newest[images][0])}, newest detections stamp '
+            f'{_seconds(self._newest[detections][0])}; the detector must copy the header of its '
+            'image, and sync_queue_size must span its delay'
         )
 
 
@@ -94,8 +99,8 @@ class PairedInput:
             image_topic=images.topic_name,
             detections_topic=detections.topic_name,
         )
-        images.registerCallback(lambda message: self._watch.image(message.header.stamp))
-        detections.registerCallback(lambda message: self._watch.detections(message.header.stamp))
+        for subscriber in self._subscribers:
+            subscriber.registerCallback(self._arrived, subscriber.topic_name)
         self._synchronizer = TimeSynchronizer(self._subscribers, queue_size)
         self._synchronizer.registerCallback(self._paired)
         # Steady, because a simulated clock may stand still.
@@ -109,8 +114,11 @@ class PairedInput:
         for subscriber in self._subscribers:
             subscriber.close()
 
+    def _arrived(self, message: Image | Detection2DArray, topic: str) -> None:
+        self._watch.arrived(topic, message.header.stamp, time.monotonic())
+
     def _paired(self, image: Image, detections: Detection2DArray) -> None:
-        self._watch.pair(time.monotonic())
+        self._watch.paired(time.monotonic())
         self._on_pair(image, detections)
 
     def _complain(self) -> None:

@@ -1,0 +1,67 @@
+"""The demonstration as a user starts it."""
+
+import re
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+
+def demo(*arguments):
+    return subprocess.run(
+        [sys.executable, '-m', 'vitpose_ros.demo.run', *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def figure(pattern, text):
+    found = re.search(pattern, text)
+    assert found, text
+    return [float(group) for group in found.groups()]
+
+
+@pytest.fixture
+def empty_video(tmp_path):
+    """A video in which there is nobody."""
+    path = tmp_path / 'empty.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (320, 240))
+    for _ in range(8):
+        writer.write(np.full((240, 320, 3), 90, np.uint8))
+    writer.release()
+    path.with_suffix('.json').write_text('{"not": "ours"}')
+    return path
+
+
+def test_it_answers_every_frame_and_writes_its_pictures(tmp_path):
+    result = demo('--seconds', 5, '--rate', 4, '--output', tmp_path)
+    assert result.returncode == 0, result.stderr
+    sent, answered = figure(r'frames: +(\d+) from the camera, (\d+) with keypoints', result.stdout)
+    assert sent == answered > 8
+    matched, present, similarity = figure(
+        r'accuracy: +(\d+) of (\d+) people matched, mean OKS (\d\.\d+)', result.stdout
+    )
+    assert matched > 0.5 * present == 0.5 * 3 * sent
+    assert similarity > 0.6
+    assert figure(r'latency: +(\d+) ms median', result.stdout)[0] > 0
+    sheet = cv2.imread(str(tmp_path / 'contact_sheet.png'))
+    assert sheet.shape[1] == 3 * 480 and sheet.std() > 10
+    video = cv2.VideoCapture(str(tmp_path / 'annotated.mp4'))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == sent
+
+
+def test_frames_with_nobody_are_answered(tmp_path, empty_video):
+    result = demo('--video', empty_video, '--output', tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert figure(r'frames: +(\d+) from the camera, (\d+) with', result.stdout) == [8, 8]
+    assert figure(r'people: +(\d+) detected', result.stdout) == [0]
+    assert 'empty.json does not hold the true people' in result.stdout
+
+
+def test_a_video_that_cannot_be_read_is_an_error(tmp_path):
+    result = demo('--video', tmp_path / 'absent.mp4', '--output', tmp_path)
+    assert result.returncode == 1
+    assert 'absent.mp4' in result.stderr and 'Traceback' not in result.stderr

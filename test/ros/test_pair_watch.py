@@ -1,0 +1,66 @@
+"""When the pairing of images and detections is complained about, with a clock of the test."""
+
+import pytest
+from builtin_interfaces.msg import Time
+
+from vitpose_ros.ros.pairing import PairWatch
+
+IMAGE, DETECTIONS = '/image', '/detections'
+
+
+@pytest.fixture
+def watch():
+    return PairWatch(100.0, image_topic=IMAGE, detections_topic=DETECTIONS)
+
+
+def play(watch, begin, end, *topics, pair=False):
+    """Let messages arrive ten times a second; return (time, complaint) pairs."""
+    complaints = []
+    for tick in range(round(begin * 10), round(end * 10)):
+        now = tick / 10
+        for offset, topic in enumerate(topics):
+            watch.arrived(topic, Time(sec=tick, nanosec=offset), now)
+        if pair:
+            watch.paired(now)
+        if text := watch.complaint(now):
+            complaints.append((now, text))
+    return complaints
+
+
+def test_pairs_give_no_complaint(watch):
+    assert play(watch, 100, 150, IMAGE, DETECTIONS, pair=True) == []
+
+
+def test_stamps_that_differ_are_named_soon_and_repeated_seldom(watch):
+    complaints = play(watch, 100, 125, IMAGE, DETECTIONS)
+    assert [now for now, _ in complaints] == pytest.approx([103, 113, 123], abs=0.2)
+    assert '1030.000000000, newest detections stamp 1030.000000001' in complaints[0][1]
+
+
+def test_an_earlier_complaint_of_another_kind_does_not_hold_one_back(watch):
+    [(now, text)] = play(watch, 100, 111)
+    assert now == pytest.approx(110, abs=0.2) and 'nothing arrives' in text
+    [(now, text)] = play(watch, 111, 115, IMAGE)
+    assert now == pytest.approx(114, abs=0.2) and 'no detections' in text
+    [(now, text)] = play(watch, 115, 117, IMAGE, DETECTIONS)
+    assert 'do not pair' in text
+
+
+def test_a_camera_that_starts_late_gets_its_time(watch):
+    play(watch, 100, 200)
+    assert play(watch, 200, 202.5, IMAGE) == []
+
+
+@pytest.mark.parametrize(
+    ('topic', 'words'),
+    [
+        (IMAGE, "no detections on '/detections'"),
+        (DETECTIONS, "no images on '/image'"),
+        (None, 'nothing arrives'),
+    ],
+)
+def test_what_stops_after_it_worked_is_named(topic, words, watch):
+    play(watch, 100, 120, IMAGE, DETECTIONS, pair=True)
+    complaints = play(watch, 120, 135, *([topic] if topic else []))
+    assert words in complaints[0][1]
+    assert complaints[0][0] < (124 if topic else 131)
