@@ -136,15 +136,18 @@ def play(video: Path, rate_hz: float, limit_s: float, recording: Recording) -> L
         camera = processes.start(
             'camera_node', source=video, rate=rate_hz, loop='false', wait_for_subscribers=2
         )
-        deadline = time.monotonic() + limit_s
+        deadline = float('inf')
         listener.last_news_s = time.monotonic()
         while camera.poll() is None or not listener.complete:
             rclpy.spin_once(listener, timeout_sec=0.1)
             processes.check()
+            if listener.frames:
+                deadline = min(deadline, time.monotonic() + limit_s)  # from the first frame on
             if camera.poll() is None and time.monotonic() > deadline:
                 camera.send_signal(signal.SIGINT)
                 camera.wait(5)
-            if time.monotonic() - listener.last_news_s > SILENCE_LIMIT_S:
+            silence_limit_s = START_LIMIT_S if camera.poll() is None else SILENCE_LIMIT_S
+            if time.monotonic() - listener.last_news_s > silence_limit_s:
                 break
     finally:
         processes.stop()
