@@ -109,7 +109,7 @@ def test_launch_files_start_what_is_installed_with_parameters_that_it_knows(path
         if arguments['package'].value != 'vitpose_ros':
             continue
         executable = arguments['executable'].value
-        module = re.search(rf'"{executable}:([\w.]+)"', build)[1]
+        module = re.search(rf'"{executable}=([\w.]+):', build)[1]
         code = (ROOT / 'vitpose_ros' / f'{module.replace(".", "/")}.py').read_text()
         for part in getattr(arguments.get('parameters'), 'elts', []):
             for key in getattr(part, 'keys', []):

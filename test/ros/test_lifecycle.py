@@ -112,6 +112,16 @@ def test_a_signal_ends_the_node_soon_and_well(number, state, start, probe):
     assert 'Traceback' not in node.log
 
 
+@pytest.mark.parametrize('delay_s', [0.6, 1.2, 1.8, 2.4])
+def test_a_signal_ends_the_node_while_it_starts(delay_s, start):
+    node = start('pose_node', device='cpu')
+    time.sleep(delay_s)
+    code, seconds = node.stop(signal.SIGTERM)
+    assert code == 0, node.log
+    assert seconds < 2
+    assert 'Traceback' not in node.log
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_node_in_the_middle_of_inference(number, start, probe, tmp_path):
     # A wide network and many subjects: one forward pass takes several times the limit.

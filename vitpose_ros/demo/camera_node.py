@@ -14,7 +14,6 @@ from std_msgs.msg import Header
 from vitpose_ros.core.cameras import PinholeCamera
 from vitpose_ros.demo.sources import DEMO, ImageSource
 from vitpose_ros.ros.conversions import image_message
-from vitpose_ros.ros.process import run
 
 
 class CameraNode(Node):
@@ -80,12 +79,3 @@ def camera_info(width: int, height: int, header: Header) -> CameraInfo:
         r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
         p=[*matrix[:3], 0.0, *matrix[3:], 0.0, 0.0, 0.0, 1.0, 0.0],
     )
-
-
-def main() -> None:
-    """Run the node."""
-    run(CameraNode)
-
-
-if __name__ == '__main__':
-    main()

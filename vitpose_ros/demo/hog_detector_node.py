@@ -16,7 +16,6 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 from vitpose_ros.ros.conversions import InputError, image_view
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.overlay import TO_BGR
-from vitpose_ros.ros.process import run
 from vitpose_ros.ros.subscriptions import MatchedSubscriber
 
 SMALLEST = (64, 128)  # width and height of the detector's window, pixels
@@ -77,12 +76,3 @@ class HogDetectorNode(Node):
         result.hypothesis.score = score
         detection.results.append(result)
         return detection
-
-
-def main() -> None:
-    """Run the node."""
-    run(HogDetectorNode)
-
-
-if __name__ == '__main__':
-    main()

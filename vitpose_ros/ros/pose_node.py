@@ -15,7 +15,6 @@ from vitpose_ros.ros.conversions import InputError, image_view, read_detections
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.outputs import Outputs
 from vitpose_ros.ros.pairing import PairedInput
-from vitpose_ros.ros.process import run
 
 
 class PoseNode(LifecycleNode):
@@ -186,12 +185,3 @@ class PoseNode(LifecycleNode):
         outputs.publish_frame(
             message, image, channels, subjects=subjects, poses=poses, parameters=values
         )
-
-
-def main() -> None:
-    """Run the node."""
-    run(PoseNode)
-
-
-if __name__ == '__main__':
-    main()

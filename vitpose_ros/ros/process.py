@@ -1,35 +1,47 @@
 """A process with one node, which ends cleanly and soon."""
 
+import importlib
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
+from typing import Any
 
 GRACE_S = 1.5  # from the signal to the end, whatever is still at work then
 
 
-def run(make_node: Callable[[], Node]) -> None:
+def run(node_class: str) -> None:
     """Make a node and spin it until SIGINT, SIGTERM or a SystemExit; then end the process.
 
-    The exit code after a signal is 0, also when a computation that cannot be interrupted is
-    under way: after a moment the process ends without it.
+    node_class: 'package.module:Class'. The exit code after a signal is 0, also when a
+    computation that cannot be interrupted is under way: after a moment the process ends
+    without it.
     """
+    futures: list[Any] = []  # of rclpy, once there is one
+
+    def stop() -> None:
+        if not futures:  # nothing has begun yet
+            _end(0)
+        futures[0].set_result(None)
+
+    _call_on_signals(stop)
+    # Only now, because these and the node's imports take seconds.
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+    from rclpy.task import Future
+
+    module, name = node_class.split(':')
+    make_node = getattr(importlib.import_module(module), name)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    stop = Future()
-    _complete_on_signals(stop)
+    futures.append(Future())
     try:
         executor = SingleThreadedExecutor()
         node = make_node()
         executor.add_node(node)
-        executor.spin_until_future_complete(stop)
+        executor.spin_until_future_complete(futures[0])
         node.destroy_node()
         rclpy.try_shutdown()
     except (ExternalShutdownException, SystemExit):
@@ -40,7 +52,7 @@ def run(make_node: Callable[[], Node]) -> None:
     _end(0)
 
 
-def _complete_on_signals(stop: Future) -> None:
+def _call_on_signals(stop: Callable[[], None]) -> None:
     # Python runs its signal handlers between two instructions of the main thread, too late
     # while that is inside a long call. The byte in the pipe comes at once.
     reader, writer = os.pipe()
@@ -51,7 +63,7 @@ def _complete_on_signals(stop: Future) -> None:
 
     def wait() -> None:
         os.read(reader, 1)
-        stop.set_result(None)
+        stop()
         time.sleep(GRACE_S)
         _end(0)
 
