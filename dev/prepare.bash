@@ -17,7 +17,7 @@ ros=$(tr ':' '\n' <<<"${AMENT_PREFIX_PATH:-}" | grep -v "^$PWD/" | paste -sd:) |
 
 key="$(${PYTHON:-python3} --version) ${ros:-wheels}"
 if ! done_before venv "$key"; then
-  say "a virtual environment for ${ros:+the sourced ROS}${ros:-ROS 2 wheels}"
+  say "a virtual environment for ${ros:+the ROS at }${ros:-ROS 2 wheels}"
   rm -rf .venv build install log
   ${PYTHON:-python3} -m venv ${ros:+--system-site-packages} .venv
   finish venv "$key"
@@ -39,7 +39,7 @@ for file in "${requirements[@]}"; do
   fi
 done
 if [ -z "$ros" ]; then
-  key=$(checksum dev/prefix.py dev/requirements-wheels.txt)
+  key=$(checksum dev/prefix.py dev/requirements-wheels.txt dev/constraints.txt)
   if ! done_before prefix "$key"; then
     python dev/prefix.py
     finish prefix "$key"

@@ -203,7 +203,9 @@ def main() -> None:
     )
     parser.add_argument('--output', type=Path, default=Path('demo_output'))
     arguments = parser.parse_args()
+    # Among themselves, whatever other nodes run on this machine.
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    os.environ.setdefault('ROS_DOMAIN_ID', str(20 + os.getpid() % 80))
     recording = Recording(arguments.output, arguments.rate)
     try:
         ImageSource(str(arguments.video))
