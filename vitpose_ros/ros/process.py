@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-GRACE_S = 1.5  # from the signal to the end, whatever is still at work then
+GRACE_S = 1.2  # from the signal to the end, whatever is still at work then
 
 
 def run(node_class: str) -> None:
