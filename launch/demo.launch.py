@@ -24,6 +24,14 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 'rviz', default_value='false', description='show image, overlay and markers'
             ),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(
+                    PathJoinSubstitution(
+                        [FindPackageShare('vitpose_ros'), 'launch', 'pose.launch.py']
+                    )
+                ),
+                launch_arguments={'rviz': LaunchConfiguration('rviz')}.items(),
+            ),
             Node(
                 package='vitpose_ros',
                 executable='camera_node',
@@ -41,14 +49,6 @@ def generate_launch_description():
                 executable='hog_detector_node',
                 name='hog_detector_node',
                 output='screen',
-            ),
-            IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(
-                    PathJoinSubstitution(
-                        [FindPackageShare('vitpose_ros'), 'launch', 'pose.launch.py']
-                    )
-                ),
-                launch_arguments={'rviz': LaunchConfiguration('rviz')}.items(),
             ),
         ]
     )

@@ -73,19 +73,9 @@ def start(context):
     }
     image_topic, detections_topic = argument('image_topic'), argument('detections_topic')
     namespace = argument('namespace').strip('/')
-    nodes = [
-        Node(
-            package='vitpose_ros',
-            executable='pose_node',
-            name='pose_node',
-            namespace=namespace,
-            parameters=[ParameterFile(LaunchConfiguration('params_file')), overrides],
-            remappings=[('image', image_topic), ('detections', detections_topic)],
-            output='screen',
-            emulate_tty=True,
-        )
-    ]
+    nodes = []
     if argument('rviz').lower() in ('true', '1'):
+        # First: if it is not installed, launch gives up, and must not leave pose_node behind.
         nodes.append(
             Node(
                 package='rviz2',
@@ -96,4 +86,16 @@ def start(context):
                 output='log',
             )
         )
+    nodes.append(
+        Node(
+            package='vitpose_ros',
+            executable='pose_node',
+            name='pose_node',
+            namespace=namespace,
+            parameters=[ParameterFile(LaunchConfiguration('params_file')), overrides],
+            remappings=[('image', image_topic), ('detections', detections_topic)],
+            output='screen',
+            emulate_tty=True,
+        )
+    )
     return nodes
