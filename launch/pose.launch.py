@@ -13,11 +13,14 @@ SHARE = FindPackageShare('vitpose_ros')
 # value from params_file.
 PARAMETERS = {
     'model': str,
+    'keypoint_sets': str,
     'device': str,
     'autostart': bool,
     'max_subjects': int,
     'sync_queue_size': int,
     'frame_queue_size': int,
+    'flip_test': bool,
+    'covariance': bool,
     'min_keypoint_score': float,
     'marker_lifetime': float,
     'marker_distance': float,

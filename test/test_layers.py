@@ -20,7 +20,8 @@ CORE_FLOORS = [
     {'estimator', 'drawing'},
     {'backends'},
     {'batching', 'checkpoints', 'crops', 'heatmaps'},
-    {'cameras', 'skeletons', 'types', 'vit'},
+    {'vit'},
+    {'cameras', 'skeletons', 'types', 'windows'},
 ]
 # What the rooms of the package may import from.
 ROOMS = {

@@ -153,6 +153,7 @@ def test_the_readme_lists_every_parameter():
     for name, entry in TABLE.items():
         data = entry.metadata
         default = str(entry.default).lower() if entry.type is bool else entry.default
+        default = "''" if default == '' else default
         bounds = '' if data['minimum'] is None else f'{data["minimum"]} to {data["maximum"]}'
         star = ' *' if data['live'] else ''
         cells = (f'`{name}`', f'`{default}`', bounds, data['description'] + star)

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from weights import SeveralHeads
 
-from vitpose_ros.core import Frame, PoseEstimator
+from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
 
 CLIP = Path(__file__).parents[2] / 'vitpose_ros' / 'demo' / 'data' / 'demo_clip.mp4'
 
@@ -74,7 +75,9 @@ def test_all_subjects_of_a_frame_go_through_the_network_together(clip):
     estimator = PoseEstimator.load('nano', 'cpu')
     batches = []
     heatmaps = estimator.backend.heatmaps
-    estimator.backend.heatmaps = lambda crops: batches.append(len(crops)) or heatmaps(crops)
+    estimator.backend.heatmaps = lambda crops, counts: (
+        batches.append(len(crops)) or heatmaps(crops, counts)
+    )
     estimator.predict([Frame(image, np.repeat(boxes, 5, axis=0), 'bgr')])
     assert batches == [15]
 
@@ -82,6 +85,137 @@ def test_all_subjects_of_a_frame_go_through_the_network_together(clip):
     estimator.max_batch = 4
     [poses] = estimator.predict([Frame(image, np.repeat(boxes, 3, axis=0), 'bgr')])
     assert batches == [4, 4, 1] and len(poses) == 9
+
+
+# Several keypoint sets
+
+
+@pytest.fixture(scope='module')
+def six_sets(tmp_path_factory):
+    """An estimator of all six sets, and one of each set alone, of the same weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('weights') / 'six.pth'
+    torch.save(SeveralHeads(384, 2, 12).original(), path)
+    alone = {
+        name: PoseEstimator.load(path, 'cpu', keypoint_sets=[name], with_covariances=True)
+        for name in SKELETONS
+    }
+    together = PoseEstimator.load(
+        path, 'cpu', keypoint_sets=list(SKELETONS), with_covariances=True
+    )
+    return together, alone
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_interleaved_sets_equal_each_subject_alone(six_sets, seed):
+    """In any order, as heatmaps."""
+    together, alone = six_sets
+    random = np.random.default_rng(seed)
+    counts = random.integers(0, 4, len(SKELETONS)) if seed else np.ones(len(SKELETONS), int)
+    crops = random.integers(0, 256, (counts.sum(), 256, 192, 3), dtype=np.uint8)
+    found = together.heatmaps(crops, counts.tolist())
+    first = 0
+    for name, count, heatmaps in zip(SKELETONS, counts, found, strict=True):
+        assert heatmaps.shape == (count, len(SKELETONS[name]), 64, 48)
+        for index in range(count):
+            [expected] = alone[name].heatmaps(crops[first + index : first + index + 1])
+            assert (heatmaps[index] - expected[0]).abs().max() < 1e-4
+        first += count
+
+
+@pytest.mark.parametrize('max_batch', [64, 4])
+def test_each_box_gets_the_keypoints_of_its_set(six_sets, clip, max_batch):
+    """In any order, over several frames, and whatever the batches."""
+    together, alone = six_sets
+    together.max_batch = max_batch
+    image, boxes, _ = clip
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        frames = []
+        for _ in range(2):
+            names = random.permutation(list(SKELETONS) * 2)[:9].tolist()
+            frames.append(Frame(image, boxes[random.integers(0, 3, 9)], 'bgr', names))
+        for frame, poses in zip(frames, together.predict(frames), strict=True):
+            for box, name, pose in zip(frame.boxes, frame.keypoint_sets, poses, strict=True):
+                [[expected]] = alone[name].predict([Frame(image, box[None], 'bgr')])
+                assert pose.skeleton == expected.skeleton == name
+                assert pose.keypoints.shape == (len(SKELETONS[name]), 2)
+                assert np.abs(pose.scores - expected.scores).max() < 1e-4
+                assert np.abs(pose.keypoints - expected.keypoints).max() < 0.05
+                # NaN where a map of these random weights has no positive value.
+                assert np.allclose(
+                    pose.covariances, expected.covariances, rtol=1e-2, atol=1, equal_nan=True
+                )
+
+
+def test_boxes_without_a_set_get_the_first(six_sets, clip):
+    together, _ = six_sets
+    image, boxes, _ = clip
+    [poses] = together.predict([Frame(image, boxes, 'bgr')])
+    assert {pose.skeleton for pose in poses} == {'coco'}
+
+
+def test_a_set_that_is_not_loaded_is_named(estimator, clip):
+    image, boxes, _ = clip
+    with pytest.raises(ValueError, match="keypoint set 'ap10k' is not loaded, only coco"):
+        estimator.predict([Frame(image, boxes[:1], 'bgr', ['ap10k'])])
+    with pytest.raises(ValueError, match='1 keypoint sets for 3 boxes'):
+        Frame(image, boxes, 'bgr', ['coco'])
+
+
+# Options
+
+
+def test_covariances_are_about_as_large_as_the_error(clip):
+    image, boxes, _ = clip
+    estimator = PoseEstimator.load('nano', 'cpu', with_covariances=True)
+    [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
+    for pose, box in zip(poses, boxes, strict=True):
+        assert pose.covariances.shape == (17, 2, 2)
+        assert np.array_equal(pose.covariances[:, 0, 1], pose.covariances[:, 1, 0])
+        assert (np.linalg.eigvalsh(pose.covariances) > 0).all()
+        sure = pose.scores > 0.5
+        deviation = np.sqrt(np.median(pose.covariances[sure, 0, 0]))
+        # Trained on Gaussians of two cells, of which 51 reach over the box's height.
+        assert 0.7 < deviation / (2 / 51 * (box[3] - box[1])) < 3
+
+
+def test_without_the_option_there_are_no_covariances(estimator, clip):
+    image, boxes, _ = clip
+    [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
+    assert all(pose.covariances is None for pose in poses)
+
+
+def test_the_flip_test_averages_with_the_mirrored_crop(clip):
+    image, boxes, _ = clip
+    estimator = PoseEstimator.load('nano', 'cpu', flip_test=True)
+    plain = PoseEstimator.load('nano', 'cpu')
+    [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
+    [expected] = plain.predict([Frame(image, boxes, 'bgr')])
+    differ = max(np.abs(a.scores - b.scores).max() for a, b in zip(poses, expected, strict=True))
+    assert differ > 0.01
+
+    # Of a mirrored image it gives the mirrored keypoints, which the plain one does not.
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    width = image.shape[1]
+    boxes_there = boxes[:, [2, 1, 0, 3]].copy()
+    boxes_there[:, [0, 2]] = width - 1 - boxes_there[:, [0, 2]]
+    order = SKELETONS['coco'].flip_order
+    [there] = estimator.predict([Frame(mirrored, boxes_there, 'bgr')])
+    for pose, other in zip(poses, there, strict=True):
+        assert np.abs(pose.scores - other.scores[order]).max() < 0.01
+
+
+def test_a_larger_input_gives_larger_heatmaps(clip):
+    image, boxes, truth = clip
+    estimator = PoseEstimator.load('nano', 'cpu', image_size=(320, 240))
+    crops = np.zeros((1, 320, 240, 3), np.uint8)
+    assert estimator.heatmaps(crops)[0].shape == (1, 17, 80, 60)
+    [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
+    for pose, box, true in zip(poses, boxes, truth, strict=True):
+        seen = true[:, 2] == 2
+        error = np.linalg.norm(pose.keypoints - true[:, :2], axis=1)[seen]
+        assert np.median(error) < 0.04 * (box[3] - box[1])
 
 
 def test_nothing_to_do_gives_nothing(estimator):

@@ -1,113 +1,203 @@
 """Decoding against a slow reference written from the formulas, with loops over whole maps."""
 
-import math
-
 import numpy as np
 import pytest
+import slow
 import torch
 
-from vitpose_ros.core.heatmaps import decode_dark_udp
+from vitpose_ros.core import SKELETONS
+from vitpose_ros.core.heatmaps import covariances, decode, merge_flipped
 
 H, W = 64, 48
+BOTH = pytest.mark.parametrize('udp', [True, False], ids=['dark', 'quarter'])
 
 
-def slow_blur(heatmap):
-    taps = [math.exp(-(t**2) / 8) for t in range(-5, 6)]
-    taps = [t / sum(taps) for t in taps]
-
-    def mirror(index, size):
-        while not 0 <= index < size:
-            index = -index if index < 0 else 2 * (size - 1) - index
-        return index
-
-    rows = np.zeros_like(heatmap)
-    for y in range(H):
-        for t, tap in enumerate(taps):
-            rows[y] += tap * heatmap[mirror(y + t - 5, H)]
-    out = np.zeros_like(heatmap)
-    for x in range(W):
-        for t, tap in enumerate(taps):
-            out[:, x] += tap * rows[:, mirror(x + t - 5, W)]
-    return out
+def maps_of(*heatmaps):
+    """Stack maps as those of one subject."""
+    return torch.from_numpy(np.stack(heatmaps).astype(np.float32))[None]
 
 
-def slow_decode(heatmap):
-    heatmap = heatmap.astype(np.float64)
-    y, x = np.unravel_index(np.argmax(heatmap), heatmap.shape)
-    log = np.log(np.clip(slow_blur(heatmap), 0.001, 50))
-
-    def at(dy, dx):
-        return log[min(max(y + dy, 0), H - 1), min(max(x + dx, 0), W - 1)]
-
-    gradient = np.array([(at(0, 1) - at(0, -1)) / 2, (at(1, 0) - at(-1, 0)) / 2])
-    dxx = at(0, 1) - 2 * at(0, 0) + at(0, -1)
-    dyy = at(1, 0) - 2 * at(0, 0) + at(-1, 0)
-    dxy = (at(1, 1) - at(0, 1) - at(1, 0) + 2 * at(0, 0) - at(0, -1) - at(-1, 0) + at(-1, -1)) / 2
-    hessian = np.array([[dxx, dxy], [dxy, dyy]]) + 1.1920929e-07 * np.eye(2)
-    return np.array([x, y]) - np.linalg.solve(hessian, gradient), heatmap.max()
-
-
-def gaussian(x, y, *, sigma=2.0, amplitude=0.9):
-    rows, columns = np.mgrid[0:H, 0:W]
-    return amplitude * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
-
-
-def test_decoding_equals_the_slow_reference():
+@BOTH
+@pytest.mark.parametrize('size', [(64, 48), (96, 72), (12, 9), (3, 40)])
+def test_decoding_equals_the_slow_reference(udp, size):
     random = np.random.default_rng(1)
-    places = random.uniform((0, 0), (W - 1, H - 1), (40, 2))  # also at the borders
-    maps = np.stack([gaussian(x, y) + random.normal(0, 0.01, (H, W)) for x, y in places])
-    points, scores = decode_dark_udp(torch.from_numpy(maps.astype(np.float32))[None])
+    places = random.uniform((0, 0), (size[1] - 1, size[0] - 1), (40, 2))  # also at the borders
+    noise = random.normal(0, 0.01, (40, *size))
+    maps = np.stack([slow.gaussian(x, y, size=size) for x, y in places]) + noise
+    maps = maps.astype(np.float32)
+    points, scores = decode(torch.from_numpy(maps)[None], udp=udp)
     for heatmap, point, score in zip(maps, points[0].numpy(), scores[0].numpy(), strict=True):
-        expected, height = slow_decode(heatmap.astype(np.float32))
-        assert np.abs(point - expected).max() < 1e-3
+        expected, height = slow.decode(heatmap, udp=udp)
+        assert np.abs(point - expected).max() < 1e-4
         assert score == pytest.approx(height, abs=1e-6)
 
 
 def test_a_gaussian_is_found_at_its_centre():
     random = np.random.default_rng(2)
     places = random.uniform((8, 8), (W - 9, H - 9), (50, 2))
-    maps = np.stack([gaussian(x, y) for x, y in places]).astype(np.float32)
-    points, _ = decode_dark_udp(torch.from_numpy(maps)[None])
+    points, _ = decode(maps_of(*(slow.gaussian(x, y) for x, y in places)), udp=True)
     assert np.abs(points[0].numpy() - places).max() < 0.01  # cells
 
 
-def test_flat_and_negative_maps_stay_on_the_map():
+def test_the_quarter_shift_goes_to_the_higher_neighbour():
+    places = np.array([[20, 30], [20.2, 30.1], [19.9, 30], [20.4, 29.7]])
+    points, _ = decode(maps_of(*(slow.gaussian(x, y) for x, y in places)), udp=False)
+    assert points[0].tolist() == [[20, 30], [20.25, 30.25], [19.75, 30], [20.25, 29.75]]
+
+
+def test_the_quarter_shift_keeps_off_the_border():
+    """Not in the two outermost columns and rows on the low side, nor the outermost on the high."""
+    for x, y, shifted in ((1, 30, False), (2, 30, True), (46, 30, True), (47, 30, False)):
+        points, _ = decode(maps_of(slow.gaussian(x + 0.3, y + 0.3)), udp=False)
+        assert points[0, 0].tolist() == ([x + 0.25, y + 0.25] if shifted else [x, y])
+    for x, y, shifted in ((20, 1, False), (20, 2, True), (20, 62, True), (20, 63, False)):
+        points, _ = decode(maps_of(slow.gaussian(x + 0.3, y + 0.3)), udp=False)
+        assert points[0, 0].tolist() == ([x + 0.25, y + 0.25] if shifted else [x, y])
+
+
+@BOTH
+def test_flat_and_negative_maps_stay_on_the_map(udp):
     maps = torch.stack(
         (
             torch.zeros(H, W),
             torch.full((H, W), -0.3),
             torch.full((H, W), 100.0),
             torch.eye(H)[:, :W],
+            torch.rand(H, W, generator=torch.Generator().manual_seed(0)) * 1e-6,
         )
     )
-    points, scores = decode_dark_udp(maps[None])
+    points, scores = decode(maps[None], udp=udp)
     assert torch.isfinite(points).all()
-    assert (
-        (points >= -2).all()
-        and (points[..., 0] <= W + 1).all()
-        and (points[..., 1] <= H + 1).all()
-    )
-    assert scores[0].tolist() == pytest.approx([0, -0.3, 100, 1])
+    assert (points >= -2).all() and (points[..., 0] <= W + 1).all()
+    assert (points[..., 1] <= H + 1).all()
+    assert scores[0, :4].tolist() == pytest.approx([0, -0.3, 100, 1])
+    assert points[0, 1].tolist() == [0, 0], 'not refined'
 
 
-def test_maps_with_nan_give_nan_and_spoil_no_other():
-    maps = torch.from_numpy(np.stack([gaussian(20, 30), gaussian(20, 30)]).astype(np.float32))
-    maps[0, 5, 5] = float('nan')
-    points, scores = decode_dark_udp(maps[None])
+def test_the_newton_step_is_bounded():
+    """Without a bound, the step from these maps leaves the map."""
+    random = torch.Generator().manual_seed(5)
+    maps = torch.rand(1, 500, H, W, generator=random)
+    maps[..., 0] = 1 + maps[..., 0] / 1000
+    points, _ = decode(maps, udp=True)
+    x, y = maps.flatten(2).argmax(2) % W, maps.flatten(2).argmax(2) // W
+    assert ((points - torch.stack((x, y), dim=-1)).abs() <= 2).all()
+
+
+@BOTH
+def test_maps_with_nan_give_nan_and_spoil_no_other(udp):
+    maps = maps_of(slow.gaussian(20, 30), slow.gaussian(20, 30))
+    maps[0, 0, 5, 5] = float('nan')
+    points, scores = decode(maps, udp=udp)
     assert torch.isnan(points[0, 0]).all() and torch.isnan(scores[0, 0])
     assert torch.allclose(points[0, 1], torch.tensor([20.0, 30.0]), atol=0.01)
 
 
-def test_many_subjects_decode_like_few():
+@BOTH
+def test_a_thousand_subjects_with_133_keypoints_decode_like_one(udp):
+    """Flat indices reach 4 * 10^8, where float32 knows only every 32nd number."""
     random = torch.Generator().manual_seed(3)
-    maps = torch.rand(320, 17, H, W, generator=random)
-    points, scores = decode_dark_udp(maps)
-    for index in (0, 150, 319):
-        alone, alone_scores = decode_dark_udp(maps[index : index + 1])
-        assert torch.allclose(points[index], alone[0], atol=1e-4)
+    maps = torch.empty(1000, 133, H, W)
+    noise = torch.rand(133, H, W, generator=random)
+    for index, subject in enumerate(maps):
+        subject.copy_(noise.roll((index % H, index * 7 % W), (1, 2)))
+    points, scores = decode(maps, udp=udp)
+    for index in range(1000):
+        alone, alone_scores = decode(maps[index : index + 1], udp=udp)
+        assert torch.allclose(points[index], alone[0], atol=1e-5)
         assert torch.equal(scores[index], alone_scores[0])
 
 
-def test_no_subjects_give_no_points():
-    points, scores = decode_dark_udp(torch.zeros(0, 17, H, W))
+@BOTH
+def test_no_subjects_give_no_points(udp):
+    points, scores = decode(torch.zeros(0, 17, H, W), udp=udp)
     assert points.shape == (0, 17, 2) and scores.shape == (0, 17)
+    assert covariances(torch.zeros(0, 17, H, W), points).shape == (0, 17, 2, 2)
+
+
+@BOTH
+def test_half_precision_maps_are_decoded_in_full(udp):
+    maps = maps_of(slow.gaussian(20.3, 30.4)).bfloat16()
+    points, scores = decode(maps, udp=udp)
+    expected, _ = decode(maps.float(), udp=udp)
+    assert torch.equal(points, expected) and scores.dtype == torch.float32
+
+
+# Covariances
+
+
+# Narrow peaks are cut into few cells, which tells less of their shape.
+@pytest.mark.parametrize(
+    ('sigma', 'tolerance'), [(1.0, 0.1), (1.5, 0.05), (2.0, 0.02), (3.0, 0.01), (5.0, 0.005)]
+)
+def test_the_covariance_of_a_gaussian_is_its_own(sigma, tolerance):
+    places = np.random.default_rng(6).uniform((17, 17), (30, 46), (20, 2))
+    shape = sigma**2 * np.eye(2)
+    maps = maps_of(*(slow.gaussian(x, y, covariance=shape) for x, y in places))
+    points, _ = decode(maps, udp=True)
+    found = covariances(maps, points)[0].numpy()
+    assert np.abs(found - shape).max() < tolerance * sigma**2
+
+
+@pytest.mark.parametrize('angle', [0, 30, 45, 100])
+@pytest.mark.parametrize('amplitude', [0.05, 1.0])
+def test_the_covariance_has_the_direction_of_the_spread(angle, amplitude):
+    turn = np.radians(angle)
+    axes = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    shape = axes @ np.diag([9.0, 2.0]) @ axes.T
+    maps = maps_of(slow.gaussian(23.7, 31.2, covariance=shape, amplitude=amplitude))
+    found = covariances(maps, torch.tensor([[[23.7, 31.2]]]))[0, 0].numpy()
+    assert np.abs(found - shape).max() < 0.03 * 9
+    assert found[0, 1] == found[1, 0]
+
+
+def test_a_second_peak_and_noise_show_in_the_covariance_as_they_should():
+    one, other = slow.gaussian(15, 30), slow.gaussian(35, 30, amplitude=0.8)
+    noise = np.random.default_rng(8).normal(0, 0.01, (H, W))
+    maps = maps_of(one, one + noise, one + other)
+    points, _ = decode(maps, udp=True)
+    clean, noisy, double = covariances(maps, points)[0].numpy()
+    assert np.abs(noisy - clean).max() < 0.1 * clean[0, 0]
+    assert double[0, 0] > 20 * clean[0, 0], 'it may be 20 cells to the right'
+    assert double[1, 1] == pytest.approx(clean[1, 1], rel=0.05)
+
+
+def test_a_map_without_a_positive_value_has_no_covariance():
+    maps = torch.stack((torch.zeros(H, W), torch.full((H, W), -1.0)))[None]
+    points, _ = decode(maps, udp=True)
+    assert torch.isnan(covariances(maps, points)).all()
+
+
+# Flip test
+
+
+@pytest.mark.parametrize('name', SKELETONS)
+def test_flipped_maps_are_merged_as_the_reference_code_does(name):
+    skeleton = SKELETONS[name]
+    random = np.random.default_rng(9)
+    maps, flipped = random.random((2, 1, len(skeleton), 6, 5))
+    expected = np.empty_like(maps)
+    partner = list(range(len(skeleton)))
+    for left, right in skeleton.flip_pairs:
+        partner[left], partner[right] = right, left
+    for k in range(len(skeleton)):
+        for y in range(6):
+            for x in range(5):
+                source = x if skeleton.udp else max(x - 1, 0)
+                back = flipped[0, partner[k], y, 4 - source]
+                expected[0, k, y, x] = (maps[0, k, y, x] + back) / 2
+    found = merge_flipped(torch.from_numpy(maps), torch.from_numpy(flipped), skeleton)
+    assert np.allclose(found.numpy(), expected)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
+@BOTH
+def test_cuda_decodes_like_the_cpu(udp):
+    maps = torch.rand(50, 17, H, W, generator=torch.Generator().manual_seed(1))
+    points, scores = decode(maps, udp=udp)
+    cuda_points, cuda_scores = decode(maps.cuda(), udp=udp)
+    assert torch.allclose(cuda_points.cpu(), points, atol=1e-4)
+    assert torch.equal(cuda_scores.cpu(), scores)
+    spread = covariances(maps.cuda(), cuda_points)
+    assert torch.allclose(spread.cpu(), covariances(maps, points), rtol=1e-3)

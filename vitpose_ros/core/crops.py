@@ -1,9 +1,14 @@
 """Boxes to network input, and the network's output back to image pixels.
 
-The unbiased (UDP) convention: Huang et al., "The Devil is in the Details: Delving into Unbiased
-Data Processing for Human Pose Estimation", 2020 (arXiv:1911.07524). The outermost pixel centres
-of the crop lie on the region's edges, hence every size below counts intervals: pixels minus one.
-Constants as in the reference configurations (github.com/ViTAE-Transformer/ViTPose).
+Two conventions; each keypoint set was trained with one of them (Skeleton.udp):
+
+* unbiased (UDP): Huang et al., "The Devil is in the Details: Delving into Unbiased Data
+  Processing for Human Pose Estimation", 2020 (arXiv:1911.07524). The outermost pixel centres of
+  the crop lie on the region's edges, so that sizes count intervals: pixels minus one.
+* plain affine (Xiao et al., "Simple Baselines for Human Pose Estimation and Tracking", 2018,
+  arXiv:1804.06208): sizes count pixels.
+
+Both from the reference configurations (github.com/ViTAE-Transformer/ViTPose).
 """
 
 import cv2
@@ -42,18 +47,22 @@ def crop_regions(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[n
 
 
 def extract_crops(
-    frame: Frame, regions: NDArray[np.float64], size: tuple[int, int]
+    frame: Frame,
+    regions: NDArray[np.float64],
+    size: tuple[int, int],
+    udp: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:
     """Cut the regions out of the frame, black where they leave it.
 
-    regions: (n, 4) from crop_regions; size: height and width of a crop.
-    Returns (n, height, width, 3) uint8 RGB.
+    regions: (n, 4) from crop_regions; size: height and width of a crop; udp: (n,), the convention
+    of each. Returns (n, height, width, 3) uint8 RGB, bilinear. (OpenCV 4 rounds positions to 1/32
+    pixel, OpenCV 5 does not.)
     """
     height, width = size
     crops = np.empty((len(regions), height, width, 3), dtype=np.uint8)
-    for crop, (left, top, region_width, region_height) in zip(crops, regions, strict=True):
-        scale_x, scale_y = (width - 1) / region_width, (height - 1) / region_height
-        matrix = np.array(((scale_x, 0, -scale_x * left), (0, scale_y, -scale_y * top)))
+    scales = _intervals(size, udp) / regions[:, 2:]
+    for crop, corner, scale in zip(crops, regions[:, :2], scales, strict=True):
+        matrix = np.column_stack((np.diag(scale), -scale * corner))
         cut = cv2.warpAffine(frame.image, matrix, (width, height), flags=cv2.INTER_LINEAR)
         if frame.channels == 'rgb':
             crop[...] = cut
@@ -70,13 +79,34 @@ def normalise(crops: torch.Tensor) -> torch.Tensor:
 
 
 def heatmap_to_image(
-    points: NDArray[np.float32], regions: NDArray[np.float64], heatmap_size: tuple[int, int]
+    points: NDArray[np.float32],
+    regions: NDArray[np.float64],
+    heatmap_size: tuple[int, int],
+    udp: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
     """Map points from heatmap cells to image pixels, the inverse of cropping.
 
     points: (n, k, 2) x, y in cells; regions: (n, 4) from crop_regions; heatmap_size: height and
-    width in cells. Returns (n, k, 2) float32.
+    width in cells; udp: (n,), the convention of each. Returns (n, k, 2) float32.
     """
-    height, width = heatmap_size
-    cell = regions[:, None, 2:] / (width - 1, height - 1)
-    return (points * cell + regions[:, None, :2]).astype(np.float32)
+    cells = regions[:, 2:] / _intervals(heatmap_size, udp)
+    return (points * cells[:, None] + regions[:, None, :2]).astype(np.float32)
+
+
+def covariances_to_image(
+    covariances: NDArray[np.float32],
+    regions: NDArray[np.float64],
+    heatmap_size: tuple[int, int],
+    udp: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Map covariances (n, k, 2, 2) from cells squared to image pixels squared.
+
+    The other arguments are those of heatmap_to_image.
+    """
+    cells = regions[:, 2:] / _intervals(heatmap_size, udp)
+    return (covariances * (cells[:, :, None] * cells[:, None])[:, None]).astype(np.float32)
+
+
+def _intervals(size: tuple[int, int], udp: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return (n, 2), how many pixels of a crop or heatmap span the width and the height."""
+    return np.array((size[1], size[0]), dtype=np.float64) - udp[:, None]

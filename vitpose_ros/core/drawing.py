@@ -20,9 +20,9 @@ SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 
 def side_colour(name: str) -> tuple[int, int, int]:
     """Return the RGB colour for a keypoint, by the side that its name tells."""
-    if name.startswith('left'):
+    if name.startswith(('left', 'L_')):
         return LEFT
-    return RIGHT if name.startswith('right') else CENTRE
+    return RIGHT if name.startswith(('right', 'R_')) else CENTRE
 
 
 def edge_colour(skeleton: Skeleton, edge: tuple[int, int]) -> tuple[int, int, int]:

@@ -1,17 +1,23 @@
 """The facade: frames in, poses out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vitpose_ros.core.backends import Backend
 from vitpose_ros.core.backends.torch import TorchBackend
 from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, load_network
-from vitpose_ros.core.crops import crop_regions, extract_crops, heatmap_to_image
-from vitpose_ros.core.heatmaps import decode_dark_udp
-from vitpose_ros.core.skeletons import COCO, Skeleton
+from vitpose_ros.core.crops import (
+    covariances_to_image,
+    crop_regions,
+    extract_crops,
+    heatmap_to_image,
+)
+from vitpose_ros.core.heatmaps import covariances, decode, merge_flipped
+from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, Pose
 
 MAX_BATCH = 64
@@ -20,11 +26,29 @@ MAX_BATCH = 64
 class PoseEstimator:
     """Estimates the poses of all subjects in one or several frames."""
 
-    def __init__(self, backend: Backend, *, max_batch: int = MAX_BATCH) -> None:
-        """Take a backend; max_batch bounds the crops of one forward pass, and so the memory."""
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        max_batch: int = MAX_BATCH,
+        flip_test: bool = False,
+        with_covariances: bool = False,
+    ) -> None:
+        """Take a backend and what to do with it.
+
+        max_batch bounds the crops of one forward pass, and so the memory. flip_test averages
+        with the mirrored crops, a little more accurate at twice the cost. with_covariances also
+        measures how far the heatmaps spread.
+        """
         self.backend = backend
-        self.skeleton: Skeleton = COCO
         self.max_batch = max_batch
+        self.flip_test = flip_test
+        self.with_covariances = with_covariances
+        # What the network estimates, in the order of its heads. Frames that do not say which
+        # set their boxes get, get the first.
+        self.skeletons: tuple[Skeleton, ...] = tuple(
+            SKELETONS[name] for name in backend.config.keypoint_sets
+        )
 
     @classmethod
     def load(
@@ -32,45 +56,116 @@ class PoseEstimator:
         model: str | Path = EMBEDDED_MODEL,
         device: str = 'auto',
         *,
+        keypoint_sets: Sequence[str] | None = None,
+        image_size: tuple[int, int] | None = None,
         max_batch: int = MAX_BATCH,
+        flip_test: bool = False,
+        with_covariances: bool = False,
     ) -> 'PoseEstimator':
-        """Load a network from a file, a Hugging Face directory, or the package itself.
+        """Load a network: a known name, a file, or a Hugging Face directory.
 
-        device: 'auto' (CUDA where there is some), 'cpu', 'cuda' or 'cuda:N'.
-        Raises CheckpointError for weights that do not fit, ValueError for a device that is
-        not there.
+        device: 'auto' (CUDA where there is some), 'cpu', 'cuda' or 'cuda:N'. keypoint_sets: which
+        of the network's sets to use, its first if none is given; a single one runs fastest.
+        image_size: height and width of the crops in pixels, multiples of 16, if not those that
+        the network was trained with. The other arguments are those of the constructor.
+        Raises CheckpointError for weights that do not fit, ValueError for a device that is not
+        there.
         """
-        return cls(TorchBackend(load_network(model), device), max_batch=max_batch)
+        network = load_network(model, keypoint_sets, image_size=image_size)
+        return cls(
+            TorchBackend(network, device),
+            max_batch=max_batch,
+            flip_test=flip_test,
+            with_covariances=with_covariances,
+        )
 
     def predict(self, frames: Sequence[Frame]) -> list[list[Pose]]:
         """Estimate the poses in the frames: for each frame one pose a box, in their order.
 
         All subjects of all frames go through the network together, in as few forward passes
-        as max_batch allows.
+        as max_batch allows, whatever their keypoint sets.
         """
         size = self.backend.config.image_size
+        sets = [self._set_indices(frame) for frame in frames]
+        udp = np.array([skeleton.udp for skeleton in self.skeletons])
         regions = [crop_regions(frame.boxes, size) for frame in frames]
-        crops = np.concatenate(
-            [
-                extract_crops(frame, region, size)
-                for frame, region in zip(frames, regions, strict=True)
-            ]
-            or [np.empty((0, *size, 3), dtype=np.uint8)]
+        crops = [
+            extract_crops(frame, region, size, udp[indices])
+            for frame, region, indices in zip(frames, regions, sets, strict=True)
+        ]
+        if not frames:
+            return []
+        poses = iter(
+            self._poses(np.concatenate(crops), np.concatenate(regions), np.concatenate(sets))
         )
-        poses = self._poses(crops, np.concatenate([*regions, np.empty((0, 4))]))
         return [[next(poses) for _ in frame.boxes] for frame in frames]
 
-    def heatmaps(self, crops: np.ndarray) -> torch.Tensor:
-        """Map crops (n, h, w, 3) uint8 RGB to heatmaps (n, k, h/4, w/4), on the device."""
-        return self.backend.heatmaps(torch.from_numpy(crops))
+    def heatmaps(
+        self, crops: NDArray[np.uint8], counts: Sequence[int] | None = None
+    ) -> list[torch.Tensor]:
+        """Map crops (n, h, w, 3) uint8 RGB to heatmaps on the device, a tensor for each set.
 
-    def _poses(self, crops: np.ndarray, regions: np.ndarray) -> Iterator[Pose]:
-        """Yield the pose in each crop."""
-        for start in range(0, len(crops), self.max_batch):
-            part = slice(start, start + self.max_batch)
-            points, scores = decode_dark_udp(self.heatmaps(crops[part]))
-            keypoints = heatmap_to_image(
-                points.cpu().numpy(), regions[part], self.backend.config.heatmap_size
-            )
-            for subject, subject_scores in zip(keypoints, scores.cpu().numpy(), strict=True):
-                yield Pose(self.skeleton.name, subject, subject_scores)
+        The crops stand in the order of skeletons; counts tells how many belong to each, and may
+        be left out where there is one. Of each set the heatmaps are (count, k, h/4, w/4).
+        """
+        counts = [len(crops)] if counts is None else counts
+        batch = torch.from_numpy(crops)
+        heatmaps = self.backend.heatmaps(batch, counts)
+        if self.flip_test:
+            flipped = self.backend.heatmaps(batch.flip(2), counts)
+            heatmaps = [
+                merge_flipped(maps, mirrored, skeleton)
+                for maps, mirrored, skeleton in zip(heatmaps, flipped, self.skeletons, strict=True)
+            ]
+        return heatmaps
+
+    def _set_indices(self, frame: Frame) -> NDArray[np.int64]:
+        """Return for each box of a frame the index of its keypoint set."""
+        if frame.keypoint_sets is None:
+            return np.zeros(len(frame.boxes), dtype=np.int64)
+        loaded = self.backend.config.keypoint_sets
+        for name in frame.keypoint_sets:
+            if name not in loaded:
+                raise ValueError(
+                    f"keypoint set '{name}' is not loaded, only {', '.join(loaded)}; name it "
+                    'when the network is loaded'
+                )
+        indices = [loaded.index(name) for name in frame.keypoint_sets]
+        return np.array(indices, dtype=np.int64)
+
+    def _poses(
+        self,
+        crops: NDArray[np.uint8],
+        regions: NDArray[np.float64],
+        sets: NDArray[np.int64],
+    ) -> list[Pose]:
+        """Return the pose in each crop, in their order."""
+        poses: dict[int, Pose] = {}
+        order = np.argsort(sets, kind='stable')
+        for start in range(0, len(order), self.max_batch):
+            part = order[start : start + self.max_batch]
+            counts = np.bincount(sets[part], minlength=len(self.skeletons)).tolist()
+            subjects = iter(part)
+            for skeleton, heatmaps in zip(
+                self.skeletons, self.heatmaps(crops[part], counts), strict=True
+            ):
+                own = [int(next(subjects)) for _ in range(len(heatmaps))]
+                poses.update(zip(own, self._decode(heatmaps, regions[own], skeleton), strict=True))
+        return [poses[index] for index in range(len(crops))]
+
+    def _decode(
+        self, heatmaps: torch.Tensor, regions: NDArray[np.float64], skeleton: Skeleton
+    ) -> list[Pose]:
+        """Turn heatmaps (n, k, h, w) of one keypoint set into poses."""
+        size = self.backend.config.heatmap_size
+        udp = np.full(len(regions), skeleton.udp)
+        points, scores = decode(heatmaps, udp=skeleton.udp)
+        keypoints = heatmap_to_image(points.cpu().numpy(), regions, size, udp)
+        spreads = [None] * len(regions)
+        if self.with_covariances:
+            cells = covariances(heatmaps, points).cpu().numpy()
+            spreads = list(covariances_to_image(cells, regions, size, udp))
+        return [
+            Pose(skeleton.name, *values)
+            for values in zip(keypoints, scores.cpu().numpy(), spreads, strict=True)
+        ]

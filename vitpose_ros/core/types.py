@@ -1,5 +1,6 @@
 """What flows through the package: a frame with boxes goes in, poses come out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -39,6 +40,8 @@ class Frame:
     image: NDArray[np.uint8]  # (h, w, 3), (h, w, 4) or (h, w), uint8; rows may be padded
     boxes: NDArray[np.float32]  # (n, 4) float32, pixels: x_min, y_min, x_max, y_max
     channels: Channels = 'rgb'
+    # Which keypoints each box gets, by the keys of SKELETONS; None: the estimator's first set.
+    keypoint_sets: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming what is wrong, unless image and boxes are usable."""
@@ -71,6 +74,10 @@ class Frame:
             if fault is not None:
                 raise ValueError(f'box {index}, {box.tolist()}, {fault}')
         object.__setattr__(self, 'boxes', boxes)
+        if self.keypoint_sets is not None and len(self.keypoint_sets) != len(boxes):
+            raise ValueError(
+                f'{len(self.keypoint_sets)} keypoint sets for {len(boxes)} boxes; give one a box'
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +87,8 @@ class Pose:
     skeleton: str  # key of SKELETONS
     keypoints: NDArray[np.float32]  # (k, 2) float32, image pixels: x, y
     scores: NDArray[np.float32]  # (k,) float32, height of the heatmap's peak, about 0 to 1
+    # (k, 2, 2) float32, image pixels squared: how far the heatmap spreads; None: not asked for
+    covariances: NDArray[np.float32] | None = None
 
     @property
     def score(self) -> float:

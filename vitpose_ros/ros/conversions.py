@@ -192,9 +192,18 @@ def keypoints_message(
                 x=array('f', pose.keypoints[:, 0].tobytes()),
                 y=array('f', pose.keypoints[:, 1].tobytes()),
                 keypoint_score=array('f', pose.scores.tobytes()),
+                covariance=_covariance_entries(pose),
             )
         )
     return message
+
+
+def _covariance_entries(pose: Pose) -> 'array[float]':
+    """Return xx, xy and yy of each keypoint, or nothing where they were not computed."""
+    if pose.covariances is None:
+        return array('f')
+    entries = pose.covariances[:, (0, 0, 1), (0, 1, 1)]
+    return array('f', entries.astype(np.float32).tobytes())
 
 
 def skeleton_message(skeleton: Skeleton, model: str) -> SkeletonInfo:

@@ -29,11 +29,12 @@ OVERLAY_PAUSE_S = 0.01
 class Outputs:
     """The publishers, which send something only while the node is active."""
 
-    def __init__(self, node: LifecycleNode, skeleton: Skeleton) -> None:
+    def __init__(self, node: LifecycleNode, skeletons: Sequence[Skeleton]) -> None:
         self._node = node
-        self._skeleton = skeleton
-        self._marker_maker = MarkerMaker([skeleton])
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._skeletons = skeletons
+        self._marker_maker = MarkerMaker(skeletons)
+        # One message a keypoint set, all of them kept for late subscribers.
+        latched = QoSProfile(depth=len(skeletons), durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._keypoints = self._publisher(KeypointsArray, '~/keypoints', QoSProfile(depth=10))
         self._skeleton_info = self._publisher(SkeletonInfo, '~/skeleton_info', latched)
         self._markers = self._publisher(MarkerArray, '~/markers', QoSProfile(depth=10))
@@ -52,9 +53,10 @@ class Outputs:
         for publisher in (self._keypoints, self._skeleton_info, self._markers, self._overlay):
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def publish_skeleton(self, model: str) -> None:
-        """Publish what the keypoints mean, latched."""
-        self._skeleton_info.publish(skeleton_message(self._skeleton, model))
+    def publish_skeletons(self, model: str) -> None:
+        """Publish what the keypoints of each set mean, latched."""
+        for skeleton in self._skeletons:
+            self._skeleton_info.publish(skeleton_message(skeleton, model))
 
     def publish_frame(
         self,

@@ -35,8 +35,13 @@ class Parameters:
 
     model: str = _parameter(
         'nano',
-        "Network: 'nano' (comes with the package), a safetensors file, or a Hugging Face "
-        'directory',
+        "Network: a known name ('nano' comes with the package, 'ros2 run vitpose_ros models "
+        "list' shows the others), a file of weights, or a Hugging Face directory",
+    )
+    keypoint_sets: str = _parameter(
+        '',
+        "Keypoint sets to use, separated by commas, as in 'coco,ap10k'; each subject gets the "
+        "first that fits its detection's class, else the first of all. Empty: the network's first",
     )
     device: str = _parameter(
         'auto', "Where the network runs: 'cpu', 'cuda', 'cuda:N', or 'auto' (cuda if there)"
@@ -65,6 +70,12 @@ class Parameters:
         minimum=1,
         maximum=100,
     )
+    flip_test: bool = _parameter(
+        False, 'Average with the mirrored image: a little more accurate, at twice the time'
+    )
+    covariance: bool = _parameter(
+        False, 'Fill in the covariance of each keypoint, in pixels squared'
+    )
     min_keypoint_score: float = _parameter(
         0.25,
         'Markers and overlay leave out keypoints below this score; ~/keypoints has them all',
@@ -86,6 +97,11 @@ class Parameters:
         maximum=100.0,
         live=True,
     )
+
+    @property
+    def keypoint_set_names(self) -> list[str]:
+        """The parameter keypoint_sets as a list."""
+        return [name.strip() for name in self.keypoint_sets.split(',') if name.strip()]
 
 
 def table() -> tuple[Field[Any], ...]:

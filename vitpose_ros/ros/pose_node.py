@@ -10,6 +10,7 @@ from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Frame, PoseEstimator
 from vitpose_ros.core.batching import Mailbox
+from vitpose_ros.core.skeletons import keypoint_set_of_class
 from vitpose_ros.ros import parameters
 from vitpose_ros.ros.conversions import InputError, image_view, read_detections
 from vitpose_ros.ros.logs import ThrottledLog
@@ -53,14 +54,21 @@ class PoseNode(LifecycleNode):
         """Load the network and create the publishers."""
         try:
             self._values = parameters.read(self)
-            self._estimator = PoseEstimator.load(self._values.model, self._values.device)
-            self._outputs = Outputs(self, self._estimator.skeleton)
+            self._estimator = PoseEstimator.load(
+                self._values.model,
+                self._values.device,
+                keypoint_sets=self._values.keypoint_set_names,
+                flip_test=self._values.flip_test,
+                with_covariances=self._values.covariance,
+            )
+            self._outputs = Outputs(self, self._estimator.skeletons)
         except Exception as error:
             self.get_logger().error(f'cannot configure: {error}')
             self._free()
             return TransitionCallbackReturn.FAILURE
         self.get_logger().info(
-            f"network '{self._values.model}' is ready on {self._estimator.backend.device}"
+            f"network '{self._values.model}' is ready on {self._estimator.backend.device}, for "
+            f'{", ".join(skeleton.name for skeleton in self._estimator.skeletons)}'
         )
         return super().on_configure(state)
 
@@ -98,7 +106,7 @@ class PoseNode(LifecycleNode):
 
     def _start(self) -> None:
         assert self._estimator is not None and self._outputs is not None, 'not configured'
-        self._outputs.publish_skeleton(self._values.model)
+        self._outputs.publish_skeletons(self._values.model)
         mailbox = self._mailbox = Mailbox(self._values.frame_queue_size)
         self._worker = threading.Thread(
             target=self._work,
@@ -181,7 +189,11 @@ class PoseNode(LifecycleNode):
         )
         for fault in faults:
             self._trouble.error(fault.kind, str(fault))
-        [poses] = estimator.predict([Frame(image, subjects.boxes, channels)])
+        loaded = [skeleton.name for skeleton in estimator.skeletons]
+        keypoint_sets = [
+            keypoint_set_of_class(name, loaded) or loaded[0] for name in subjects.class_ids
+        ]
+        [poses] = estimator.predict([Frame(image, subjects.boxes, channels, keypoint_sets)])
         outputs.publish_frame(
             message, image, channels, subjects=subjects, poses=poses, parameters=values
         )

@@ -1,5 +1,7 @@
 """PyTorch, on the CPU or a CUDA device."""
 
+from collections.abc import Sequence
+
 import torch
 
 from vitpose_ros.core.crops import normalise
@@ -42,7 +44,7 @@ class TorchBackend:
         return self.network.config
 
     @torch.inference_mode()
-    def heatmaps(self, crops: torch.Tensor) -> torch.Tensor:
-        """Map crops (n, h, w, 3) uint8 RGB to heatmaps (n, k, h/4, w/4) float32."""
-        heatmaps: torch.Tensor = self.network(normalise(crops.to(self.device)))
+    def heatmaps(self, crops: torch.Tensor, counts: Sequence[int]) -> list[torch.Tensor]:
+        """Map crops to heatmaps; see Backend."""
+        heatmaps: list[torch.Tensor] = self.network(normalise(crops.to(self.device)), counts)
         return heatmaps
