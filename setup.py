@@ -12,11 +12,14 @@ setup(
         'vitpose_ros',
         'vitpose_ros.core',
         'vitpose_ros.core.backends',
+        'vitpose_ros.core.checkpoints',
         'vitpose_ros.models',
+        'vitpose_ros.tools',
     ],
     package_dir={'vitpose_ros.models': 'models'},
     package_data={'vitpose_ros.models': ['*.safetensors', '*.md']},
     # OpenCV comes in several flavours of one module; robots have the one of apt.
     install_requires=['numpy', 'safetensors', 'torch'],
-    extras_require={'opencv': ['opencv-python-headless']},
+    extras_require={'opencv': ['opencv-python-headless'], 'hub': ['huggingface_hub>=0.30']},
+    entry_points={'console_scripts': ['vitpose_ros = vitpose_ros.__main__:main']},
 )

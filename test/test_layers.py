@@ -28,7 +28,8 @@ ROOMS = {
     'core': {'core'},
     'ros': {'core', 'ros'},
     'demo': {'core', 'ros', 'demo'},
-    'tools': {'core'},
+    'tools': {'core', 'tools'},
+    '__main__.py': {'tools'},
 }
 
 

@@ -77,7 +77,7 @@ class Probe(Node):
     def __init__(self, image_qos=10):
         super().__init__('probe')
         self.keypoints, self.skeletons, self.markers, self.overlays = [], [], [], []
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.images = self.create_publisher(Image, 'image', image_qos)
         self.detections = self.create_publisher(Detection2DArray, 'detections', 10)
         self.create_subscription(
@@ -186,7 +186,7 @@ def image_of(pixels, encoding='bgr8', *, padding=0):
     return message
 
 
-def detections_of(image, boxes, ids=None):
+def detections_of(image, boxes, ids=None, classes=None):
     """Make the detections of an image from boxes (x_min, y_min, x_max, y_max)."""
     message = Detection2DArray(header=deepcopy(image.header))
     # Plain floats: rclpy ends the process over a numpy.float32.
@@ -197,7 +197,7 @@ def detections_of(image, boxes, ids=None):
         detection.bbox.size_x = x_max - x_min
         detection.bbox.size_y = y_max - y_min
         result = ObjectHypothesisWithPose()
-        result.hypothesis.class_id = 'person'
+        result.hypothesis.class_id = classes[index] if classes else 'person'
         result.hypothesis.score = 0.75
         detection.results.append(result)
         message.detections.append(detection)

@@ -9,11 +9,11 @@ import torch
 from harness import clip_frame, detections_of, image_of
 from safetensors.torch import save_file
 
-from vitpose_ros.core.checkpoints import find_model
+from vitpose_ros.core.checkpoints import find_model, write_checkpoint
 from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
 
 SMALL = np.zeros((48, 64, 3), np.uint8)
-SLOW = ViTPoseConfig(embed_dim=1280, depth=4, num_heads=16, num_keypoints=17)
+SLOW = ViTPoseConfig(embed_dim=1280, depth=4, num_heads=16, num_keypoints={'coco': 17})
 
 
 def bad_weights(kind, folder):
@@ -23,8 +23,8 @@ def bad_weights(kind, folder):
     elif kind == 'foreign':
         save_file({'conv1.weight': torch.zeros(4)}, path)
     elif kind == 'another':
-        state = ViTPose(ViTPoseConfig(64, 1, 2, num_keypoints=133)).state_dict()
-        save_file(state, path, {'num_heads': '2'})
+        config = ViTPoseConfig(64, 1, 2, num_keypoints={'hands': 21})
+        write_checkpoint(path, config, ViTPose(config).state_dict())
     return path
 
 
@@ -34,11 +34,15 @@ def bad_weights(kind, folder):
         ('missing', 'no such file'),
         ('truncated', 'not a readable safetensors file'),
         ('foreign', 'no ViTPose tensors in it'),
-        ('another', '133 keypoints'),
+        ('another', "keypoint set 'hands' is not known"),
+        ('vitpose-plus-base', 'ros2 run vitpose_ros models fetch vitpose-plus-base'),
     ],
 )
-def test_bad_weights_are_named_and_good_ones_help(kind, words, start, probe, tmp_path):
-    path = bad_weights(kind, tmp_path)
+def test_bad_weights_are_named_and_good_ones_help(
+    kind, words, start, probe, tmp_path, monkeypatch
+):
+    path = kind if kind.startswith('vitpose') else bad_weights(kind, tmp_path)
+    monkeypatch.setenv('VITPOSE_ROS_MODELS', str(tmp_path))
     node = start('pose_node', device='cpu', model=path)
     probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
     assert words in node.log and str(path) in node.log
@@ -126,7 +130,7 @@ def test_a_signal_ends_the_node_while_it_starts(delay_s, start):
 def test_a_signal_ends_the_node_in_the_middle_of_inference(number, start, probe, tmp_path):
     # A wide network and many subjects: one forward pass takes several times the limit.
     path = tmp_path / 'slow.safetensors'
-    save_file(ViTPose(SLOW).state_dict(), path, {'num_heads': '16'})
+    write_checkpoint(path, SLOW, ViTPose(SLOW).state_dict())
     node = start('pose_node', device='cpu', model=path)
     probe.wait_until_matched()
     pixels, _ = clip_frame()
@@ -143,7 +147,7 @@ def test_a_signal_ends_the_node_in_the_middle_of_inference(number, start, probe,
 
 def test_frames_that_cannot_wait_make_room_for_newer_ones(start, probe, tmp_path):
     path = tmp_path / 'slow.safetensors'
-    save_file(ViTPose(SLOW).state_dict(), path, {'num_heads': '16'})
+    write_checkpoint(path, SLOW, ViTPose(SLOW).state_dict())
     start('pose_node', device='cpu', model=path)
     probe.wait_until_matched()
     pixels, _ = clip_frame()

@@ -152,6 +152,16 @@ def path_of(model: KnownModel) -> Path:
     return models_directory() / model.name / model.filename
 
 
+def unknown_model(name: str) -> CheckpointError:
+    """Return the error for a name that is not known; it says which one is close."""
+    close = difflib.get_close_matches(name, KNOWN_MODELS, n=1, cutoff=0.5)
+    return CheckpointError(
+        f"model '{name}' is neither a known name nor a file"
+        + (f"; did you mean '{close[0]}'?" if close else '.')
+        + f' For the known names: {models_command("list")}'
+    )
+
+
 def find_model(model: str | Path) -> Path:
     """Return the file of a model: a known name, a file, or a Hugging Face directory.
 
@@ -162,12 +172,7 @@ def find_model(model: str | Path) -> Path:
         path = Path(model).expanduser()
         if path.exists() or path.suffix or len(path.parts) > 1:
             return locate(path)
-        close = difflib.get_close_matches(str(model), KNOWN_MODELS, n=1, cutoff=0.5)
-        raise CheckpointError(
-            f"model '{model}' is neither a known name nor a file"
-            + (f"; did you mean '{close[0]}'?" if close else ';')
-            + f' For the known names: {models_command("list")}'
-        )
+        raise unknown_model(str(model))
     path = path_of(known)
     if path.is_file():
         return path

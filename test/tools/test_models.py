@@ -1,0 +1,270 @@
+"""models: what is known, fetching from a hub, converting, describing."""
+
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+import torch
+from hub_server import Hub
+
+from vitpose_ros.core.checkpoints import KNOWN_MODELS, load_network, path_of, write_checkpoint
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.tools import models
+
+ROOT = Path(__file__).parents[2]
+NAME = 'vitpose-small-mpii'  # its checksum is not in the table: the hub's counts
+MODEL = KNOWN_MODELS[NAME]
+
+SEVERAL = ViTPoseConfig(
+    embed_dim=384,
+    depth=1,
+    num_heads=12,
+    num_keypoints={name: len(skeleton) for name, skeleton in SKELETONS.items()},
+    part_features=96,
+)
+
+
+@pytest.fixture
+def several(tmp_path):
+    """A file of our format with all six sets."""
+    torch.manual_seed(0)
+    path = tmp_path / 'several.safetensors'
+    write_checkpoint(path, SEVERAL, ViTPose(SEVERAL).state_dict())
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder for fetched models."""
+    monkeypatch.setenv('VITPOSE_ROS_MODELS', str(tmp_path / 'models'))
+    return tmp_path / 'models'
+
+
+def run(*arguments, hub=None, stderr=subprocess.PIPE):
+    """Run the command in a process of its own, as without ROS."""
+    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'NO_PROXY': '127.0.0.1'}
+    if hub is None:
+        env['HF_HUB_OFFLINE'] = '1'
+    else:
+        env['HF_ENDPOINT'] = hub.url
+        env.pop('HF_HUB_OFFLINE', None)
+    return subprocess.run(
+        [sys.executable, '-m', 'vitpose_ros', 'models', *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env=env,
+        timeout=100,
+    )
+
+
+# Fetching
+
+
+@pytest.fixture(scope='module')
+def content(tmp_path_factory):
+    """The bytes of a small split checkpoint of MPII."""
+    config = ViTPoseConfig(embed_dim=384, depth=1, num_heads=12, num_keypoints={'mpii': 16})
+    state = {
+        name.replace('heads.mpii', 'keypoint_head'): tensor
+        for name, tensor in ViTPose(config).state_dict().items()
+    }
+    path = tmp_path_factory.mktemp('hub') / 'weights.pth'
+    torch.save({'state_dict': state}, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def hub(content):
+    server = Hub(f'/{MODEL.repository}/resolve/{MODEL.revision}/{MODEL.filename}', content)
+    yield server
+    server.close()
+
+
+def test_a_model_is_fetched_once_and_works_offline_from_then_on(hub, folder, content):
+    absent = run('info', NAME)
+    assert absent.returncode == 1
+    assert f'models fetch {NAME}' in absent.stderr
+
+    fetched = run('fetch', NAME, hub=hub)
+    assert fetched.returncode == 0, fetched.stderr
+    assert f"'{NAME}' is ready: {path_of(MODEL)}" in fetched.stdout
+    assert path_of(MODEL).read_bytes() == content
+    assert [path for path in folder.rglob('*') if path.is_file()] == [path_of(MODEL)]
+
+    again = run('fetch', NAME)
+    assert again.returncode == 0 and 'already there' in again.stdout
+    described = run('info', NAME)
+    assert described.returncode == 0, described.stderr
+    assert 'mpii (16)' in described.stdout
+    assert load_network(NAME).config.keypoint_sets == ('mpii',)
+    assert hub.ranges == [0]
+
+
+def test_the_progress_shows_in_a_terminal(hub, folder):
+    master, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('4H', 40, 120, 0, 0))
+    fetched = run('fetch', NAME, hub=hub, stderr=terminal)
+    shown = os.read(master, 100_000).decode()
+    assert fetched.returncode == 0
+    assert '100%' in shown and 'vitpose-s-mpii.pth' in shown
+
+
+def test_a_fetch_goes_on_where_the_last_one_broke_off(hub, folder, content):
+    hub.breaks_after = len(content) * 3 // 4  # more than one of the client's 10 MB
+    broken = run('fetch', NAME, hub=hub)
+    assert broken.returncode == 1
+    assert 'cannot be fetched' in broken.stderr and 'are kept' in broken.stderr
+    assert str(path_of(MODEL)) in broken.stderr  # where to put it by hand
+    assert not path_of(MODEL).exists()
+    [partial] = path_of(MODEL).parent.iterdir()
+    kept = partial.stat().st_size
+    assert kept > 0
+
+    hub.out_of_order = False
+    resumed = run('fetch', NAME, hub=hub)
+    assert resumed.returncode == 0, resumed.stderr
+    assert hub.ranges == [0, kept]
+    assert path_of(MODEL).read_bytes() == content
+
+
+def test_what_came_is_checked_and_removed_if_it_is_wrong(hub, folder, content):
+    hub.content = content[:-1] + bytes([content[-1] ^ 1])  # the checksum stays that of the truth
+    wrong = run('fetch', NAME, hub=hub)
+    assert wrong.returncode == 1
+    assert 'has the checksum (sha256)' in wrong.stderr and hub.etag in wrong.stderr
+    assert not [path for path in folder.rglob('*') if path.is_file()]
+
+    hub.content = content
+    assert run('fetch', NAME, hub=hub).returncode == 0
+
+
+def test_a_hub_with_another_file_than_the_known_one_is_refused(folder, content):
+    model = KNOWN_MODELS['vitpose-small-coco']
+    assert model.sha256
+    hub = Hub(f'/{model.repository}/resolve/{model.revision}/{model.filename}', content)
+    refused = run('fetch', model.name, hub=hub)
+    hub.etag = 'not-a-checksum'
+    downloaded = run('fetch', model.name, hub=hub)
+    hub.close()
+    assert refused.returncode == 1 and 'nothing was fetched' in refused.stderr
+    assert downloaded.returncode == 1 and f'expected {model.sha256}' in downloaded.stderr
+    assert not [path for path in folder.rglob('*') if path.is_file()]
+
+
+def test_a_hub_that_states_no_checksum_is_refused(hub, folder):
+    hub.etag = '33a64df5'
+    refused = run('fetch', NAME, hub=hub)
+    assert refused.returncode == 1 and 'states no checksum' in refused.stderr
+
+
+def test_an_absent_file_and_an_absent_hub_are_named(hub, folder):
+    hub.path = '/elsewhere'
+    absent = run('fetch', NAME, hub=hub)
+    assert absent.returncode == 1 and '404' in absent.stderr
+    offline = run('fetch', NAME)
+    assert offline.returncode == 1 and 'HF_HUB_OFFLINE' in offline.stderr
+    assert 'Traceback' not in absent.stderr + offline.stderr
+
+
+def test_two_fetches_at_once_do_not_mix(hub, folder):
+    partial = path_of(MODEL).with_name(f'{path_of(MODEL).name}.{MODEL.revision[:8]}.partial')
+    partial.parent.mkdir(parents=True)
+    with partial.open('wb') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        second = run('fetch', NAME, hub=hub)
+    assert second.returncode == 1 and 'another process' in second.stderr
+
+
+# The rest, in this process
+
+
+def test_what_is_known_is_listed(folder, capsys):
+    assert models.main(['list']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    header = 'NAME SIZE KEYPOINT SETS MB LICENCE HERE SOURCE'
+    assert ' '.join(lines[0].split()) == header
+    assert [line.split()[0] for line in lines[1:]] == list(KNOWN_MODELS)
+    by_name = {line.split()[0]: line.split() for line in lines[1:]}
+    assert by_name['nano'][5] == 'yes' and by_name[NAME][5] == 'no'
+    assert 'Apache-2.0' in by_name[NAME] and f'huggingface.co/{MODEL.repository}' in by_name[NAME]
+    path_of(MODEL).parent.mkdir(parents=True)
+    path_of(MODEL).touch()
+    models.main(['list'])
+    [line] = [line for line in capsys.readouterr().out.splitlines() if NAME in line]
+    assert line.split()[5] == 'yes'
+
+
+def test_what_comes_with_the_package_needs_no_fetching(capsys):
+    assert models.main(['fetch', 'nano']) == 0
+    assert 'already there' in capsys.readouterr().out
+
+
+def test_an_unknown_name_is_refused_with_a_suggestion(capsys):
+    assert models.main(['fetch', 'vitpose-plus-bsae']) == 1
+    assert "did you mean 'vitpose-plus-base'?" in capsys.readouterr().err
+
+
+def test_conversion_keeps_the_sets_asked_for(several, tmp_path, capsys):
+    out = tmp_path / 'out.safetensors'
+    assert models.main(['convert', str(several), str(out)]) == 0
+    assert 'gives coco, aic, mpii, ap10k, apt36k, wholebody' in capsys.readouterr().out
+    pixels = torch.randn(1, 3, 256, 192)
+    for sets in (['wholebody', 'ap10k'], ['mpii']):
+        arguments = ['convert', str(several), str(out), '--keypoint-sets', ', '.join(sets)]
+        assert models.main(arguments) == 0
+        for name in sets:
+            [expected] = load_network(several, [name])(pixels)
+            [found] = load_network(out, [name])(pixels)
+            assert torch.equal(found, expected)
+    assert load_network(out).config.keypoint_sets == ('mpii',)
+    assert out.stat().st_size < several.stat().st_size / 2
+
+
+def test_a_file_may_be_converted_in_its_place(several):
+    [expected] = load_network(several)(torch.ones(1, 3, 256, 192))
+    assert models.main(['convert', str(several), str(several), '--keypoint-sets', 'coco']) == 0
+    assert torch.equal(load_network(several)(torch.ones(1, 3, 256, 192))[0], expected)
+    assert [path.name for path in several.parent.iterdir()] == [several.name]
+
+
+@pytest.mark.parametrize(
+    ('out', 'sets', 'words'),
+    [
+        ('out.pth', 'coco', 'give a name that ends in .safetensors'),
+        ('absent/out.safetensors', 'coco', 'there is no folder'),
+        ('out.safetensors', 'hands', "keypoint set 'hands' is not known"),
+    ],
+)
+def test_a_conversion_that_cannot_be_says_why(out, sets, words, several, tmp_path, capsys):
+    before = sorted(tmp_path.iterdir())
+    arguments = ['convert', str(several), str(tmp_path / out), '--keypoint-sets', sets]
+    assert models.main(arguments) == 1
+    assert words in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_weights_are_described(several, capsys):
+    assert models.main(['info', str(several)]) == 0
+    lines = dict(line.split(':', 1) for line in capsys.readouterr().out.splitlines())
+    lines = {name: value.strip() for name, value in lines.items()}
+    assert lines['layout'] == 'vitpose_ros'
+    assert lines['size'] == 'other: width 384, 1 blocks, 12 heads'
+    assert lines['keypoint sets'].startswith('coco (17), aic (14), mpii (16), ap10k (17)')
+    assert lines['experts'] == '96 of 384 features'
+    assert lines['attention'] == '1 full' and lines['decoder'] == 'classic'
+    assert lines['input'] == '256 x 192 pixels (height, width)'
+    assert models.main(['info', 'nano']) == 0
+    assert 'nano: width 192, 8 blocks, 3 heads' in capsys.readouterr().out
+
+
+def test_a_bad_file_is_no_traceback(tmp_path, capsys):
+    (tmp_path / 'a.pth').write_text('<html>')
+    assert models.main(['info', str(tmp_path / 'a.pth')]) == 1
+    assert 'a web page' in capsys.readouterr().err

@@ -1,0 +1,153 @@
+"""models: list, fetch, convert and describe the weights of networks."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vitpose_ros.core.checkpoints import (
+    KNOWN_MODELS,
+    Checkpoint,
+    CheckpointError,
+    find_model,
+    read_checkpoint,
+    write_checkpoint,
+)
+from vitpose_ros.core.checkpoints.known import LICENCE, unknown_model
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.vit import SIZES
+from vitpose_ros.tools.hub import FetchError, fetch, is_there
+
+
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = _parser(prog)
+    chosen = parser.parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except (CheckpointError, FetchError) as error:
+        print(f'{parser.prog}: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f'{parser.prog}: interrupted; fetch goes on from there next time', file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, head for example, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser(prog: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition(': ')[2])
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    command = commands.add_parser('list', help='show the networks that are known by name')
+    command.set_defaults(run=_list)
+
+    command = commands.add_parser('fetch', help='download the weights of a known network')
+    command.add_argument('name', metavar='NAME')
+    command.set_defaults(run=_fetch)
+
+    command = commands.add_parser(
+        'convert', help='write weights as one safetensors file with the configuration in it'
+    )
+    command.add_argument('model', metavar='IN', help='a file, a directory, or a known name')
+    command.add_argument('out', metavar='OUT', type=Path, help='the file to write')
+    command.add_argument(
+        '--keypoint-sets',
+        type=_names,
+        metavar='SETS',
+        help=f'which to keep, separated by commas; all if left out ({", ".join(SKELETONS)})',
+    )
+    command.set_defaults(run=_convert)
+
+    command = commands.add_parser('info', help='describe weights')
+    command.add_argument('model', metavar='FILE', help='a file, a directory, or a known name')
+    command.set_defaults(run=_info)
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(',') if name.strip()]
+
+
+def _list(_: argparse.Namespace) -> None:
+    rows = [('NAME', 'SIZE', 'KEYPOINT SETS', 'MB', 'LICENCE', 'HERE', 'SOURCE')]
+    for model in KNOWN_MODELS.values():
+        rows.append(
+            (
+                model.name,
+                model.size,
+                'all six' if len(model.keypoint_sets) == 6 else ','.join(model.keypoint_sets),
+                str(model.megabytes),
+                LICENCE,
+                'yes' if is_there(model) else 'no',
+                model.source,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print('  '.join(cells).rstrip())
+
+
+def _fetch(chosen: argparse.Namespace) -> None:
+    model = KNOWN_MODELS.get(chosen.name)
+    if model is None:
+        raise unknown_model(chosen.name)
+    if model.repository is None or is_there(model):
+        print(f"'{model.name}' is already there: {find_model(model.name)}")
+        return
+    print(f"fetching '{model.name}', {model.megabytes} MB, {LICENCE}, from {model.source}")
+    print(f"'{model.name}' is ready: {fetch(model)}")
+
+
+def _convert(chosen: argparse.Namespace) -> None:
+    checkpoint = read_checkpoint(chosen.model, chosen.keypoint_sets)
+    if chosen.out.suffix != '.safetensors':
+        raise CheckpointError(f"'{chosen.out}': give a name that ends in .safetensors")
+    if not chosen.out.parent.is_dir():
+        raise CheckpointError(f"'{chosen.out}': there is no folder {chosen.out.parent}")
+    # By way of another file: an interrupted run leaves no half one, and IN may be OUT.
+    unfinished = chosen.out.with_name(f'{chosen.out.name}.partial')
+    sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
+    try:
+        write_checkpoint(unfinished, *checkpoint.select(sets))
+        unfinished.replace(chosen.out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    print(f"'{chosen.out}' gives {', '.join(dict.fromkeys(sets))}")
+
+
+def _info(chosen: argparse.Namespace) -> None:
+    for name, value in _description(read_checkpoint(chosen.model)).items():
+        print(f'{name + ":":<15}{value}')
+
+
+def _description(checkpoint: Checkpoint) -> dict[str, str]:
+    config, tensors = checkpoint.config, checkpoint.state.values()
+    shape = {'embed_dim': config.embed_dim, 'depth': config.depth, 'num_heads': config.num_heads}
+    size = next((name for name, known in SIZES.items() if shape.items() <= known.items()), 'other')
+    attention = ', '.join(
+        f'{config.attention.count(kind)} {kind}' for kind in dict.fromkeys(config.attention)
+    )
+    if set(config.attention) != {'full'}:
+        attention += ' (windows of {} x {} tokens)'.format(*config.window_size)
+    part = config.part_features
+    return {
+        'file': str(checkpoint.path),
+        'layout': checkpoint.layout,
+        'size': f'{size}: width {config.embed_dim}, {config.depth} blocks, '
+        f'{config.num_heads} heads',
+        'keypoint sets': ', '.join(f'{name} ({k})' for name, k in config.num_keypoints.items()),
+        'experts': f'{part} of {config.embed_dim} features' if part else 'none',
+        'attention': attention,
+        'decoder': config.decoder,
+        'input': '{} x {} pixels (height, width)'.format(*config.image_size),
+        'parameters': f'{sum(tensor.numel() for tensor in tensors) / 1e6:.1f} million',
+        'numbers': ', '.join(sorted({str(t.dtype).removeprefix('torch.') for t in tensors})),
+    }
+
+
+if __name__ == '__main__':
+    sys.exit(main())
