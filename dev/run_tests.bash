@@ -14,7 +14,7 @@ check ruff check .
 check ruff format --check .
 check mypy
 check mypy --strict --package vitpose_ros.core
-check timeout -k 5 600 python -m pytest test --ignore=test/ros
+check timeout -k 5 900 python -m pytest test --ignore=test/ros
 # A process and a time limit for each file that runs nodes; test/ros/conftest.py gives each its
 # own domain.
 for file in test/ros/test_*.py; do
