@@ -105,8 +105,16 @@ def test_split_files(name, leftovers, several_heads, expected, tmp_path):
     assert any('experts' in key for key in state) == leftovers
     torch.save({'state_dict': state}, tmp_path / 'split.pth')
     assert_heatmaps(tmp_path / 'split.pth', name, expected[name])
-    config = read_checkpoint(tmp_path / 'split.pth', [name]).config
+    config = read_checkpoint(tmp_path / 'split.pth', name).config
     assert config.part_features == 0 and config.keypoint_sets == (name,)
+
+
+@pytest.mark.parametrize('name', SETS)
+def test_leftover_experts_tell_the_set_of_a_split_file(name, several_heads, tmp_path):
+    torch.save(several_heads.split(name, leftovers=True), tmp_path / 'split.pth')
+    assert read_checkpoint(tmp_path / 'split.pth').config.keypoint_sets == (name,)
+    other = 'apt36k' if name == 'ap10k' else 'ap10k'
+    assert f"give {name}, not '{other}'" in error_of(tmp_path / 'split.pth', other)
 
 
 def test_our_format_keeps_several_sets_or_one(several_heads, expected, tmp_path):
@@ -486,8 +494,8 @@ def test_metadata_that_contradicts_the_tensors_is_refused(tmp_path):
     assert 'no number of attention heads fits its width of 64 (got 5)' in message(num_heads='5')
     assert 'image of 128 x 96' in message(image_size='128x96')
     assert "image_size = 'large'" in message(image_size='large')
-    assert "attention 'sliding'" in message(attention='sliding,full')
-    assert 'attention for 1 blocks' in message(attention='full')
+    assert "attention 'sliding' is not known" in message(attention='sliding,full')
+    assert 'attention for 3 blocks' in message(attention='full,full,full')
 
 
 def test_an_unknown_width_without_heads_is_refused(tmp_path):
@@ -543,6 +551,7 @@ def test_asking_for_a_set_that_is_not_there_says_where_it_is(several_heads, tmp_
 def test_a_single_head_of_17_keypoints_belongs_to_the_set_asked_for(several_heads, tmp_path):
     torch.save(several_heads.split('ap10k'), tmp_path / 'a.pth')
     assert read_checkpoint(tmp_path / 'a.pth').config.keypoint_sets == ('coco',)
+    assert load_network(tmp_path / 'a.pth', 'ap10k').config.keypoint_sets == ('ap10k',)
     for name in ('coco', 'ap10k', 'apt36k'):
         assert load_network(tmp_path / 'a.pth', [name]).config.keypoint_sets == (name,)
     assert "not 'mpii'" in error_of(tmp_path / 'a.pth', ['mpii'])

@@ -9,8 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
-from weights import KEYPOINTS, TRUE_SIZES, SeveralHeads, hugging_face_model
+from transformers import VitPoseForPoseEstimation
+from weights import (
+    KEYPOINTS,
+    TRUE_SIZES,
+    SeveralHeads,
+    hugging_face_config,
+    hugging_face_model,
+)
 
 from vitpose_ros.core.checkpoints import load_network, write_checkpoint
 from vitpose_ros.core.checkpoints.files import WeightFile
@@ -178,18 +184,8 @@ def test_original_files_of_every_true_size_fit(size, simple, experts):
 @pytest.mark.parametrize('experts', [1, 6], ids=['dense', 'experts'])
 def test_hugging_face_files_of_every_true_size_fit(size, experts):
     width, depth, heads = TRUE_SIZES[size]
-    backbone = VitPoseBackboneConfig(
-        hidden_size=width,
-        num_hidden_layers=depth,
-        num_attention_heads=heads,
-        num_experts=experts,
-        part_features=width // 4 if experts > 1 else 0,
-        out_indices=[depth],
-    )
     with torch.device('meta'):
-        model = VitPoseForPoseEstimation(
-            VitPoseConfig(backbone_config=backbone, num_labels=17, use_simple_decoder=False)
-        )
+        model = VitPoseForPoseEstimation(hugging_face_config(width, depth, heads, experts=experts))
     config = load_on_meta(model.state_dict())
     assert (config.embed_dim, config.depth, config.num_heads) == (width, depth, heads)
     assert config.part_features == (width // 4 if experts > 1 else 0)
@@ -303,9 +299,7 @@ def windows_of(grid, window, shifted):
     ],
 )
 def test_each_kind_of_attention_equals_a_naive_one(kind, image_size, window):
-    config = replace(
-        TINY, image_size=image_size, window_size=window, attention=(kind,) * TINY.depth
-    )
+    config = replace(TINY, image_size=image_size, window_size=window, attention=kind)
     network = random_network(config)
     attention = network.backbone.blocks[0].attn.double()
     height, width = config.grid_size
@@ -335,7 +329,7 @@ def test_blocks_may_differ_in_their_attention():
 @pytest.mark.parametrize('size', [(384, 288), (576, 432), (224, 224), (128, 96), (48, 160)])
 @pytest.mark.parametrize('kind', ['full', 'window', 'shifted_window', 'pooled_window'])
 def test_other_resolutions_give_heatmaps_of_a_quarter(size, kind, tmp_path):
-    config = replace(TINY, attention=(kind,) * 3)
+    config = replace(TINY, attention=kind)
     write_checkpoint(tmp_path / 'a.safetensors', config, random_network(config).state_dict())
     network = load_network(tmp_path / 'a.safetensors', image_size=size)
     [heatmaps] = network(torch.randn(1, 3, *size))
@@ -397,6 +391,7 @@ def test_a_resolution_that_does_not_fit_is_named(size):
         ({'num_keypoints': {}}, 'no keypoint set'),
         ({'part_features': 64}, '64 part features: give 0 to 63'),
         ({'attention': ('full',)}, 'attention for 1 blocks, the network has 3'),
+        ({'attention': 'sliding'}, "attention 'sliding' is not known; give full, window"),
         ({'window_size': (0, 6)}, r'window size \(0, 6\)'),
     ],
 )

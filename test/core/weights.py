@@ -16,8 +16,8 @@ TRUE_SIZES = {
 KEYPOINTS = {'coco': 17, 'aic': 14, 'mpii': 16, 'ap10k': 17, 'apt36k': 17, 'wholebody': 133}
 
 
-def hugging_face_model(width, depth, heads, *, keypoints=17, simple=False, experts=1):
-    """Make a model of transformers whose every tensor matters."""
+def hugging_face_config(width, depth, heads, *, keypoints=17, simple=False, experts=1):
+    """Make the configuration of a model of transformers."""
     backbone = VitPoseBackboneConfig(
         hidden_size=width,
         num_hidden_layers=depth,
@@ -26,10 +26,12 @@ def hugging_face_model(width, depth, heads, *, keypoints=17, simple=False, exper
         part_features=width // 4 if experts > 1 else 0,
         out_indices=[depth],
     )
-    config = VitPoseConfig(
-        backbone_config=backbone, num_labels=keypoints, use_simple_decoder=simple
-    )
-    model = VitPoseForPoseEstimation(config).eval()
+    return VitPoseConfig(backbone_config=backbone, num_labels=keypoints, use_simple_decoder=simple)
+
+
+def hugging_face_model(width, depth, heads, **options):
+    """Make a model of transformers whose every tensor matters."""
+    model = VitPoseForPoseEstimation(hugging_face_config(width, depth, heads, **options)).eval()
     # Fresh normalisation layers and biases do nothing; give them what a mistake would show.
     for name, tensor in model.state_dict().items():
         if 'norm' in name and tensor.is_floating_point():

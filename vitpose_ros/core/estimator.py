@@ -56,7 +56,7 @@ class PoseEstimator:
         model: str | Path = EMBEDDED_MODEL,
         device: str = 'auto',
         *,
-        keypoint_sets: Sequence[str] | None = None,
+        keypoint_sets: str | Sequence[str] | None = None,
         image_size: tuple[int, int] | None = None,
         max_batch: int = MAX_BATCH,
         flip_test: bool = False,

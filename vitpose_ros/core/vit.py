@@ -9,7 +9,7 @@ keypoint sets instead of numbers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +63,7 @@ class ViTPoseConfig:
     image_size: tuple[int, int] = (256, 192)  # height, width in pixels, multiples of 16
     decoder: Literal['classic', 'simple'] = 'classic'
     deconv_channels: int = 256  # classic decoder only
-    attention: tuple[AttentionKind, ...] = ()  # one a block; empty: all full
+    attention: AttentionKind | tuple[AttentionKind, ...] = 'full'  # of all blocks, or one a block
     window_size: tuple[int, int] = (
         DEFAULT_WINDOW_SIZE  # height, width in tokens, where windows are used
     )
@@ -86,12 +86,15 @@ class ViTPoseConfig:
                 f'{self.part_features} part features: give 0 to {self.embed_dim - 1}, less than '
                 'the width'
             )
-        if not self.attention:
-            object.__setattr__(self, 'attention', ('full',) * self.depth)
-        if len(self.attention) != self.depth:
+        if len(self.block_attention) != self.depth:
             raise ValueError(
-                f'attention for {len(self.attention)} blocks, the network has {self.depth}'
+                f'attention for {len(self.block_attention)} blocks, the network has {self.depth}'
             )
+        for kind in self.block_attention:
+            if kind not in get_args(AttentionKind):
+                raise ValueError(
+                    f"attention '{kind}' is not known; give {', '.join(get_args(AttentionKind))}"
+                )
         if min(self.window_size) < 1:
             raise ValueError(f'window size {self.window_size}: give at least one token')
 
@@ -99,6 +102,13 @@ class ViTPoseConfig:
     def keypoint_sets(self) -> tuple[str, ...]:
         """The keypoint sets, in the order of heads and experts."""
         return tuple(self.num_keypoints)
+
+    @property
+    def block_attention(self) -> tuple[AttentionKind, ...]:
+        """The kind of attention of each block."""
+        if isinstance(self.attention, str):
+            return (self.attention,) * self.depth
+        return self.attention
 
     @property
     def grid_size(self) -> tuple[int, int]:
@@ -218,7 +228,7 @@ class ViT(nn.Module):
         # patch. Folded, it has been added already.
         slots = grid_height * grid_width + (0 if config.folded else 1)
         self.pos_embed = nn.Parameter(torch.zeros(1, slots, config.embed_dim))
-        self.blocks = nn.ModuleList(Block(config, kind) for kind in config.attention)
+        self.blocks = nn.ModuleList(Block(config, kind) for kind in config.block_attention)
         self.last_norm = nn.LayerNorm(config.embed_dim, LAYER_NORM_EPS)
 
     def forward(self, pixels: Tensor, counts: Sequence[int]) -> Tensor:

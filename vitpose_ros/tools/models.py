@@ -129,9 +129,10 @@ def _description(checkpoint: Checkpoint) -> dict[str, str]:
     shape = {'embed_dim': config.embed_dim, 'depth': config.depth, 'num_heads': config.num_heads}
     size = next((name for name, known in SIZES.items() if shape.items() <= known.items()), 'other')
     attention = ', '.join(
-        f'{config.attention.count(kind)} {kind}' for kind in dict.fromkeys(config.attention)
+        f'{config.block_attention.count(kind)} {kind}'
+        for kind in dict.fromkeys(config.block_attention)
     )
-    if set(config.attention) != {'full'}:
+    if set(config.block_attention) != {'full'}:
         attention += ' (windows of {} x {} tokens)'.format(*config.window_size)
     part = config.part_features
     return {

@@ -53,7 +53,7 @@ class Checkpoint:
 
     def network(
         self,
-        keypoint_sets: Sequence[str] | None = None,
+        keypoint_sets: str | Sequence[str] | None = None,
         *,
         image_size: tuple[int, int] | None = None,
     ) -> ViTPose:
@@ -77,12 +77,12 @@ class Checkpoint:
         network.load_state_dict(state, assign=True)
         return network.eval().requires_grad_(False)
 
-    def select(self, keypoint_sets: Sequence[str] | None) -> tuple[ViTPoseConfig, State]:
+    def select(self, keypoint_sets: str | Sequence[str] | None) -> tuple[ViTPoseConfig, State]:
         """Return configuration and tensors of these keypoint sets, the file's first if None.
 
         Raises CheckpointError, which says where to get them, for sets that are not there.
         """
-        chosen = list(dict.fromkeys(keypoint_sets or self.config.keypoint_sets[:1]))
+        chosen = _names(keypoint_sets) or self.config.keypoint_sets[:1]
         for name in chosen:
             if name not in SKELETONS:
                 raise CheckpointError(
@@ -108,7 +108,7 @@ class Checkpoint:
 
 
 def read_checkpoint(
-    model: str | Path = EMBEDDED_MODEL, keypoint_sets: Sequence[str] | None = None
+    model: str | Path = EMBEDDED_MODEL, keypoint_sets: str | Sequence[str] | None = None
 ) -> Checkpoint:
     """Read and check a known model, a file, or a Hugging Face directory, in any known layout.
 
@@ -117,6 +117,7 @@ def read_checkpoint(
     the known model. Raises CheckpointError, which names the file, what is wrong with it, and the
     remedy.
     """
+    keypoint_sets = _names(keypoint_sets)
     known = KNOWN_MODELS.get(str(model))
     if known is not None and len(known.keypoint_sets) == 1:
         keypoint_sets = known.keypoint_sets
@@ -128,7 +129,7 @@ def read_checkpoint(
 
 def load_network(
     model: str | Path = EMBEDDED_MODEL,
-    keypoint_sets: Sequence[str] | None = None,
+    keypoint_sets: str | Sequence[str] | None = None,
     *,
     image_size: tuple[int, int] | None = None,
 ) -> ViTPose:
@@ -142,6 +143,13 @@ def load_network(
     """
     checkpoint = read_checkpoint(model, keypoint_sets)
     return checkpoint.network(keypoint_sets, image_size=image_size)
+
+
+def _names(keypoint_sets: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of keypoint sets, each once; a single one may come as a string."""
+    if isinstance(keypoint_sets, str):
+        return (keypoint_sets,)
+    return tuple(dict.fromkeys(keypoint_sets or ()))
 
 
 def write_checkpoint(path: Path, config: ViTPoseConfig, state: State) -> None:

@@ -104,7 +104,8 @@ def rename(file: WeightFile, keypoint_sets: Sequence[str] | None = None) -> Weig
     """Recognise the layout of a file by its tensors, and give them our names.
 
     keypoint_sets: what the caller wants. It decides only where the tensors leave it open: the
-    single head of a split file with 17 keypoints may be COCO's, AP-10K's or APT-36K's.
+    single head of a split file with 17 keypoints may be COCO's, AP-10K's or APT-36K's, unless the
+    file still has the experts.
     """
     # Only training reads the number of batches; the class token is left from pre-training.
     state = {
@@ -172,6 +173,8 @@ def _name_sets(weights: Weights, keypoint_sets: Sequence[str] | None) -> Weights
         for prefix, name in HEAD_NAMES.items()
         if any(tensor.startswith(prefix) for tensor in weights.state)
     }
+    if dense and (expert := _folded_expert(weights.state)):
+        keypoint_sets = (expert,)
     if dense or len(heads) == 1:
         heads = {'keypoint_head.': _set_of_head(weights.path, last_layer[0], keypoint_sets)}
     state: State = {}
@@ -183,6 +186,21 @@ def _name_sets(weights: Weights, keypoint_sets: Sequence[str] | None) -> Weights
                 tensor = tensor[: len(SKELETONS[ours.split('.')[1]])]
             state[ours] = tensor
     return Weights(weights.path, weights.layout, state, weights.metadata, heads)
+
+
+def _folded_expert(state: State) -> str | None:
+    """Return the keypoint set whose expert is part of fc2, if the tensors tell.
+
+    They do where the splitting tool left the experts in the file: one of them is there twice.
+    """
+    fc2 = state['backbone.blocks.0.mlp.fc2.weight']
+    found = [
+        name
+        for number, name in enumerate(EXPERT_NAMES)
+        if (own := state.get(f'backbone.blocks.0.mlp.experts.{number}.weight')) is not None
+        and torch.equal(fc2[-len(own) :], own)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _our_name(name: str, heads: Mapping[str, str], *, experts: bool) -> str | None:

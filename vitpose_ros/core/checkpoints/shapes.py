@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
 import torch
 
@@ -47,7 +47,7 @@ def read_config(weights: Weights) -> ViTPoseConfig:
             image_size=_image_size(path, metadata, slots - 1),
             decoder='classic' if classic else 'simple',
             deconv_channels=weights.shape(first_layer, 4)[1] if classic else 256,
-            attention=_attention(path, metadata),
+            attention=_attention(metadata),
             window_size=_size(path, metadata, 'window_size', DEFAULT_WINDOW_SIZE),
         )
     except CheckpointError:
@@ -72,7 +72,9 @@ def write_metadata(config: ViTPoseConfig) -> dict[str, str]:
         'image_size': f'{config.image_size[0]}x{config.image_size[1]}',
         'decoder': config.decoder,
         'deconv_channels': str(config.deconv_channels),
-        'attention': ','.join(config.attention),
+        'attention': config.attention
+        if isinstance(config.attention, str)
+        else ','.join(config.attention),
         'window_size': f'{config.window_size[0]}x{config.window_size[1]}',
     }
 
@@ -165,15 +167,10 @@ def _image_size(path: Path, metadata: Mapping[str, str], patches: int) -> tuple[
     return unit * ASPECT[0] * PATCH_SIZE, unit * ASPECT[1] * PATCH_SIZE
 
 
-def _attention(path: Path, metadata: Mapping[str, str]) -> tuple[AttentionKind, ...]:
-    kinds = tuple(kind for kind in metadata.get('attention', '').split(',') if kind)
-    for kind in kinds:
-        if kind not in get_args(AttentionKind):
-            raise CheckpointError(
-                f"weights '{path}': metadata says attention '{kind}', expected one of "
-                f'{", ".join(get_args(AttentionKind))}'
-            )
-    return cast(tuple[AttentionKind, ...], kinds)
+def _attention(metadata: Mapping[str, str]) -> AttentionKind | tuple[AttentionKind, ...]:
+    """Return what the metadata states; the configuration checks it."""
+    kinds = cast(tuple[AttentionKind, ...], tuple(metadata.get('attention', 'full').split(',')))
+    return kinds[0] if len(kinds) == 1 else kinds
 
 
 def _check_metadata(path: Path, metadata: Mapping[str, str], config: ViTPoseConfig) -> None:
