@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vitpose_ros.core import SKELETONS
 from vitpose_ros.ros import parameters
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +147,23 @@ def test_the_package_declares_what_it_imports():
 def test_every_version_is_the_same():
     version = ElementTree.parse(ROOT / 'package.xml').getroot().findtext('version')
     assert f"version='{version}'" in (ROOT / 'setup.py').read_text()
+
+
+def test_setup_installs_every_package_that_needs_no_ros():
+    setup = (ROOT / 'setup.py').read_text()
+    for room in ('core', 'tools'):
+        for path in (ROOT / 'vitpose_ros' / room).rglob('__init__.py'):
+            package = '.'.join(path.parent.relative_to(ROOT).parts)
+            assert f"'{package}'" in setup
+
+
+def test_the_readme_lists_every_keypoint_set():
+    readme = (ROOT / 'README.md').read_text()
+    for name, skeleton in SKELETONS.items():
+        how = 'unbiased (UDP), DARK' if skeleton.udp else 'plain, quarter shift'
+        assert re.search(
+            rf'\| `{name}` \| {len(skeleton)} \| [^|]+ \| {re.escape(how)} \|', readme
+        )
 
 
 def test_the_readme_lists_every_parameter():
