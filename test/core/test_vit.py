@@ -18,7 +18,7 @@ from weights import (
     hugging_face_model,
 )
 
-from vitpose_ros.core.checkpoints import load_network, write_checkpoint
+from vitpose_ros.core.checkpoints import load_network, read_checkpoint, write_checkpoint
 from vitpose_ros.core.checkpoints.files import WeightFile
 from vitpose_ros.core.checkpoints.layouts import rename
 from vitpose_ros.core.checkpoints.shapes import check_tensors, read_config
@@ -37,14 +37,20 @@ def assert_equal(found, expected):
     assert (found - expected).abs().max() < TOLERANCE
 
 
-def assert_parity(network, reference, names, *, seed=0):
-    """Compare each set on pixels of its own."""
-    pixels = {name: pixels_of(1, seed + index) for index, name in enumerate(names)}
+def assert_parity(network, expected):
+    """Compare the heatmaps of some sets; expected: of each the pixels and the heatmaps."""
+    pixels = torch.cat([pixels for pixels, _ in expected.values()])
     with torch.inference_mode():
-        found = network(torch.cat(list(pixels.values())), [1] * len(names))
-    for name, heatmaps in zip(names, found, strict=True):
-        assert heatmaps.shape == (1, KEYPOINTS[name], 64, 48)
-        assert_equal(heatmaps, reference.heatmaps(name, pixels[name]))
+        found = network(pixels, [1] * len(expected))
+    for (name, (_, heatmaps)), maps in zip(expected.items(), found, strict=True):
+        assert maps.shape == (1, KEYPOINTS[name], 64, 48)
+        assert_equal(maps, heatmaps)
+
+
+def expected_of(reference):
+    """Compute the heatmaps of each set, of pixels of its own, by transformers."""
+    pixels = {name: pixels_of(1, seed) for seed, name in enumerate(KEYPOINTS)}
+    return {name: (own, reference.heatmaps(name, own)) for name, own in pixels.items()}
 
 
 # Against transformers
@@ -56,15 +62,16 @@ def test_each_expert_and_head_equals_transformers(size, simple, tmp_path):
     """Loaded alone, when the expert is folded in, and all six in one network."""
     torch.manual_seed(0)
     reference = SeveralHeads(*TRUE_SIZES[size], simple=simple)
-    path = tmp_path / 'several_heads.pth'
-    torch.save({'state_dict': reference.original()}, path)
-    for seed, name in enumerate(KEYPOINTS):
-        network = load_network(path, [name])
+    expected = expected_of(reference)
+    torch.save({'state_dict': reference.original()}, tmp_path / 'several_heads.pth')
+    checkpoint = read_checkpoint(tmp_path / 'several_heads.pth')
+    for name in KEYPOINTS:
+        network = checkpoint.network([name])
         assert network.config.part_features == 0, 'one set: a plain transformer'
-        assert_parity(network, reference, [name], seed=seed)
-    network = load_network(path, list(KEYPOINTS))
+        assert_parity(network, {name: expected[name]})
+    network = checkpoint.network(list(KEYPOINTS))
     assert network.config.part_features == TRUE_SIZES[size][0] // 4
-    assert_parity(network, reference, list(KEYPOINTS))
+    assert_parity(network, expected)
 
 
 @pytest.mark.parametrize('size', ['small', 'base'])
@@ -72,9 +79,9 @@ def test_each_expert_and_head_equals_transformers(size, simple, tmp_path):
 def test_a_dense_network_of_each_set_equals_transformers(size, simple, tmp_path):
     torch.manual_seed(1)
     reference = SeveralHeads(*TRUE_SIZES[size], simple=simple, experts=1)
-    for seed, name in enumerate(KEYPOINTS):
+    for name, expected in expected_of(reference).items():
         torch.save(reference.split(name), tmp_path / 'dense.pth')
-        assert_parity(load_network(tmp_path / 'dense.pth', [name]), reference, [name], seed=seed)
+        assert_parity(load_network(tmp_path / 'dense.pth', name), {name: expected})
 
 
 @pytest.mark.parametrize('size', ['large', 'huge'])
@@ -83,16 +90,16 @@ def test_the_large_sizes_equal_transformers_at_reduced_depth(size, simple, tmp_p
     torch.manual_seed(2)
     width, _, heads = TRUE_SIZES[size]
     reference = SeveralHeads(width, 2, heads, simple=simple)
+    expected = expected_of(reference)
     torch.save(reference.original(), tmp_path / 'large.pth')
-    assert_parity(
-        load_network(tmp_path / 'large.pth', list(KEYPOINTS)), reference, list(KEYPOINTS)
-    )
+    checkpoint = read_checkpoint(tmp_path / 'large.pth')
+    assert_parity(checkpoint.network(list(KEYPOINTS)), expected)
+    assert_parity(checkpoint.network('wholebody'), {'wholebody': expected['wholebody']})
     dense = hugging_face_model(width, 2, heads, simple=simple)
     save_file(dense.state_dict(), tmp_path / 'dense.safetensors')
     with torch.inference_mode():
-        expected = dense(pixels_of(1)).heatmaps
-        [found] = load_network(tmp_path / 'dense.safetensors')(pixels_of(1))
-    assert_equal(found, expected)
+        heatmaps = dense(pixels_of(1)).heatmaps
+    assert_parity(load_network(tmp_path / 'dense.safetensors'), {'coco': (pixels_of(1), heatmaps)})
 
 
 def test_a_wrong_number_of_heads_would_show(tmp_path):
