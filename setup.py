@@ -19,7 +19,7 @@ setup(
     package_dir={'vitpose_ros.models': 'models'},
     package_data={'vitpose_ros.models': ['*.safetensors', '*.md']},
     # OpenCV comes in several flavours of one module; robots have the one of apt.
-    install_requires=['numpy', 'safetensors', 'torch'],
+    install_requires=['numpy', 'safetensors', 'torch>=2.1'],
     extras_require={'opencv': ['opencv-python-headless'], 'hub': ['huggingface_hub>=0.30']},
     entry_points={'console_scripts': ['vitpose_ros = vitpose_ros.__main__:main']},
 )

@@ -64,9 +64,7 @@ class ViTPoseConfig:
     decoder: Literal['classic', 'simple'] = 'classic'
     deconv_channels: int = 256  # classic decoder only
     attention: AttentionKind | tuple[AttentionKind, ...] = 'full'  # of all blocks, or one a block
-    window_size: tuple[int, int] = (
-        DEFAULT_WINDOW_SIZE  # height, width in tokens, where windows are used
-    )
+    window_size: tuple[int, int] = DEFAULT_WINDOW_SIZE  # height, width in tokens
     # For inference: no batch norm, and the position embedding is the sum of its two parts.
     folded: bool = False
 
