@@ -32,14 +32,14 @@ def crop_matrix(box, size, *, udp):
 
 
 def crop_pixel(image, matrix, column, row):
-    """Interpolate one pixel of a crop bilinearly; beyond the image is black."""
+    """Interpolate one pixel of a crop, black beyond the image; tell whether no black is in it."""
     x, y = np.linalg.solve(matrix[:, :2], np.array([column, row]) - matrix[:, 2])
     value = np.zeros(image.shape[2])
     for iy in (math.floor(y), math.floor(y) + 1):
         for ix in (math.floor(x), math.floor(x) + 1):
             if 0 <= iy < image.shape[0] and 0 <= ix < image.shape[1]:
                 value += image[iy, ix] * (1 - abs(y - iy)) * (1 - abs(x - ix))
-    return value
+    return value, 0 <= x < image.shape[1] - 1 and 0 <= y < image.shape[0] - 1
 
 
 def blur(heatmap):

@@ -67,16 +67,20 @@ def test_crops_equal_a_slow_reference(make_image, udp):
     regions = crop_regions(BOXES, SIZE)
     crops = extract_crops(Frame(image, BOXES), regions, SIZE, all_udp(udp))
     random = np.random.default_rng(0)
-    differences = []
+    inside, border = [], []
     for box, region, crop in zip(BOXES.astype(float), regions, crops, strict=True):
         (cx, cy), (w, h) = slow.region(box, SIZE)
         assert np.allclose(region, (cx - w / 2, cy - h / 2, w, h), atol=1e-9)
         matrix = slow.crop_matrix(box, SIZE, udp=udp)
         for column, row in random.integers(0, (SIZE[1], SIZE[0]), (2000, 2)):
-            expected = slow.crop_pixel(image, matrix, column, row)
-            differences.append(np.abs(crop[row, column] - expected).max())
-    # Older versions also show their rounding where black begins.
-    assert np.mean(np.array(differences) <= 1.0) > (0.999 if EXACT else 0.995)
+            expected, whole = slow.crop_pixel(image, matrix, column, row)
+            difference = np.abs(crop[row, column] - expected).max()
+            (inside if whole else border).append(difference)
+    assert np.mean(np.array(inside) <= 1.0) > 0.999
+    if EXACT:
+        assert np.mean(np.array(border) <= 1.0) > 0.999
+    else:  # the rounding shows where black begins
+        assert max(border) <= 255 / 32
 
 
 def test_a_frame_may_mix_conventions(image):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vitpose_ros.core import SKELETONS, Pose, draw_poses
-from vitpose_ros.core.drawing import LEFT, RIGHT
+from vitpose_ros.core.drawing import LEFT, RIGHT, side_colour
 
 COCO = SKELETONS['coco']
 IMAGE = np.zeros((240, 320, 3), np.uint8)
@@ -25,6 +25,14 @@ def test_joints_are_drawn_where_they_are_in_the_colour_of_their_side():
             x, y = pose.keypoints[COCO.keypoint_names.index(name)].astype(int)
             assert tuple(image[y, x]) == colour[::order]
     assert not IMAGE.any(), 'the image itself stays as it is'
+
+
+def test_sides_are_told_in_every_set():
+    for skeleton in SKELETONS.values():
+        colours = [side_colour(name) for name in skeleton.keypoint_names]
+        for left, right in skeleton.flip_pairs:
+            if not skeleton.keypoint_names[left].startswith('face-'):
+                assert {colours[left], colours[right]} == {LEFT, RIGHT}
 
 
 def test_uncertain_keypoints_and_their_limbs_are_left_out():

@@ -71,7 +71,8 @@ class Parameters:
         maximum=100,
     )
     flip_test: bool = _parameter(
-        False, 'Average with the mirrored image: a little more accurate, at twice the time'
+        False,
+        'Average with the mirrored image, as published accuracies do; takes twice the time',
     )
     covariance: bool = _parameter(
         False, 'Fill in the covariance of each keypoint, in pixels squared'

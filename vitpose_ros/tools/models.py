@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         print(f'{parser.prog}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f'{parser.prog}: interrupted; fetch goes on from there next time', file=sys.stderr)
+        print(f'{parser.prog}: interrupted', file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, head for example, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,7 +11,6 @@ from vitpose_ros.core.skeletons import SKELETONS
 EMBEDDED_MODEL = 'nano'
 DIRECTORY_VARIABLE = 'VITPOSE_ROS_MODELS'  # environment variable, instead of the cache directory
 LICENCE = 'Apache-2.0'  # of all of them
-ORIGIN = 'https://github.com/ViTAE-Transformer/ViTPose'
 
 # The authors' own files, as mirrored by the maintainer of their Hugging Face conversion.
 ORIGINALS = 'nielsr/vitpose-original-checkpoints'
