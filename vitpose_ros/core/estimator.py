@@ -85,20 +85,21 @@ class PoseEstimator:
         All subjects of all frames go through the network together, in as few forward passes
         as max_batch allows, whatever their keypoint sets.
         """
-        size = self.backend.config.image_size
-        sets = [self._set_indices(frame) for frame in frames]
-        udp = np.array([skeleton.udp for skeleton in self.skeletons])
-        regions = [crop_regions(frame.boxes, size) for frame in frames]
-        crops = [
-            extract_crops(frame, region, size, udp[indices])
-            for frame, region, indices in zip(frames, regions, sets, strict=True)
-        ]
         if not frames:
             return []
-        poses = iter(
-            self._poses(np.concatenate(crops), np.concatenate(regions), np.concatenate(sets))
-        )
-        return [[next(poses) for _ in frame.boxes] for frame in frames]
+        size = self.backend.config.image_size
+        udp = np.array([skeleton.udp for skeleton in self.skeletons])
+        sets = [self._set_indices(frame) for frame in frames]
+        order = np.argsort(np.concatenate(sets), kind='stable')
+        # Where the subjects of each frame stand among all, sorted by keypoint set.
+        places = np.split(np.argsort(order), np.cumsum([len(own) for own in sets])[:-1])
+        crops = np.empty((len(order), *size, 3), dtype=np.uint8)
+        regions = np.empty((len(order), 4))
+        for frame, own_sets, own in zip(frames, sets, places, strict=True):
+            regions[own] = crop_regions(frame.boxes, size)
+            crops[own] = extract_crops(frame, regions[own], size, udp[own_sets])
+        poses = self._poses(crops, regions, np.concatenate(sets)[order])
+        return [[poses[place] for place in own] for own in places]
 
     def heatmaps(
         self, crops: NDArray[np.uint8], counts: Sequence[int] | None = None
@@ -139,19 +140,16 @@ class PoseEstimator:
         regions: NDArray[np.float64],
         sets: NDArray[np.int64],
     ) -> list[Pose]:
-        """Return the pose in each crop, in their order."""
-        poses: dict[int, Pose] = {}
-        order = np.argsort(sets, kind='stable')
-        for start in range(0, len(order), self.max_batch):
-            part = order[start : start + self.max_batch]
-            counts = np.bincount(sets[part], minlength=len(self.skeletons)).tolist()
-            subjects = iter(part)
-            for skeleton, heatmaps in zip(
-                self.skeletons, self.heatmaps(crops[part], counts), strict=True
-            ):
-                own = [int(next(subjects)) for _ in range(len(heatmaps))]
-                poses.update(zip(own, self._decode(heatmaps, regions[own], skeleton), strict=True))
-        return [poses[index] for index in range(len(crops))]
+        """Return the pose in each crop; they are sorted by the index of their keypoint set."""
+        poses: list[Pose] = []
+        for start in range(0, len(crops), self.max_batch):
+            batch = slice(start, start + self.max_batch)
+            counts = np.bincount(sets[batch], minlength=len(self.skeletons)).tolist()
+            heatmaps = self.heatmaps(crops[batch], counts)
+            for skeleton, maps in zip(self.skeletons, heatmaps, strict=True):
+                own = slice(len(poses), len(poses) + len(maps))
+                poses += self._decode(maps, regions[own], skeleton)
+        return poses
 
     def _decode(
         self, heatmaps: torch.Tensor, regions: NDArray[np.float64], skeleton: Skeleton
