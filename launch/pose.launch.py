@@ -14,14 +14,27 @@ SHARE = FindPackageShare('vitpose_ros')
 PARAMETERS = {
     'model': str,
     'keypoint_sets': str,
+    'class_keypoint_sets': str,
+    'class_names': str,
     'device': str,
     'autostart': bool,
+    'cameras': str,
+    'image_transport': str,
+    'detections': str,
+    'detection_classes': str,
+    'min_detection_score': float,
     'max_subjects': int,
+    'max_age_ms': float,
+    'max_batch': int,
+    'sync_slop_ms': float,
     'sync_queue_size': int,
     'frame_queue_size': int,
     'flip_test': bool,
     'covariance': bool,
     'min_keypoint_score': float,
+    'palette': str,
+    'labels': bool,
+    'thickness': float,
     'marker_lifetime': float,
     'marker_distance': float,
 }
@@ -34,12 +47,14 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 'image_topic',
                 default_value='image',
-                description='camera images (sensor_msgs/Image)',
+                description='camera images (sensor_msgs/Image); with several cameras, {camera} '
+                'stands for the name of each: /{camera}/image_raw',
             ),
             DeclareLaunchArgument(
                 'detections_topic',
                 default_value='detections',
-                description='boxes for the same images (vision_msgs/Detection2DArray)',
+                description='boxes for the same images (vision_msgs/Detection2DArray); {camera} '
+                'as in image_topic',
             ),
             DeclareLaunchArgument(
                 'namespace', default_value='', description='namespace of the node'
@@ -63,6 +78,23 @@ def generate_launch_description():
     )
 
 
+def topics(cameras, image_topic, detections_topic):
+    """Return the remappings of the inputs, for one camera or for several by name."""
+    names = [name.strip() for name in cameras.split(',') if name.strip()]
+    remappings = []
+    for topic, target in (('image', image_topic), ('detections', detections_topic)):
+        if not names:
+            remappings.append((topic, target))
+        elif '{camera}' in target:
+            remappings += [(f'{name}/{topic}', target.format(camera=name)) for name in names]
+        elif target != topic:
+            raise ValueError(
+                f"{topic}_topic is '{target}' for the cameras {', '.join(names)}; "
+                f'give a pattern such as /{{camera}}/{target.strip("/")}'
+            )
+    return remappings
+
+
 def start(context):
     """Start the node, and RViz if asked for."""
 
@@ -74,7 +106,7 @@ def start(context):
         for name, kind in PARAMETERS.items()
         if argument(name)
     }
-    image_topic, detections_topic = argument('image_topic'), argument('detections_topic')
+    remappings = topics(argument('cameras'), argument('image_topic'), argument('detections_topic'))
     namespace = argument('namespace').strip('/')
     nodes = []
     if argument('rviz').lower() in ('true', '1'):
@@ -85,7 +117,7 @@ def start(context):
                 executable='rviz2',
                 namespace=namespace,
                 arguments=['-d', PathJoinSubstitution([SHARE, 'config', 'pose.rviz'])],
-                remappings=[('image', image_topic)],
+                remappings=remappings,
                 output='log',
             )
         )
@@ -96,7 +128,7 @@ def start(context):
             name='pose_node',
             namespace=namespace,
             parameters=[ParameterFile(LaunchConfiguration('params_file')), overrides],
-            remappings=[('image', image_topic), ('detections', detections_topic)],
+            remappings=remappings,
             output='screen',
             emulate_tty=True,
         )

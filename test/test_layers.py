@@ -19,9 +19,9 @@ CORE_FLOORS = [
     {'__init__'},
     {'estimator', 'drawing'},
     {'backends'},
-    {'batching', 'checkpoints', 'crops', 'heatmaps'},
+    {'batching', 'checkpoints', 'classes', 'crops', 'heatmaps'},
     {'vit'},
-    {'cameras', 'skeletons', 'types', 'windows'},
+    {'cameras', 'skeletons', 'timing', 'types', 'windows'},
 ]
 # What the rooms of the package may import from.
 ROOMS = {

@@ -54,10 +54,19 @@ def test_bad_weights_are_named_and_good_ones_help(
     probe.ask(image, detections_of(image, []))
 
 
-def test_a_device_that_is_not_there_is_named(start, probe):
+def test_without_the_device_asked_for_it_runs_on_the_cpu_and_says_so(start, probe):
     node = start('pose_node', device='cuda:77')
-    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    probe.wait_until_matched()
     assert "device 'cuda:77' is not there" in node.log
+    assert 'runs on the CPU instead' in node.log
+    image = image_of(SMALL)
+    probe.ask(image, detections_of(image, []))
+
+
+def test_a_device_that_does_not_exist_is_named(start, probe):
+    node = start('pose_node', device='gpu')
+    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    assert "device 'gpu' is not known; give auto, cpu, cuda or cuda:N" in node.log
     assert node.alive
 
 

@@ -103,6 +103,7 @@ def test_markers_and_overlay_come_while_somebody_watches(pose_node, probe):
     pixels, people = clip_frame()
     boxes = [person.box for person in people]
     image = image_of(pixels)
+    assert probe.set_parameter('labels', False).successful
     probe.watch()
     probe.wait(
         lambda: (

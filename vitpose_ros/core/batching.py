@@ -1,38 +1,167 @@
-"""The hand-over from what receives frames to what works on them."""
+"""Real-time batching: the newest frame of every camera, one turn after the other.
+
+While the network works, each camera's mailbox keeps its newest frame; the next turn takes what
+all mailboxes hold. So no frame waits longer than one turn before its own, however fast the
+cameras are: no timer, no queue that can grow. Within a turn, the subjects of all frames share
+forward passes.
+"""
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar('T')
 
 
-class Mailbox(Generic[T]):
-    """Holds the newest items for one worker thread; older ones make room and are counted."""
+@dataclass
+class Counts:
+    """What became of the frames of one camera."""
 
-    def __init__(self, size: int = 1) -> None:
-        self.overwritten = 0  # items that were dropped for newer ones
-        self._items: deque[T] = deque(maxlen=size)
+    received: int = 0
+    overwritten: int = 0  # made room for newer ones
+    too_old: int = 0  # older than max_age_ns when their turn came
+
+
+@dataclass(frozen=True)
+class Waiting(Generic[T]):
+    """A frame in a mailbox."""
+
+    camera: str
+    item: T
+    stamp_ns: int  # when it was taken, on the clock of the stamps
+    arrived_s: float  # when it was put here, on the steady clock
+
+
+class Mailboxes(Generic[T]):
+    """One mailbox a camera, all of them for one worker thread.
+
+    stamp_clock tells the present time on the clock of the stamps, in nanoseconds; clock is
+    steady, in seconds. size is how many frames a mailbox holds: the newest. max_age_ns may be
+    changed at any time; 0 lets frames of any age pass.
+    """
+
+    def __init__(
+        self,
+        cameras: Iterable[str],
+        *,
+        size: int = 1,
+        max_age_ns: int = 0,
+        stamp_clock: Callable[[], int] = time.time_ns,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.max_age_ns = max_age_ns
+        self._stamp_clock = stamp_clock
+        self._clock = clock
+        self._boxes: dict[str, deque[Waiting[T]]] = {c: deque(maxlen=size) for c in cameras}
+        self._counts = {camera: Counts() for camera in self._boxes}
+        self._order = deque(self._boxes)
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, item: T) -> None:
-        """Leave an item; never waits."""
+    def put(self, camera: str, item: T, stamp_ns: int) -> None:
+        """Leave a frame of a camera; never waits."""
+        box, counts = self._boxes[camera], self._counts[camera]
         with self._changed:
-            if len(self._items) == self._items.maxlen:
-                self.overwritten += 1
-            self._items.append(item)
-            self._changed.notify()
+            counts.received += 1
+            if self._closed or len(box) == box.maxlen:
+                counts.overwritten += 1
+            if not self._closed:
+                box.append(Waiting(camera, item, stamp_ns, self._clock()))
+                self._changed.notify()
 
-    def take(self) -> T | None:
-        """Wait for an item and return the oldest; None when the mailbox was closed."""
+    def take(self) -> list[Waiting[T]] | None:
+        """Wait for a frame, then take one from every mailbox that holds some, the oldest.
+
+        A camera that was first in this turn is last in the next. Returns None when the
+        mailboxes were closed.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed)
-            return None if self._closed else self._items.popleft()
+            while True:
+                self._changed.wait_for(lambda: self._closed or any(self._boxes.values()))
+                if self._closed:
+                    return None
+                turn = [self._take_from(camera) for camera in self._order]
+                self._order.rotate(-1)
+                if taken := [waiting for waiting in turn if waiting is not None]:
+                    return taken
+
+    def _take_from(self, camera: str) -> Waiting[T] | None:
+        box = self._boxes[camera]
+        while box:
+            waiting = box.popleft()
+            if not 0 < self.max_age_ns < self._stamp_clock() - waiting.stamp_ns:
+                return waiting
+            self._counts[camera].too_old += 1
+        return None
+
+    def counts(self, camera: str) -> Counts:
+        """Return what became of the frames of a camera so far."""
+        with self._changed:
+            counts = self._counts[camera]
+            return Counts(counts.received, counts.overwritten, counts.too_old)
 
     def close(self) -> None:
         """Drop what waits, and let take return None from now on."""
         with self._changed:
             self._closed = True
-            self._items.clear()
+            for camera, box in self._boxes.items():
+                self._counts[camera].overwritten += len(box)
+                box.clear()
             self._changed.notify_all()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some subjects of a frame, which go through the network in one pass."""
+
+    frame: int  # index
+    start: int  # boxes of the frame
+    stop: int
+
+    def __len__(self) -> int:
+        """Return the number of subjects."""
+        return self.stop - self.start
+
+
+class Parts:
+    """The subjects of several frames that are still to be done, frame by frame."""
+
+    def __init__(self, counts: Iterable[int]) -> None:
+        """Take the number of subjects in each frame. Frames without any come first."""
+        parts = [Part(frame, 0, count) for frame, count in enumerate(counts)]
+        self._parts = deque(sorted(parts, key=lambda part: len(part) > 0))
+
+    def __bool__(self) -> bool:
+        """Tell whether something is left."""
+        return bool(self._parts)
+
+    def __contains__(self, frame: int) -> bool:
+        """Tell whether something of the frame is left."""
+        return any(part.frame == frame for part in self._parts)
+
+    def take(self, most: int, *, together: bool) -> list[Part]:
+        """Take the next subjects, at most so many; of one frame only, if not together."""
+        batch: list[Part] = []
+        while self._parts and most > 0 and (together or not batch):
+            part = self._parts.popleft()
+            stop = min(part.stop, part.start + most)
+            batch.append(Part(part.frame, part.start, stop))
+            if stop < part.stop:
+                self._parts.appendleft(Part(part.frame, stop, part.stop))
+            if stop == 0:  # nobody there: done already
+                break
+            most -= len(batch[-1])
+        return batch
+
+    def give_back(self, batch: Sequence[Part]) -> None:
+        """Put what take returned back to its place."""
+        for part in reversed(batch):
+            stop = self._parts.popleft().stop if part.frame in self else part.stop
+            self._parts.appendleft(Part(part.frame, part.start, stop))
+
+    def drop(self, frame: int) -> None:
+        """Leave out what is left of a frame."""
+        self._parts = deque(part for part in self._parts if part.frame != frame)

@@ -1,6 +1,9 @@
-"""Skeletons drawn into images."""
+"""Skeletons drawn into images, and the colours that they have everywhere."""
 
-from collections.abc import Iterable
+import colorsys
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -9,56 +12,120 @@ from numpy.typing import NDArray
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Channels, Pose
 
-# RGB. Left and right are the subject's own.
-LEFT = (0, 200, 255)
-RIGHT = (255, 140, 0)
-CENTRE = (110, 235, 90)
+Colour = tuple[int, int, int]  # RGB
+
+# Left and right are the subject's own.
+LEFT: Colour = (0, 200, 255)
+RIGHT: Colour = (255, 140, 0)
+CENTRE: Colour = (110, 235, 90)
 
 MIN_SCORE = 0.25  # keypoints below it are not drawn
+FINE = 0.4  # size of those keypoints that lie close together, as a factor
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
+GOLDEN_RATIO = 0.618034  # hues this far apart differ, however many there are
 
 
-def side_colour(name: str) -> tuple[int, int, int]:
-    """Return the RGB colour for a keypoint, by the side that its name tells."""
+def side_colour(name: str) -> Colour:
+    """Return the colour for a keypoint, by the side that its name tells."""
     if name.startswith(('left', 'L_')):
         return LEFT
     return RIGHT if name.startswith(('right', 'R_')) else CENTRE
 
 
-def edge_colour(skeleton: Skeleton, edge: tuple[int, int]) -> tuple[int, int, int]:
-    """Return the RGB colour of a limb: that of its side, or the centre's across the body."""
-    start, end = (side_colour(skeleton.keypoint_names[index]) for index in edge)
-    return start if start == end else CENTRE
+def track_colour(number: int) -> Colour:
+    """Return the colour for a subject, by the number of its track."""
+    red, green, blue = colorsys.hsv_to_rgb((number * GOLDEN_RATIO) % 1, 0.85, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def track_number(track_id: str, index: int) -> int:
+    """Return a number that stays with a subject: of its track, else its place in the frame."""
+    if not track_id:
+        return index
+    if track_id.isascii() and track_id.isdigit() and len(track_id) < 10:
+        return int(track_id)
+    return zlib.crc32(track_id.encode(errors='replace')) >> 1
+
+
+def label(class_id: str, track_id: str) -> str:
+    """Return what is written above a subject."""
+    return f'{class_id} {track_id}'.strip()
+
+
+@dataclass(frozen=True)
+class Style:
+    """How skeletons are drawn."""
+
+    min_score: float = MIN_SCORE  # keypoints below it, and limbs that end in one, are left out
+    palette: str = 'side'  # or 'id'
+    thickness: float = 1.0  # factor
+    labels: bool = True  # write them, where there are some
+
+    def joint_colour(self, skeleton: Skeleton, index: int, number: int) -> Colour:
+        """Return the colour of a keypoint of the subject with this track number."""
+        if self.palette == 'id':
+            return track_colour(number)
+        return side_colour(skeleton.keypoint_names[index])
+
+    def limb_colour(self, skeleton: Skeleton, edge: tuple[int, int], number: int) -> Colour:
+        """Return the colour of a limb: that of its side, or the centre's across the body."""
+        start, end = (self.joint_colour(skeleton, index, number) for index in edge)
+        return start if start == end else CENTRE
+
+
+def is_fine(skeleton: Skeleton, edge: tuple[int, int]) -> bool:
+    """Tell whether a limb is drawn thin."""
+    return any(index in skeleton.fine for index in edge)
 
 
 def draw_poses(
     image: NDArray[np.uint8],
     poses: Iterable[Pose],
     *,
-    min_score: float = MIN_SCORE,
     channels: Channels = 'rgb',
+    style: Style = Style(),
+    labels: Sequence[str] = (),
+    numbers: Sequence[int] | None = None,
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with the skeletons drawn into it.
 
     image: (h, w, 3) uint8; channels: its order, 'rgb', or 'bgr' as OpenCV reads files.
-    Keypoints with a score below min_score, and limbs that end in one, are left out.
+    labels, one a pose, are written above the subjects; numbers, one a pose, are those of their
+    tracks, for the colours.
     """
     canvas: NDArray[np.uint8] = np.ascontiguousarray(image).copy()
     order = 1 if channels == 'rgb' else -1
-    thickness = max(1, round(min(image.shape[:2]) / 240))
+    unit = style.thickness * max(1.0, min(image.shape[:2]) / 240)  # of a line, in pixels
     limit = 4 * max(image.shape[:2])  # far outside; OpenCV overflows beyond 2^15 pixels
-    for pose in poses:
+    for position, pose in enumerate(poses):
+        number = numbers[position] if numbers else position
         skeleton = SKELETONS[pose.skeleton]
-        drawn = (pose.scores >= min_score) & (np.abs(pose.keypoints) <= limit).all(axis=1)
+        drawn = (pose.scores >= style.min_score) & (np.abs(pose.keypoints) <= limit).all(axis=1)
         points = np.where(drawn[:, None], pose.keypoints, 0) * (1 << SUBPIXEL_BITS)
         points = points.round().astype(int).tolist()
         for edge in skeleton.edges:
             if drawn[list(edge)].all():
-                colour = edge_colour(skeleton, edge)[::order]
+                colour = style.limb_colour(skeleton, edge, number)[::order]
+                width = max(1, round(unit * (FINE if is_fine(skeleton, edge) else 1)))
                 start, end = (points[index] for index in edge)
-                cv2.line(canvas, start, end, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
-        for index in np.flatnonzero(drawn):
-            colour = side_colour(skeleton.keypoint_names[index])[::order]
-            radius = (thickness + 1) << SUBPIXEL_BITS
+                cv2.line(canvas, start, end, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
+        for index in np.flatnonzero(drawn).tolist():
+            colour = style.joint_colour(skeleton, index, number)[::order]
+            radius = (unit + 1) * (FINE if index in skeleton.fine else 1)
+            radius = round(radius * (1 << SUBPIXEL_BITS))
             cv2.circle(canvas, points[index], radius, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+        if style.labels and position < len(labels) and labels[position] and drawn.any():
+            x, y = pose.keypoints[drawn].min(axis=0).tolist()
+            _write(canvas, labels[position], (x, y), unit)
     return canvas
+
+
+def _write(canvas: NDArray[np.uint8], text: str, place: tuple[float, float], unit: float) -> None:
+    """Write a text above a place, white with a dark edge, inside the canvas."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.25 + 0.12 * unit
+    (_, height), _ = cv2.getTextSize(text, font, size, 1)
+    x = max(0, round(place[0]))
+    y = max(height, round(place[1] - 4 * unit))
+    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        width = max(1, round(width * unit / 2))
+        cv2.putText(canvas, text, (x, y), font, size, colour, width, cv2.LINE_AA)

@@ -1,6 +1,8 @@
 """The facade: frames in, poses out."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.backends import Backend
 from vitpose_ros.core.backends.torch import TorchBackend
+from vitpose_ros.core.batching import Part, Parts
 from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, load_network
 from vitpose_ros.core.crops import (
     covariances_to_image,
@@ -20,7 +23,30 @@ from vitpose_ros.core.heatmaps import covariances, decode, merge_flipped
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, Pose
 
-MAX_BATCH = 64
+MAX_BATCH = 16
+
+
+@dataclass
+class Outcome:
+    """What became of one of the frames given to PoseEstimator.predict_each."""
+
+    index: int  # of the frame, among those given
+    poses: list[Pose] = field(default_factory=list)  # one a box
+    error: Exception | None = None  # why there are no poses
+    # The largest forward pass that the frame took part in: its crops, and the frames they are of.
+    batch_size: int = 0
+    batch_frames: int = 0
+    # Seconds. Those of network and decoding are of whole passes, shared with other frames.
+    crop_s: float = 0.0
+    network_s: float = 0.0
+    decode_s: float = 0.0
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error says that memory, on the device or on the host, does not suffice."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 class PoseEstimator:
@@ -85,21 +111,42 @@ class PoseEstimator:
         All subjects of all frames go through the network together, in as few forward passes
         as max_batch allows, whatever their keypoint sets.
         """
-        if not frames:
-            return []
-        size = self.backend.config.image_size
-        udp = np.array([skeleton.udp for skeleton in self.skeletons])
-        sets = [self._set_indices(frame) for frame in frames]
-        order = np.argsort(np.concatenate(sets), kind='stable')
-        # Where the subjects of each frame stand among all, sorted by keypoint set.
-        places = np.split(np.argsort(order), np.cumsum([len(own) for own in sets])[:-1])
-        crops = np.empty((len(order), *size, 3), dtype=np.uint8)
-        regions = np.empty((len(order), 4))
-        for frame, own_sets, own in zip(frames, sets, places, strict=True):
-            regions[own] = crop_regions(frame.boxes, size)
-            crops[own] = extract_crops(frame, regions[own], size, udp[own_sets])
-        poses = self._poses(crops, regions, np.concatenate(sets)[order])
-        return [[poses[place] for place in own] for own in places]
+        poses: list[list[Pose]] = [[] for _ in frames]
+        for outcome in self.predict_each(frames):
+            if outcome.error is not None:
+                raise outcome.error
+            poses[outcome.index] = outcome.poses
+        return poses
+
+    def predict_each(self, frames: Sequence[Frame]) -> Iterator[Outcome]:
+        """Estimate the poses as predict does, and yield each frame as soon as it is done.
+
+        An error costs the frame that causes it, and no other. Where memory runs out in a
+        forward pass, max_batch is halved, for good, and the crops go through in parts.
+        """
+        outcomes = [Outcome(index) for index in range(len(frames))]
+        parts = Parts(len(frame.boxes) for frame in frames)
+        together = True  # frames share forward passes
+        while parts:
+            batch = parts.take(self.max_batch, together=together)
+            try:
+                self._run(batch, frames, outcomes)
+            except Exception as error:
+                count = sum(len(part) for part in batch)
+                if is_out_of_memory(error) and count > 1:
+                    self.max_batch = count // 2
+                    error.__traceback__ = None  # which holds on to the memory
+                    torch.cuda.empty_cache()
+                    parts.give_back(batch)
+                elif len(batch) > 1:  # one by one, to find the frame that causes it
+                    together = False
+                    parts.give_back(batch)
+                else:
+                    [failed] = batch
+                    outcomes[failed.frame].error = error
+                    outcomes[failed.frame].poses.clear()
+                    parts.drop(failed.frame)
+            yield from (outcomes[part.frame] for part in batch if part.frame not in parts)
 
     def heatmaps(
         self, crops: NDArray[np.uint8], counts: Sequence[int] | None = None
@@ -134,22 +181,45 @@ class PoseEstimator:
         indices = [loaded.index(name) for name in frame.keypoint_sets]
         return np.array(indices, dtype=np.int64)
 
-    def _poses(
-        self,
-        crops: NDArray[np.uint8],
-        regions: NDArray[np.float64],
-        sets: NDArray[np.int64],
-    ) -> list[Pose]:
-        """Return the pose in each crop; they are sorted by the index of their keypoint set."""
+    def _run(
+        self, batch: Sequence[Part], frames: Sequence[Frame], outcomes: Sequence[Outcome]
+    ) -> None:
+        """Estimate the poses of the subjects in a batch, and add them to the outcomes."""
+        size = self.backend.config.image_size
+        udp = np.array([skeleton.udp for skeleton in self.skeletons])
+        sets = [self._set_indices(frames[part.frame])[part.start : part.stop] for part in batch]
+        order = np.argsort(np.concatenate(sets), kind='stable')
+        # Where the subjects of each part stand among all, sorted by keypoint set.
+        places = np.split(np.argsort(order), np.cumsum([len(own) for own in sets])[:-1])
+        crops = np.empty((len(order), *size, 3), dtype=np.uint8)
+        regions = np.empty((len(order), 4))
+        times = [time.perf_counter()]
+        for part, own_sets, own in zip(batch, sets, places, strict=True):
+            frame = frames[part.frame]
+            regions[own] = crop_regions(frame.boxes[part.start : part.stop], size)
+            crops[own] = extract_crops(frame, regions[own], size, udp[own_sets])
+            times.append(time.perf_counter())
         poses: list[Pose] = []
-        for start in range(0, len(crops), self.max_batch):
-            batch = slice(start, start + self.max_batch)
-            counts = np.bincount(sets[batch], minlength=len(self.skeletons)).tolist()
-            heatmaps = self.heatmaps(crops[batch], counts)
+        network_s = decode_s = 0.0
+        if len(order):
+            counts = np.bincount(np.concatenate(sets), minlength=len(self.skeletons)).tolist()
+            heatmaps = self.heatmaps(crops, counts)
+            network_s = time.perf_counter() - times[-1]
             for skeleton, maps in zip(self.skeletons, heatmaps, strict=True):
-                own = slice(len(poses), len(poses) + len(maps))
-                poses += self._decode(maps, regions[own], skeleton)
-        return poses
+                own_regions = regions[len(poses) : len(poses) + len(maps)]
+                poses += self._decode(maps, own_regions, skeleton)
+            decode_s = time.perf_counter() - times[-1] - network_s
+        for part, own, crop_s in zip(batch, places, np.diff(times).tolist(), strict=True):
+            outcome = outcomes[part.frame]
+            outcome.poses += [poses[place] for place in own]
+            outcome.crop_s += crop_s
+            if not len(own):
+                continue
+            outcome.network_s += network_s
+            outcome.decode_s += decode_s
+            if len(order) > outcome.batch_size:
+                outcome.batch_size = len(order)
+                outcome.batch_frames = sum(len(others) > 0 for others in places)
 
     def _decode(
         self, heatmaps: torch.Tensor, regions: NDArray[np.float64], skeleton: Skeleton

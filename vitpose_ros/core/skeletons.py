@@ -24,6 +24,7 @@ class Skeleton:
     # False: plain affine crops and a shift by a quarter of a cell.
     udp: bool
     classes: tuple[str, ...]  # detection classes whose subjects have these keypoints
+    fine: range = range(0)  # keypoints that lie so close together that they are drawn small
 
     def __len__(self) -> int:
         """Return the number of keypoints."""
@@ -214,6 +215,7 @@ WHOLEBODY = Skeleton(
     + 2 * _HAND_SIGMAS,
     udp=False,
     classes=PEOPLE,
+    fine=range(23, 133),  # face and hands
 )
 
 # In the order of the experts of the public ViTPose++ networks.

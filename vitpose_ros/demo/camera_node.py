@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from vitpose_ros.core.cameras import PinholeCamera
 from vitpose_ros.demo.sources import DEMO, ImageSource
-from vitpose_ros.ros.conversions import image_message
+from vitpose_ros.ros.images import image_message
 
 
 class CameraNode(Node):
@@ -25,8 +25,8 @@ class CameraNode(Node):
         rate = self.declare_parameter('rate', 0.0).value  # Hz; 0: the source's own
         self._loop = self.declare_parameter('loop', True).value
         self._frame_id = self.declare_parameter('frame_id', 'camera_optical_frame').value
-        # Nothing is published before image has this many subscribers, and camera_info one, so
-        # that a recording is heard from its first frame.
+        # Nothing is published before this many nodes subscribe to image, and one to camera_info,
+        # so that a recording is heard from its first frame.
         self._wait_for = self.declare_parameter('wait_for_subscribers', 0).value
         if rate < 0:
             raise ValueError(f'rate is {rate} Hz; give a positive one, or 0 for the source')
@@ -46,10 +46,9 @@ class CameraNode(Node):
 
     def _publish_next(self) -> None:
         if self._wait_for:
-            if (
-                self._image.get_subscription_count() < self._wait_for
-                or self._camera_info.get_subscription_count() < 1
-            ):
+            listeners = self.get_subscriptions_info_by_topic(self._image.topic_name)
+            nodes = {(listener.node_namespace, listener.node_name) for listener in listeners}
+            if len(nodes) < self._wait_for or not self._camera_info.get_subscription_count():
                 return
             self._wait_for = 0
         image = next(self._images, None)

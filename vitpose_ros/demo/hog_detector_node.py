@@ -13,10 +13,10 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
-from vitpose_ros.ros.conversions import InputError, image_view
-from vitpose_ros.ros.logs import ThrottledLog
+from vitpose_ros.ros.images import read_image
+from vitpose_ros.ros.logs import InputError, ThrottledLog
 from vitpose_ros.ros.overlay import TO_BGR
-from vitpose_ros.ros.subscriptions import MatchedSubscriber
+from vitpose_ros.ros.subscriptions import MatchedSubscription
 
 SMALLEST = (64, 128)  # width and height of the detector's window, pixels
 
@@ -43,11 +43,11 @@ class HogDetectorNode(Node):
             QoSProfile(depth=10),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
-        MatchedSubscriber(self, Image, 'image', depth=depth).registerCallback(self._detect)
+        MatchedSubscription(self, Image, 'image', self._detect, depth=depth)
 
     def _detect(self, message: Image) -> None:
         try:
-            image, channels = image_view(message)
+            image, channels = read_image(message)
         except InputError as error:
             self._trouble.error(error.kind, str(error))
             return

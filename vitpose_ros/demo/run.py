@@ -28,7 +28,7 @@ from vitpose_ros.demo.accuracy import (
 from vitpose_ros.demo.recording import Recording
 from vitpose_ros.demo.sources import DEMO_CLIP, ImageSource
 from vitpose_ros.msg import KeypointsArray, SkeletonInfo
-from vitpose_ros.ros.conversions import image_view
+from vitpose_ros.ros.images import read_image
 
 START_LIMIT_S = 60.0
 SILENCE_LIMIT_S = 5.0  # without a new result, once the camera has ended
@@ -75,7 +75,7 @@ class Listener(Node):
         self.last_news_s = time.monotonic()
 
     def _on_overlay(self, message: Image) -> None:
-        self._recording.add(image_view(message)[0])
+        self._recording.add(read_image(message)[0])
 
     @property
     def complete(self) -> bool:

@@ -6,11 +6,22 @@ from typing import Protocol
 PERIOD_S = 5.0
 
 
+class InputError(ValueError):
+    """A message that cannot be used; kind is one of a few words, for the log's throttle."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
 class Logger(Protocol):
     """What is used of rclpy's logger."""
 
     def error(self, message: str) -> object:
         """Log an error."""
+
+    def warning(self, message: str) -> object:
+        """Log a warning."""
 
 
 class ThrottledLog:
@@ -27,10 +38,19 @@ class ThrottledLog:
 
     def error(self, kind: str, text: str) -> None:
         """Log an error, unless one of this kind was logged in the last period."""
+        if (line := self._line(kind, text)) is not None:
+            self._logger.error(line)
+
+    def warning(self, kind: str, text: str) -> None:
+        """Log a warning, unless one of this kind was logged in the last period."""
+        if (line := self._line(kind, text)) is not None:
+            self._logger.warning(line)
+
+    def _line(self, kind: str, text: str) -> str | None:
         now = time.monotonic()
         if now - self._last.get(kind, -self._period_s) < self._period_s:
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
-            return
+            return None
         self._last[kind] = now
         left_out = self._left_out.pop(kind, 0)
-        self._logger.error(text + (f' (and {left_out} more like it)' if left_out else ''))
+        return text + (f' (and {left_out} more like it)' if left_out else '')

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,16 @@ from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from vitpose_ros.core import Pose, Skeleton
+from vitpose_ros.core.cameras import PinholeCamera
 from vitpose_ros.core.types import Channels
 from vitpose_ros.msg import KeypointsArray, SkeletonInfo
-from vitpose_ros.ros.conversions import Detections, keypoints_message, skeleton_message
+from vitpose_ros.ros.conversions import keypoints_message, skeleton_message
+from vitpose_ros.ros.detections import Detections
 from vitpose_ros.ros.markers import MarkerMaker
 from vitpose_ros.ros.overlay import overlay_message
 from vitpose_ros.ros.parameters import Parameters
@@ -26,70 +30,110 @@ from vitpose_ros.ros.parameters import Parameters
 OVERLAY_PAUSE_S = 0.01
 
 
-class Outputs:
-    """The publishers, which send something only while the node is active."""
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A frame and the poses in it."""
 
-    def __init__(self, node: LifecycleNode, skeletons: Sequence[Skeleton]) -> None:
+    header: Header
+    image: NDArray[np.uint8]
+    channels: Channels
+    detections: Detections
+    poses: Sequence[Pose]
+
+
+def create_publisher(node: LifecycleNode, kind: type, topic: str, qos: QoSProfile) -> Any:
+    """Create a publisher that sends something only while the node is active."""
+    return node.create_lifecycle_publisher(
+        kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+    )
+
+
+class SkeletonOutput:
+    """Tells what the keypoints mean, latched."""
+
+    def __init__(self, node: LifecycleNode, skeletons: Sequence[Skeleton], model: str) -> None:
         self._node = node
-        self._skeletons = skeletons
-        self._marker_maker = MarkerMaker(skeletons)
+        self._messages = [skeleton_message(skeleton, model) for skeleton in skeletons]
         # One message a keypoint set, all of them kept for late subscribers.
         latched = QoSProfile(depth=len(skeletons), durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._keypoints = self._publisher(KeypointsArray, '~/keypoints', QoSProfile(depth=10))
-        self._skeleton_info = self._publisher(SkeletonInfo, '~/skeleton_info', latched)
-        self._markers = self._publisher(MarkerArray, '~/markers', QoSProfile(depth=10))
-        self._overlay = self._publisher(Image, '~/overlay', QoSProfile(depth=10))
+        self._publisher = create_publisher(node, SkeletonInfo, '~/skeleton_info', latched)
 
-    def _publisher(self, kind: type, topic: str, qos: QoSProfile) -> Any:
-        return self._node.create_lifecycle_publisher(
-            kind,
-            topic,
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+    def publish(self) -> None:
+        """Publish the description of each keypoint set."""
+        for message in self._messages:
+            self._publisher.publish(message)
+
+    def close(self) -> None:
+        """Destroy the publisher."""
+        self._node.destroy_lifecycle_publisher(self._publisher)
+
+
+class CameraOutput:
+    """Publishes what is found in the images of one camera."""
+
+    def __init__(self, node: LifecycleNode, prefix: str, skeletons: Sequence[Skeleton]) -> None:
+        """Create the publishers; prefix stands before the names of the topics."""
+        self.camera_info: CameraInfo | None = None  # the camera's, where there is one
+        self._node = node
+        self._marker_maker = MarkerMaker(skeletons)
+        self._last_header = Header()
+        few = QoSProfile(depth=10)
+        self._keypoints = create_publisher(node, KeypointsArray, f'{prefix}keypoints', few)
+        self._markers = create_publisher(node, MarkerArray, f'{prefix}markers', few)
+        self._overlay = create_publisher(node, Image, f'{prefix}overlay', few)
 
     def close(self) -> None:
         """Destroy the publishers."""
-        for publisher in (self._keypoints, self._skeleton_info, self._markers, self._overlay):
+        for publisher in (self._keypoints, self._markers, self._overlay):
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def publish_skeletons(self, model: str) -> None:
-        """Publish what the keypoints of each set mean, latched."""
-        for skeleton in self._skeletons:
-            self._skeleton_info.publish(skeleton_message(skeleton, model))
+    def publish_keypoints(self, result: Result) -> KeypointsArray:
+        """Publish the keypoints; return the message."""
+        height, width = result.image.shape[:2]
+        message = keypoints_message(
+            result.header, (width, height), result.detections, result.poses
+        )
+        self._keypoints.publish(message)
+        return message
 
-    def publish_frame(
-        self,
-        message: Image,
-        image: NDArray[np.uint8],
-        channels: Channels,
-        *,
-        subjects: Detections,
-        poses: Sequence[Pose],
-        parameters: Parameters,
+    def publish_pictures(
+        self, result: Result, message: KeypointsArray, parameters: Parameters
     ) -> None:
-        """Publish the poses of the subjects in an image; markers and overlay if watched.
-
-        message and image are the same picture, as it came and as an array.
-        """
-        keypoints = keypoints_message(message, subjects, poses)
-        self._keypoints.publish(keypoints)
+        """Publish markers and overlay, each if somebody watches."""
+        self._last_header = result.header
         if self._markers.get_subscription_count() > 0:
             self._markers.publish(
                 self._marker_maker.markers(
-                    keypoints,
-                    min_score=parameters.min_keypoint_score,
+                    message,
+                    self._camera(message.image_width, message.image_height),
+                    style=parameters.style,
                     lifetime=parameters.marker_lifetime,
                     distance=parameters.marker_distance,
                 )
             )
         if self._overlay.get_subscription_count() > 0:
             overlay = overlay_message(
-                image,
-                channels,
-                poses,
-                header=message.header,
-                min_score=parameters.min_keypoint_score,
+                result.image,
+                result.channels,
+                result.poses,
+                result.detections,
+                header=result.header,
+                style=parameters.style,
             )
             time.sleep(OVERLAY_PAUSE_S)
             self._overlay.publish(overlay)
+
+    def remove_markers(self) -> None:
+        """Remove what is still shown, at the end of the work."""
+        removal = self._marker_maker.removal(self._last_header)
+        if removal.markers:
+            self._markers.publish(removal)
+
+    def _camera(self, width: int, height: int) -> PinholeCamera:
+        """Return the camera of CameraInfo, or else a nominal one."""
+        info = self.camera_info
+        camera = None
+        if info is not None and info.width > 0 and info.height > 0:
+            scale = width / info.width, height / info.height
+            camera = PinholeCamera.from_projection(info.p, *scale)
+        return camera or PinholeCamera.nominal(width, height)

@@ -9,8 +9,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from vitpose_ros.core import Pose, draw_poses
+from vitpose_ros.core.drawing import Style, label, track_number
 from vitpose_ros.core.types import Channels
-from vitpose_ros.ros.conversions import image_message
+from vitpose_ros.ros.detections import Detections
+from vitpose_ros.ros.images import image_message
 
 # Colour needs three channels; those that lack them or have more are converted first.
 TO_BGR: dict[Channels, int] = {
@@ -24,12 +26,20 @@ def overlay_message(
     image: NDArray[np.uint8],
     channels: Channels,
     poses: Sequence[Pose],
+    detections: Detections,
     *,
     header: Header,
-    min_score: float,
+    style: Style,
 ) -> Image:
     """Make the overlay of an image: rgb8 for an RGB image, bgr8 for all others."""
     if channels in TO_BGR:
         image, channels = cv2.cvtColor(image, TO_BGR[channels]), 'bgr'
-    canvas = draw_poses(image, poses, min_score=min_score, channels=channels)
+    numbers = [track_number(track_id, index) for index, track_id in enumerate(detections.ids)]
+    labels = [
+        label(class_id, track_id)
+        for class_id, track_id in zip(detections.class_ids, detections.ids, strict=True)
+    ]
+    canvas = draw_poses(
+        image, poses, channels=channels, style=style, labels=labels, numbers=numbers
+    )
     return image_message(canvas, f'{channels}8', header)

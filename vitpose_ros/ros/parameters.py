@@ -1,12 +1,17 @@
 """The parameters of pose_node: one table for node, configuration file, launch file and README."""
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from vitpose_ros.core.classes import NUMBERINGS, ClassNames
+from vitpose_ros.core.drawing import Style
+from vitpose_ros.ros.detections import Filter
 
 
 def _parameter(
@@ -15,16 +20,27 @@ def _parameter(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
+    choices: Sequence[str] = (),
+    names: bool = False,
     live: bool = False,
+    per_camera: bool = False,
 ) -> Any:
-    """Describe a parameter. live: a change takes effect at once, not at the next configure."""
+    """Describe a parameter.
+
+    names: a list of words, given as one string with commas or as an array. live: a change takes
+    effect at once, not at the next configure. per_camera: '<camera>.<parameter>' sets it for one
+    camera, where there are several.
+    """
     return field(
         default=default,
         metadata={
             'description': description,
             'minimum': minimum,
             'maximum': maximum,
+            'choices': choices,
+            'names': names,
             'live': live,
+            'per_camera': per_camera,
         },
     )
 
@@ -40,14 +56,62 @@ class Parameters:
     )
     keypoint_sets: str = _parameter(
         '',
-        "Keypoint sets to use, separated by commas, as in 'coco,ap10k'; each subject gets the "
-        "first that fits its detection's class, else the first of all. Empty: the network's first",
+        "Keypoint sets to use, as in 'coco,ap10k'; each subject gets the first that fits its "
+        "detection's class, else the first of all. Empty: those of class_keypoint_sets, or the "
+        "network's first",
+        names=True,
+    )
+    class_keypoint_sets: str = _parameter(
+        '',
+        "Keypoint sets of some classes, by name or number, as in 'person:wholebody,dog:ap10k'; "
+        'they go before the choice by keypoint_sets',
+        names=True,
+    )
+    class_names: str = _parameter(
+        'coco80',
+        "What detection classes that are numbers mean: 'coco80' (0 is person), 'coco91' (1 is "
+        'person), or names separated by commas, from number 0 on',
+        names=True,
     )
     device: str = _parameter(
-        'auto', "Where the network runs: 'cpu', 'cuda', 'cuda:N', or 'auto' (cuda if there)"
+        'auto',
+        "Where the network runs: 'cpu', 'cuda', 'cuda:N', or 'auto' (cuda if there); without "
+        'the device asked for it runs on the CPU, and diagnostics warn',
     )
     autostart: bool = _parameter(
         True, 'Configure and activate at the start; false leaves that to a lifecycle manager'
+    )
+    cameras: str = _parameter(
+        '',
+        "Names of the cameras, as in 'front,rear': topics are then front/image and so on. "
+        'Empty: one camera without a name',
+        names=True,
+    )
+    image_transport: str = _parameter(
+        'raw',
+        "'raw' images, or 'compressed' ones (JPEG or PNG) from the topic <image>/compressed",
+        choices=('raw', 'compressed'),
+        per_camera=True,
+    )
+    detections: str = _parameter(
+        'topic',
+        "Where the boxes come from: 'topic', or 'full_image' for a camera that sees one subject "
+        'and has no detector',
+        choices=('topic', 'full_image'),
+        per_camera=True,
+    )
+    detection_classes: str = _parameter(
+        '',
+        "Classes that get keypoints, by name or number, as in 'person,dog'; empty: all",
+        names=True,
+        live=True,
+    )
+    min_detection_score: float = _parameter(
+        0.0,
+        'Detections below this score get no keypoints; those without a score do',
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
     )
     max_subjects: int = _parameter(
         64,
@@ -56,17 +120,36 @@ class Parameters:
         maximum=1000,
         live=True,
     )
+    max_age_ms: float = _parameter(
+        0.0,
+        'Frames older than this when their turn comes are dropped; 0: none are',
+        minimum=0.0,
+        maximum=3600000.0,
+        live=True,
+    )
+    max_batch: int = _parameter(
+        16,
+        'Most subjects in one forward pass; the rest of a turn goes into further ones',
+        minimum=1,
+        maximum=1024,
+    )
+    sync_slop_ms: float = _parameter(
+        0.0,
+        'How far the stamps of an image and its detections may differ; 0: not at all',
+        minimum=0.0,
+        maximum=10000.0,
+    )
     sync_queue_size: int = _parameter(
         30,
-        'Images, and detections, that wait for their counterpart; it must span the '
-        "detector's delay",
+        'Images, and detections, of each camera that wait for their counterpart; it must span '
+        "the detector's delay",
         minimum=1,
         maximum=1000,
     )
     frame_queue_size: int = _parameter(
         1,
-        'Complete frames that wait for the network; more than 1 only where every frame counts '
-        'more than a short delay',
+        'Complete frames of each camera that wait for the network; more than 1 only where every '
+        'frame counts more than a short delay',
         minimum=1,
         maximum=100,
     )
@@ -84,9 +167,26 @@ class Parameters:
         maximum=1.0,
         live=True,
     )
+    palette: str = _parameter(
+        'side',
+        "Colours of markers and overlay: by 'side' (left, right, centre), or by track 'id'",
+        choices=('side', 'id'),
+        live=True,
+    )
+    labels: bool = _parameter(
+        True, 'Write class and track id above each subject, in markers and overlay', live=True
+    )
+    thickness: float = _parameter(
+        1.0,
+        'Thickness of lines and joints in markers and overlay, as a factor',
+        minimum=0.1,
+        maximum=10.0,
+        live=True,
+    )
     marker_lifetime: float = _parameter(
         0.5,
-        'Seconds after which a marker disappears by itself; 0 keeps it',
+        'Seconds after which a marker disappears by itself, but not before three frames without '
+        'it could have come; 0 keeps it',
         minimum=0.0,
         maximum=60.0,
         live=True,
@@ -99,10 +199,62 @@ class Parameters:
         live=True,
     )
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is none of the choices, or not readable."""
+        for entry in fields(self):
+            data, value = entry.metadata, getattr(self, entry.name)
+            if data['choices'] and value not in data['choices']:
+                raise ValueError(_not_a_choice(entry.name, value, data['choices']))
+            if data['minimum'] is not None and not data['minimum'] <= value <= data['maximum']:
+                raise ValueError(
+                    f'parameter {entry.name} is {value}; give {data["minimum"]} to '
+                    f'{data["maximum"]}'
+                )
+        self.keypoint_sets_by_class()
+        self.numbered_class_names()
+
     @property
-    def keypoint_set_names(self) -> list[str]:
-        """The parameter keypoint_sets as a list."""
-        return [name.strip() for name in self.keypoint_sets.split(',') if name.strip()]
+    def style(self) -> Style:
+        """How markers and overlay are drawn."""
+        return Style(self.min_keypoint_score, self.palette, self.thickness, self.labels)
+
+    @property
+    def detection_filter(self) -> Filter:
+        """Which detections get keypoints."""
+        return Filter(
+            self.numbered_class_names(),
+            self.words('detection_classes'),
+            self.min_detection_score,
+            self.max_subjects,
+        )
+
+    def words(self, name: str) -> list[str]:
+        """Return a parameter that is a list of words as one."""
+        return [word.strip() for word in getattr(self, name).split(',') if word.strip()]
+
+    def keypoint_sets_by_class(self) -> dict[str, str]:
+        """Return the parameter class_keypoint_sets as a dictionary."""
+        by_class = {}
+        for word in self.words('class_keypoint_sets'):
+            class_id, _, keypoint_set = (part.strip() for part in word.rpartition(':'))
+            if not class_id or not keypoint_set:
+                raise ValueError(
+                    f"parameter class_keypoint_sets has '{word}'; give pairs such as "
+                    'person:wholebody,dog:ap10k'
+                )
+            by_class[class_id] = keypoint_set
+        return by_class
+
+    def wanted_keypoint_sets(self) -> list[str]:
+        """Return the keypoint sets to load; none: the network's first."""
+        return self.words('keypoint_sets') or list(
+            dict.fromkeys(self.keypoint_sets_by_class().values())
+        )
+
+    def numbered_class_names(self) -> ClassNames:
+        """Return what the parameter class_names says."""
+        words = self.words('class_names')
+        return ClassNames(words[0] if len(words) == 1 and words[0] in NUMBERINGS else words)
 
 
 def table() -> tuple[Field[Any], ...]:
@@ -117,26 +269,75 @@ def declare(node: Node) -> None:
 
 
 def read(node: Node) -> Parameters:
-    """Read the parameters as they are now."""
-    return Parameters(**{entry.name: node.get_parameter(entry.name).value for entry in table()})
+    """Read the parameters as they are now. Raises ValueError for one that is not usable."""
+    values = {entry.name: node.get_parameter(entry.name).value for entry in table()}
+    return Parameters(**{name: _plain(name, value) for name, value in values.items()})
+
+
+def read_for_camera(node: Node, camera: str, values: Parameters) -> Parameters:
+    """Read what is set for one camera, and for the rest keep the values.
+
+    The parameters '<camera>.<name>' are declared at the first call. Raises ValueError.
+    """
+    own = {}
+    for entry in table():
+        name = f'{camera}.{entry.name}'
+        if not entry.metadata['per_camera'] or not camera:
+            continue
+        if not node.has_parameter(name):
+            description = f"'{entry.name}' of this camera; empty: that of all"
+            node.declare_parameter(name, '', ParameterDescriptor(description=description))
+        if value := node.get_parameter(name).value:
+            if value not in entry.metadata['choices']:
+                raise ValueError(_not_a_choice(name, value, entry.metadata['choices']))
+            own[entry.name] = value
+    return replace(values, **own)
 
 
 def updated(values: Parameters, changes: Iterable[Parameter]) -> Parameters:
-    """Return the values with those changes that concern the table."""
+    """Return the values with those changes that concern the table. Raises ValueError."""
     known = {entry.name for entry in table()}
-    return replace(values, **{c.name: c.value for c in changes if c.name in known})
+    return replace(values, **{c.name: _plain(c.name, c.value) for c in changes if c.name in known})
 
 
 def is_live(name: str) -> bool:
-    """Tell whether a change of the parameter takes effect at once (unknown ones: yes)."""
+    """Tell whether a change of the parameter takes effect at once (foreign ones: yes)."""
+    name = name.rpartition('.')[2] if not name.startswith('qos_overrides.') else ''
     return all(entry.metadata['live'] for entry in table() if entry.name == name)
 
 
-def _descriptor(entry: Field[Any]) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=entry.metadata['description'])
-    low, high = entry.metadata['minimum'], entry.metadata['maximum']
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as the table has it: a list of words as one string, 3 as 3.0."""
+    [entry] = (entry for entry in table() if entry.name == name)
     if isinstance(entry.default, float):
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    elif low is not None:
-        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"parameter {name} is '{value}'; give a number")
+        return float(value)
+    if not entry.metadata['names']:
+        return value
+    if isinstance(value, (list, tuple, array)):
+        return ','.join(str(word) for word in value)
+    return '' if value is None else str(value)
+
+
+def _not_a_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    return f"parameter {name} is '{value}'; give {' or '.join(choices)}"
+
+
+def _descriptor(entry: Field[Any]) -> ParameterDescriptor:
+    data = entry.metadata
+    descriptor = ParameterDescriptor(
+        description=data['description'],
+        additional_constraints=' or '.join(data['choices']),
+        # A list is a string, a number or an array; and 3 is as good as 3.0.
+        dynamic_typing=data['names'] or isinstance(entry.default, float),
+    )
+    if isinstance(entry.default, float):
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=data['minimum'], to_value=data['maximum'])
+        ]
+    elif data['minimum'] is not None:
+        descriptor.integer_range = [
+            IntegerRange(from_value=data['minimum'], to_value=data['maximum'], step=1)
+        ]
     return descriptor

@@ -1,42 +1,71 @@
 """The node: images and detections in, keypoints out."""
 
-import threading
+import ctypes
+import gc
+import re
+import time
 
+import numpy as np
+import torch
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
+from rclpy.qos import QoSProfile
+from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.batching import Mailbox
-from vitpose_ros.core.skeletons import keypoint_set_of_class
-from vitpose_ros.ros import parameters
-from vitpose_ros.ros.conversions import InputError, image_view, read_detections
+from vitpose_ros.core.backends.torch import DeviceError, choose_device
+from vitpose_ros.core.batching import Mailboxes
+from vitpose_ros.core.classes import KeypointSetChoice
+from vitpose_ros.ros import diagnostics, parameters
+from vitpose_ros.ros.camera import Camera
 from vitpose_ros.ros.logs import ThrottledLog
-from vitpose_ros.ros.outputs import Outputs
-from vitpose_ros.ros.pairing import PairedInput
+from vitpose_ros.ros.outputs import SkeletonOutput
+from vitpose_ros.ros.pairing import AnyImage, stamp_nanoseconds
+from vitpose_ros.ros.worker import Arrival, Worker
+
+DIAGNOSTICS_PERIOD_S = 1.0
+CAMERA_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 
 
 class PoseNode(LifecycleNode):
-    """Estimates the poses of detected subjects, one frame after the other.
+    """Estimates the poses of the detected subjects of all cameras with one network.
 
     Configure loads the network and creates the publishers, activate subscribes and starts the
-    worker thread, deactivate stops both, cleanup frees what configure made.
+    worker thread, deactivate stops both, cleanup frees what configure made. The service
+    ~/enable stops and starts the work of the active node.
     """
 
     def __init__(self) -> None:
         super().__init__('pose_node')
         parameters.declare(self)
-        self._values = parameters.read(self)
+        self._values = parameters.Parameters()  # read at configure
         self._trouble = ThrottledLog(self.get_logger())
+        self._failure = ''  # why the last configure failed
         self._estimator: PoseEstimator | None = None
-        self._outputs: Outputs | None = None
-        self._input: PairedInput | None = None
-        self._mailbox: Mailbox[tuple[Image, Detection2DArray]] | None = None
-        self._worker: threading.Thread | None = None
+        self._device_warning = ''
+        self._keypoint_sets: KeypointSetChoice | None = None
+        self._skeleton_output: SkeletonOutput | None = None
+        self._cameras: dict[str, Camera] = {}
+        self._enabled = True
+        self._active = False
+        self._mailboxes: Mailboxes[Arrival] | None = None
+        self._worker: Worker | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        if self._values.autostart:
+        self.create_service(SetBool, '~/enable', self._on_enable)
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
+        )
+        # Steady, because a simulated clock may stand still.
+        self.create_timer(
+            DIAGNOSTICS_PERIOD_S,
+            self._publish_diagnostics,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        if self.get_parameter('autostart').value:
             self._autostart()
 
     def _autostart(self) -> None:
@@ -54,38 +83,52 @@ class PoseNode(LifecycleNode):
         """Load the network and create the publishers."""
         try:
             self._values = parameters.read(self)
-            self._estimator = PoseEstimator.load(
-                self._values.model,
-                self._values.device,
-                keypoint_sets=self._values.keypoint_set_names,
-                flip_test=self._values.flip_test,
-                with_covariances=self._values.covariance,
+            of_cameras = {
+                name: parameters.read_for_camera(self, name, self._values)
+                for name in self._camera_names()
+            }
+            self._estimator = self._load()
+            skeletons = self._estimator.skeletons
+            self._keypoint_sets = KeypointSetChoice(
+                self._values.numbered_class_names(),
+                [skeleton.name for skeleton in skeletons],
+                self._values.keypoint_sets_by_class(),
             )
-            self._outputs = Outputs(self, self._estimator.skeletons)
+            self._skeleton_output = SkeletonOutput(self, skeletons, self._values.model)
+            for name, own in of_cameras.items():
+                self._cameras[name] = Camera(self, name, skeletons, own)
         except Exception as error:
+            self._failure = str(error)
             self.get_logger().error(f'cannot configure: {error}')
             self._free()
             return TransitionCallbackReturn.FAILURE
+        self._failure = ''
         self.get_logger().info(
             f"network '{self._values.model}' is ready on {self._estimator.backend.device}, for "
-            f'{", ".join(skeleton.name for skeleton in self._estimator.skeletons)}'
+            f'{", ".join(skeleton.name for skeleton in skeletons)}'
         )
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start working."""
         result = super().on_activate(state)
+        self._active = True
         try:
-            self._start()
+            assert self._skeleton_output is not None, 'not configured'
+            self._skeleton_output.publish()
+            if self._enabled:
+                self._start()
         except Exception as error:
             self.get_logger().error(f'cannot activate: {error}')
             self._stop()
+            self._active = False
             return TransitionCallbackReturn.FAILURE
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working and unsubscribe; the network stays."""
         self._stop()
+        self._active = False
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -96,6 +139,7 @@ class PoseNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working and free everything."""
         self._stop()
+        self._active = False
         self._free()
         return super().on_shutdown(state)
 
@@ -104,39 +148,89 @@ class PoseNode(LifecycleNode):
         self._stop()
         super().destroy_node()
 
+    def _load(self) -> PoseEstimator:
+        """Load the network, and run it once, so that what fails does so now."""
+        values = self._values
+        device, self._device_warning = values.device, ''
+        try:
+            choose_device(device)
+        except DeviceError as error:
+            self._device_warning = f'{error}; the network runs on the CPU instead'
+            self.get_logger().error(self._device_warning)
+            device = 'cpu'
+        estimator = PoseEstimator.load(
+            values.model,
+            device,
+            keypoint_sets=values.wanted_keypoint_sets() or None,
+            max_batch=values.max_batch,
+            flip_test=values.flip_test,
+            with_covariances=values.covariance,
+        )
+        estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
+        return estimator
+
+    def _camera_names(self) -> list[str]:
+        names = self._values.words('cameras')
+        for name in names:
+            if not CAMERA_NAME.fullmatch(name) or names.count(name) > 1:
+                raise ValueError(
+                    f"parameter cameras has '{name}'; give different names of letters, digits "
+                    'and underscores, such as front,rear'
+                )
+        return names or ['']
+
     def _start(self) -> None:
-        assert self._estimator is not None and self._outputs is not None, 'not configured'
-        self._outputs.publish_skeletons(self._values.model)
-        mailbox = self._mailbox = Mailbox(self._values.frame_queue_size)
-        self._worker = threading.Thread(
-            target=self._work,
-            args=(mailbox, self._estimator, self._outputs),
-            name='worker',
-            daemon=True,
+        assert self._estimator is not None and self._keypoint_sets is not None, 'not configured'
+        mailboxes: Mailboxes[Arrival] = Mailboxes(
+            self._cameras,
+            size=self._values.frame_queue_size,
+            max_age_ns=round(self._values.max_age_ms * 1e6),
+            stamp_clock=self._now_ns,
         )
-        self._worker.start()
-        self._input = PairedInput(
-            self,
-            lambda image, detections: mailbox.put((image, detections)),
-            queue_size=self._values.sync_queue_size,
+        self._mailboxes = mailboxes
+        self._worker = Worker(
+            self._estimator,
+            self._cameras,
+            mailboxes,
+            keypoint_sets=self._keypoint_sets,
+            parameters=lambda: self._values,
+            stamp_clock=self._now_ns,
+            log=self._trouble,
+            is_running=self.context.ok,
         )
+        for name, camera in self._cameras.items():
+
+            def put(image: AnyImage, found: Detection2DArray | None, name: str = name) -> None:
+                stamp_ns = stamp_nanoseconds(image.header.stamp)
+                mailboxes.put(name, Arrival(image, found), stamp_ns)
+
+            camera.open(put)
 
     def _stop(self) -> None:
-        if self._input is not None:
-            self._input.close()
-            self._input = None
-        if self._mailbox is not None:
-            self._mailbox.close()
-            self._mailbox = None
+        for camera in self._cameras.values():
+            camera.close_input()
         if self._worker is not None:
-            self._worker.join()
-            self._worker = None
+            self._worker.stop()
+            self._worker = self._mailboxes = None
+            if self.context.ok():
+                for camera in self._cameras.values():
+                    camera.output.remove_markers()
 
     def _free(self) -> None:
-        self._estimator = None
-        if self._outputs is not None:
-            self._outputs.close()
-            self._outputs = None
+        self._estimator = self._keypoint_sets = None
+        for camera in self._cameras.values():
+            camera.close()
+        self._cameras = {}
+        if self._skeleton_output is not None:
+            self._skeleton_output.close()
+            self._skeleton_output = None
+        release_memory()
+
+    def _now_ns(self) -> int:
+        now: int = self.get_clock().now().nanoseconds
+        return now
+
+    # Parameters and services
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         for change in changes:
@@ -146,54 +240,117 @@ class PoseNode(LifecycleNode):
                     reason=f'{change.name} is read when the node is configured: deactivate and '
                     'clean up, then set it and configure again',
                 )
-        self._values = parameters.updated(self._values, changes)
+        try:
+            values = parameters.updated(self._values, changes)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._values = values
+        if self._mailboxes is not None:
+            self._mailboxes.max_age_ns = round(values.max_age_ms * 1e6)
         return SetParametersResult(successful=True)
 
-    # The worker thread
-
-    def _work(
-        self,
-        mailbox: Mailbox[tuple[Image, Detection2DArray]],
-        estimator: PoseEstimator,
-        outputs: Outputs,
-    ) -> None:
-        while (pair := mailbox.take()) is not None:
-            image, detections = pair
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Stop or start the work; the lifecycle state stays."""
+        response.success = True
+        if request.data != self._enabled:
+            self._enabled = request.data
             try:
-                self._process(image, detections, estimator, outputs)
-            except InputError as error:
-                self._trouble.error(error.kind, str(error))
+                if not self._enabled:
+                    self._stop()
+                elif self._active:
+                    self._start()
             except Exception as error:
-                if not self.context.ok():
-                    return
-                self._trouble.error(
-                    type(error).__name__,
-                    f'the frame of stamp {image.header.stamp.sec}.'
-                    f'{image.header.stamp.nanosec:09d} is lost: {type(error).__name__}: {error}',
-                )
+                self._stop()
+                self._enabled = False
+                response.success = False
+                response.message = f'cannot enable: {error}'
+                self.get_logger().error(response.message)
+                return response
+        response.message = 'enabled' if self._enabled else 'disabled: the work stands still'
+        if not self._active:
+            response.message += '; this counts once the node is active'
+        self.get_logger().info(response.message)
+        return response
 
-    def _process(
-        self,
-        message: Image,
-        detections: Detection2DArray,
-        estimator: PoseEstimator,
-        outputs: Outputs,
-    ) -> None:
-        values = self._values
-        image, channels = image_view(message)
-        subjects, faults = read_detections(
-            detections,
-            width=message.width,
-            height=message.height,
-            max_subjects=values.max_subjects,
+    # Diagnostics
+
+    def _publish_diagnostics(self) -> None:
+        statuses = [self._own_status()]
+        if self._worker is not None:
+            statuses += [self._camera_status(camera) for camera in self._cameras.values()]
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostics.diagnostics(statuses, stamp))
+
+    def _own_status(self) -> DiagnosticStatus:
+        level, message = diagnostics.OK, 'active'
+        if self._estimator is None:
+            message = 'unconfigured'
+            if self._failure:
+                level, message = diagnostics.ERROR, f'cannot configure: {self._failure}'
+        elif not self._active:
+            message = 'inactive'
+        elif not self._enabled:
+            message = 'disabled by ~/enable'
+        values: dict[str, object] = {
+            'resident_memory_mb': f'{diagnostics.resident_memory_mb():.0f}'
+        }
+        if self._estimator is not None:
+            device = self._estimator.backend.device
+            values.update(
+                model=self._values.model,
+                keypoint_sets=', '.join(s.name for s in self._estimator.skeletons),
+                device=device,
+                max_batch=self._estimator.max_batch,
+            )
+            if device.type == 'cuda':
+                values['cuda_memory_mb'] = f'{torch.cuda.memory_reserved(device) / 1e6:.0f}'
+            if self._estimator.max_batch < self._values.max_batch:
+                level = diagnostics.WARN
+                message += f'; max_batch is {self._estimator.max_batch} since memory ran out'
+            if self._device_warning:
+                level = diagnostics.WARN
+                message += f'; {self._device_warning}'
+        return diagnostics.status(
+            self._status_name('network'), str(values.get('device', '')), level, message, values
         )
-        for fault in faults:
-            self._trouble.error(fault.kind, str(fault))
-        loaded = [skeleton.name for skeleton in estimator.skeletons]
-        keypoint_sets = [
-            keypoint_set_of_class(name, loaded) or loaded[0] for name in subjects.class_ids
-        ]
-        [poses] = estimator.predict([Frame(image, subjects.boxes, channels, keypoint_sets)])
-        outputs.publish_frame(
-            message, image, channels, subjects=subjects, poses=poses, parameters=values
+
+    def _camera_status(self, camera: Camera) -> DiagnosticStatus:
+        assert camera.input is not None and self._mailboxes is not None
+        arrived, held = camera.input.counts, self._mailboxes.counts(camera.name)
+        tallied, summary = camera.tally.read()
+        counts = {
+            'images': arrived.images,
+            'detections': arrived.detections,
+            'unpaired_images': arrived.unpaired_images,
+            'unpaired_detections': arrived.unpaired_detections,
+            'frames': arrived.frames,
+            'overwritten': held.overwritten,
+            'too_old': held.too_old,
+            **tallied,
+        }
+        camera.rates.add(time.monotonic(), counts)
+        hertz = camera.rates.hertz()
+        trouble = camera.input.trouble
+        report = diagnostics.CameraReport(
+            counts=counts,
+            recent=camera.rates.since(),
+            hertz={name: hertz[name] for name in ('images', 'detections', 'frames', 'published')},
+            summary=summary,
+            trouble=None if trouble is None else (trouble.kind, trouble.text),
+            mismatch=camera.input.mismatch,
         )
+        name = self._status_name(camera.name or 'camera')
+        return diagnostics.camera_status(name, camera.input.image_topic, report)
+
+    def _status_name(self, part: str) -> str:
+        return f'{self.get_fully_qualified_name().strip("/")}: {part}'
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, and to other processes on the GPU."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # glibc's
+    if trim is not None:
+        trim(0)

@@ -1,41 +1,78 @@
 """Subscriptions that match their publishers."""
 
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from message_filters import SimpleFilter
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSCompatibility,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
 CHECK_PERIOD_S = 0.5
-MATCH = 'match'  # value of the reliability override: as the publishers offer it
+SETTLING_S = 1.0  # after the change to one subscription, messages may come a second time
+MATCH = 'match'  # value of an override: as the publishers offer it
 RELIABILITIES = {
     'reliable': ReliabilityPolicy.RELIABLE,
     'best_effort': ReliabilityPolicy.BEST_EFFORT,
 }
+DURABILITIES = {
+    'transient_local': DurabilityPolicy.TRANSIENT_LOCAL,
+    'volatile': DurabilityPolicy.VOLATILE,
+}
 
 
-class MatchedSubscriber(SimpleFilter):
-    """A message filter that subscribes reliably, unless a publisher offers best effort only.
+class MatchedSubscription:
+    """Subscribes as the publishers offer it, and looks again when they change.
 
-    A reliable subscription hears nothing of a best-effort publisher, and a best-effort one
-    loses most large images even of a reliable publisher: so neither fits all.
-    The parameters qos_overrides.<topic>.subscription.{history, depth, reliability} have the
-    last word.
+    Reliably, unless a publisher offers best effort only: a reliable subscription hears nothing
+    of such a one, and a best-effort one loses most large images even of a reliable publisher.
+    So with the durability: transient local only if all publishers are. As long as no publisher
+    is known, there are two subscriptions, so that the first message is not missed: one of best
+    effort as for sensor data, which hears everyone, and a reliable one. What comes over both
+    counts once.
+    The parameters qos_overrides.<topic>.subscription.{history, depth, reliability, durability}
+    have the last word.
     """
 
-    def __init__(self, node: Node, kind: type, topic: str, *, depth: int = 10) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        node: Node,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        *,
+        depth: int = 10,
+    ) -> None:
+        """Subscribe; messages of the kind have a header."""
+        self.topic_name: str = node.resolve_topic_name(topic)
+        self.type_name = f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
+        self.mismatch: str | None = None  # why some publisher is not heard
         self._node = node
         self._kind = kind
-        self._topic = topic
+        self._callback = callback
         self._depth = depth
-        self.topic_name: str = node.resolve_topic_name(topic)
-        self._override = self._declare_override()
-        self._reliability = self._offered()
-        self._subscription = self._subscribe()
+        self._said: set[str] = set()
+        self._reliability_override = self._override('reliability', RELIABILITIES)
+        self._durability_override = self._override('durability', DURABILITIES)
+        self._subscriptions: list[tuple[QoSProfile, Any]] = []
+        self._settled_s = float('inf')  # since when there is one subscription
+        self._heard: deque[tuple[int, int]] = deque(maxlen=64)  # stamps, before that
+        self._settle(self._wanted(self._publishers()) or self._undecided())
         # Steady, because a simulated clock may stand still.
         self._timer = node.create_timer(
             CHECK_PERIOD_S, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -44,50 +81,125 @@ class MatchedSubscriber(SimpleFilter):
     def close(self) -> None:
         """Unsubscribe."""
         self._node.destroy_timer(self._timer)
-        self._node.destroy_subscription(self._subscription)
+        for _, subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
 
-    def _declare_override(self) -> str:
-        name = f'qos_overrides.{self.topic_name}.subscription.reliability'
+    def _override(self, policy: str, choices: dict[str, Any]) -> Any:
+        """Return the policy that a parameter fixes, or None; declare the parameter."""
+        name = f'qos_overrides.{self.topic_name}.subscription.{policy}'
         if not self._node.has_parameter(name):
-            description = f"'{MATCH}' the publishers, 'reliable' or 'best_effort'"
+            description = f"'{MATCH}' the publishers, or '" + "', or '".join(choices) + "'"
             self._node.declare_parameter(
                 name, MATCH, ParameterDescriptor(description=description, read_only=True)
             )
         override: str = self._node.get_parameter(name).value
-        if override not in (MATCH, *RELIABILITIES):
+        if override != MATCH and override not in choices:
             raise ValueError(
-                f"parameter {name} is '{override}'; give {MATCH}, reliable or best_effort"
+                f"parameter {name} is '{override}'; give {MATCH}, {' or '.join(choices)}"
             )
-        return override
+        return choices.get(override)
 
-    def _offered(self) -> ReliabilityPolicy:
-        if self._override != MATCH:
-            return RELIABILITIES[self._override]
-        publishers = self._node.get_publishers_info_by_topic(self.topic_name)
-        best_effort = ReliabilityPolicy.BEST_EFFORT
-        if any(publisher.qos_profile.reliability == best_effort for publisher in publishers):
-            return best_effort
-        return ReliabilityPolicy.RELIABLE
+    def _publishers(self) -> Sequence[Any]:
+        return self._node.get_publishers_info_by_topic(self.topic_name)
 
-    def _subscribe(self) -> Any:
+    def _profile(self, *, reliable: bool, latched: bool) -> QoSProfile:
+        """Return a profile, as far as the overrides allow."""
+        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        return QoSProfile(
+            depth=self._depth,
+            reliability=self._reliability_override or reliability,
+            durability=self._durability_override or durability,
+        )
+
+    def _undecided(self) -> list[QoSProfile]:
+        """Return the profiles as long as no publisher is known."""
+        profiles = [self._profile(reliable=reliable, latched=False) for reliable in (False, True)]
+        return profiles[:1] if self._reliability_override else profiles
+
+    def _wanted(self, publishers: Sequence[Any]) -> list[QoSProfile]:
+        """Return the one profile for these publishers; none if there are none to go by."""
+        offers = [p.qos_profile for p in publishers if p.topic_type == self.type_name]
+        if not offers:
+            return []
+        return [
+            self._profile(
+                reliable=all(o.reliability == ReliabilityPolicy.RELIABLE for o in offers),
+                latched=all(o.durability == DurabilityPolicy.TRANSIENT_LOCAL for o in offers),
+            )
+        ]
+
+    def _settle(self, profiles: Sequence[QoSProfile]) -> None:
+        """Subscribe with these profiles, and no others."""
+        old = self._subscriptions
+        kept = [(profile, s) for profile, s in old if profile in profiles]
+        missing = [profile for profile in profiles if profile not in [known for known, _ in kept]]
+        self._subscriptions = kept + [(profile, self._subscribe(profile)) for profile in missing]
+        for profile, subscription in old:
+            if profile not in profiles:
+                self._node.destroy_subscription(subscription)
+        self._settled_s = time.monotonic() if len(profiles) == 1 else float('inf')
+
+    def _subscribe(self, profile: QoSProfile) -> Any:
         return self._node.create_subscription(
             self._kind,
-            self._topic,
-            lambda message: self.signalMessage(message),
-            QoSProfile(depth=self._depth, reliability=self._reliability),
+            self.topic_name,
+            self._on_message,
+            profile,
+            # _check says more than rclpy's own warnings.
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             qos_overriding_options=QoSOverridingOptions(
                 (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
             ),
         )
 
+    def _on_message(self, message: Any) -> None:
+        if time.monotonic() - self._settled_s < SETTLING_S:
+            stamp = message.header.stamp.sec, message.header.stamp.nanosec
+            if stamp in self._heard:
+                return
+            self._heard.append(stamp)
+        self._callback(message)
+
     def _check(self) -> None:
-        offered = self._offered()
-        if offered == self._reliability:
-            return
-        self._reliability = offered
-        self._node.destroy_subscription(self._subscription)
-        self._subscription = self._subscribe()
-        self._node.get_logger().info(
-            f"'{self.topic_name}' is subscribed {offered.name.lower()} now, as its publishers "
-            'offer it'
+        publishers = self._publishers()
+        wanted = self._wanted(publishers)
+        if wanted and wanted != [profile for profile, _ in self._subscriptions]:
+            self._settle(wanted)
+            [profile] = wanted
+            self._node.get_logger().info(
+                f"'{self.topic_name}' is subscribed {profile.reliability.name.lower()}, "
+                f'{profile.durability.name.lower()} now, as its publishers offer it'
+            )
+        complaints = [text for text in map(self._complaint, publishers) if text]
+        self.mismatch = complaints[0] if complaints else None
+        for text in complaints:
+            if text not in self._said:
+                self._node.get_logger().warning(text)
+        self._said = set(complaints)
+
+    def _complaint(self, publisher: Any) -> str | None:
+        """Say why a publisher is not heard, if that is so."""
+        who = f"'{publisher.node_name}' publishes on '{self.topic_name}'"
+        if publisher.topic_type != self.type_name:
+            return (
+                f'{who}, but {publisher.topic_type} instead of {self.type_name}, so nothing '
+                'arrives from it; remap the topic, or set image_transport for compressed images'
+            )
+        compatibility, reason = qos_check_compatible(
+            publisher.qos_profile, self._subscriptions[0][0]
+        )
+        if compatibility != QoSCompatibility.ERROR:
+            return None
+        policies = [
+            policy
+            for policy, word in (('reliability', 'reliable'), ('durability', 'transient local'))
+            if word in reason.lower()
+        ]
+        parameters = ' and '.join(
+            f'qos_overrides.{self.topic_name}.subscription.{policy}' for policy in policies
+        )
+        return (
+            f'{who} with incompatible quality of service ({reason.strip("; ")}), so nothing '
+            f"arrives from it; set {parameters} to '{MATCH}', or change the publisher"
         )

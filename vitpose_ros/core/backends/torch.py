@@ -8,10 +8,14 @@ from vitpose_ros.core.crops import normalise
 from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
 
 
+class DeviceError(ValueError):
+    """A device that is not there."""
+
+
 def choose_device(device: str) -> torch.device:
     """Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a device that is there.
 
-    Raises ValueError that names the remedy when it is not.
+    Raises DeviceError, which names the remedy, when it is not, and ValueError for another word.
     """
     if device == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -24,7 +28,7 @@ def choose_device(device: str) -> torch.device:
     if chosen.type not in ('cpu', 'cuda'):
         raise ValueError(f"device '{device}' is not supported; give auto, cpu, cuda or cuda:N")
     if chosen.type == 'cuda' and (chosen.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
+        raise DeviceError(
             f"device '{device}' is not there: PyTorch {torch.__version__} sees "
             f'{torch.cuda.device_count()} CUDA devices; give cpu, or install a CUDA build'
         )
@@ -47,4 +51,6 @@ class TorchBackend:
     def heatmaps(self, crops: torch.Tensor, counts: Sequence[int]) -> list[torch.Tensor]:
         """Map crops to heatmaps; see Backend."""
         heatmaps: list[torch.Tensor] = self.network(normalise(crops.to(self.device)), counts)
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)  # so that time and errors show where they arise
         return heatmaps

@@ -1,0 +1,118 @@
+"""What pose_node says of itself on /diagnostics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from resource import getpagesize
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+BEHIND = 0.1  # part of the frames that may be overwritten before a camera counts as behind
+STRANGE_LATENCY_S = (-0.05, 60.0)  # beyond these, clocks differ
+
+Finding = tuple[bytes, str]  # level and message
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """How one camera fares. Counts since the start, what they grew by recently, and rates."""
+
+    counts: Mapping[str, int]
+    recent: Mapping[str, int]
+    hertz: Mapping[str, float]
+    summary: Mapping[str, float]  # of core.timing.Recent
+    trouble: tuple[str, str] | None = None  # kind and text of what keeps frames from coming
+    mismatch: str | None = None  # a publisher that is not heard
+
+
+def camera_findings(report: CameraReport) -> list[Finding]:
+    """Judge how a camera fares: all that is wrong, the worst first."""
+    findings: list[Finding] = []
+    recent = {'frames': 0, 'overwritten': 0, 'too_old': 0, 'failed': 0, 'published': 0}
+    recent.update(report.recent)
+    if report.trouble is not None:
+        kind, text = report.trouble
+        findings.append((WARN if kind == 'no detections' else ERROR, text))
+    if report.mismatch is not None:
+        findings.append((WARN, report.mismatch))
+    blind = ERROR if recent['published'] == 0 else WARN
+    if recent['failed']:
+        findings.append(
+            (blind, f'{recent["failed"]} of {recent["frames"]} frames failed; see the log')
+        )
+    if recent['too_old']:
+        findings.append(
+            (
+                blind,
+                f'{recent["too_old"]} of {recent["frames"]} frames were older than max_age_ms '
+                'when their turn came',
+            )
+        )
+    if recent['overwritten'] > BEHIND * recent['frames']:
+        findings.append(
+            (
+                WARN,
+                f'falling behind: {recent["overwritten"]} of {recent["frames"]} frames were '
+                'overwritten by newer ones; use a smaller network, a faster device, fewer '
+                'subjects, or a lower rate',
+            )
+        )
+    latency_s = report.summary.get('latency_median_ms', 0.0) / 1e3
+    if not STRANGE_LATENCY_S[0] <= latency_s <= STRANGE_LATENCY_S[1]:
+        findings.append(
+            (
+                WARN,
+                f'stamps lie {abs(latency_s):.1f} s in the {"past" if latency_s > 0 else "future"}'
+                "; synchronise the clock of the camera's host, or set use_sim_time for a "
+                'recording',
+            )
+        )
+    return sorted(findings, key=lambda finding: finding[0], reverse=True)
+
+
+def camera_status(name: str, topic: str, report: CameraReport) -> DiagnosticStatus:
+    """Make the status of a camera."""
+    findings = camera_findings(report)
+    if findings:
+        message = '; '.join(text for _, text in findings)
+    elif 'latency_median_ms' in report.summary:
+        message = (
+            f'{report.hertz["published"]:.1f} Hz, latency '
+            f'{report.summary["latency_median_ms"]:.0f} ms'
+        )
+    else:
+        message = 'waiting for frames'
+    values: dict[str, object] = {
+        f'{name}_hz': f'{rate:.2f}' for name, rate in report.hertz.items()
+    }
+    values.update(report.counts)
+    values.update({key: f'{value:.2f}' for key, value in report.summary.items()})
+    return status(name, topic, findings[0][0] if findings else OK, message, values)
+
+
+def status(
+    name: str, hardware: str, level: bytes, message: str, values: Mapping[str, object]
+) -> DiagnosticStatus:
+    """Make a status."""
+    return DiagnosticStatus(
+        name=name,
+        hardware_id=hardware,
+        level=level,
+        message=message,
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )
+
+
+def diagnostics(statuses: Sequence[DiagnosticStatus], stamp: object) -> DiagnosticArray:
+    """Make the message; stamp is a builtin_interfaces/Time."""
+    message = DiagnosticArray(status=list(statuses))
+    message.header.stamp = stamp
+    return message
+
+
+def resident_memory_mb() -> float:
+    """Return the memory that this process occupies, in megabytes."""
+    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    return pages * getpagesize() / 1e6

@@ -1,0 +1,185 @@
+"""The thread that turns frames into keypoints."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vision_msgs.msg import Detection2DArray
+
+from vitpose_ros.core import Frame, PoseEstimator
+from vitpose_ros.core.batching import Mailboxes, Waiting
+from vitpose_ros.core.classes import KeypointSetChoice
+from vitpose_ros.core.estimator import Outcome
+from vitpose_ros.core.timing import FrameTimes
+from vitpose_ros.msg import KeypointsArray
+from vitpose_ros.ros.camera import Camera
+from vitpose_ros.ros.detections import Detections, read_detections, whole_image
+from vitpose_ros.ros.images import read_image
+from vitpose_ros.ros.logs import InputError, ThrottledLog
+from vitpose_ros.ros.outputs import Result
+from vitpose_ros.ros.pairing import AnyImage
+from vitpose_ros.ros.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A complete frame, as it came."""
+
+    image: AnyImage
+    detections: Detection2DArray | None  # None: the image holds a single subject
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A frame that was read."""
+
+    waiting: Waiting[Arrival]
+    camera: Camera
+    frame: Frame
+    detections: Detections
+    read_s: float  # how long reading took
+
+
+class Worker:
+    """Takes turn after turn from the mailboxes, and publishes each frame as soon as it is done."""
+
+    def __init__(
+        self,
+        estimator: PoseEstimator,
+        cameras: Mapping[str, Camera],
+        mailboxes: Mailboxes[Arrival],
+        *,
+        keypoint_sets: KeypointSetChoice,
+        parameters: Callable[[], Parameters],
+        stamp_clock: Callable[[], int],
+        log: ThrottledLog,
+        is_running: Callable[[], bool],
+    ) -> None:
+        """Start working.
+
+        parameters returns the values at present; stamp_clock the time on the clock of the
+        stamps, in nanoseconds; is_running whether something can be published still.
+        """
+        self._estimator = estimator
+        self._cameras = cameras
+        self._mailboxes = mailboxes
+        self._keypoint_sets = keypoint_sets
+        self._parameters = parameters
+        self._stamp_clock = stamp_clock
+        self._log = log
+        self._is_running = is_running
+        self._thread = threading.Thread(target=self._work, name='worker', daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the turn and end; frames that wait are dropped."""
+        self._mailboxes.close()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (turn := self._mailboxes.take()) is not None and self._is_running():
+            self._do(turn)
+
+    def _do(self, turn: Sequence[Waiting[Arrival]]) -> None:
+        parameters = self._parameters()
+        jobs = [job for waiting in turn if (job := self._read(waiting, parameters)) is not None]
+        max_batch = self._estimator.max_batch
+        done: list[tuple[Job, Result, KeypointsArray]] = []
+        for outcome in self._estimator.predict_each([job.frame for job in jobs]):
+            job = jobs[outcome.index]
+            if outcome.error is not None:
+                self._lost(job.waiting, outcome.error)
+                continue
+            try:
+                result, message = self._publish(job, outcome)
+            except Exception as error:
+                self._lost(job.waiting, error)
+            else:
+                done.append((job, result, message))
+        if self._estimator.max_batch < max_batch:
+            self._log.warning(
+                'out of memory',
+                f'out of memory: forward passes take at most {self._estimator.max_batch} '
+                f'subjects from now on, not {max_batch}; set max_batch to that, or use a smaller '
+                'network',
+            )
+        # After all keypoints of the turn: these take longer, and nobody's life depends on them.
+        for job, result, message in done:
+            try:
+                job.camera.output.publish_pictures(result, message, parameters)
+            except Exception as error:
+                self._trouble(job.camera, error, 'markers or overlay are lost')
+
+    def _read(self, waiting: Waiting[Arrival], parameters: Parameters) -> Job | None:
+        begin_s = time.monotonic()
+        camera = self._cameras[waiting.camera]
+        try:
+            image, channels = read_image(waiting.item.image)
+            height, width = image.shape[:2]
+            if waiting.item.detections is None:
+                detections = whole_image(width, height)
+            else:
+                detections = read_detections(
+                    waiting.item.detections,
+                    parameters.detection_filter,
+                    width=width,
+                    height=height,
+                )
+            keypoint_sets = [self._keypoint_sets.keypoint_set(c) for c in detections.class_ids]
+            frame = Frame(image, detections.boxes, channels, keypoint_sets)
+        except Exception as error:
+            self._lost(waiting, error)
+            return None
+        for fault in detections.faults:
+            self._trouble(camera, fault)
+        camera.tally.add(
+            filtered=detections.filtered,
+            left_out=detections.left_out,
+            faulty_boxes=detections.faulty,
+        )
+        return Job(waiting, camera, frame, detections, time.monotonic() - begin_s)
+
+    def _publish(self, job: Job, outcome: Outcome) -> tuple[Result, KeypointsArray]:
+        begin_s = time.monotonic()
+        frame = job.frame
+        header = job.waiting.item.image.header
+        result = Result(header, frame.image, frame.channels, job.detections, outcome.poses)
+        message = job.camera.output.publish_keypoints(result)
+        end_s = time.monotonic()
+        latency_s = (self._stamp_clock() - job.waiting.stamp_ns) / 1e9
+        here_s = end_s - job.waiting.arrived_s
+        crop_s, publish_s = job.read_s + outcome.crop_s, end_s - begin_s
+        job.camera.tally.add(published=1, subjects=len(outcome.poses))
+        job.camera.tally.add_times(
+            FrameTimes(
+                latency=latency_s,
+                arrival=latency_s - here_s,
+                wait=here_s - crop_s - outcome.network_s - outcome.decode_s - publish_s,
+                crop=crop_s,
+                network=outcome.network_s,
+                decode=outcome.decode_s,
+                publish=publish_s,
+                subjects=len(outcome.poses),
+                batch_size=outcome.batch_size,
+                batch_frames=outcome.batch_frames,
+            )
+        )
+        return result, message
+
+    def _lost(self, waiting: Waiting[Arrival], error: Exception) -> None:
+        """Say that a frame is lost."""
+        camera = self._cameras[waiting.camera]
+        camera.tally.add(failed=1)
+        seconds, nanoseconds = divmod(waiting.stamp_ns, 1_000_000_000)
+        self._trouble(camera, error, f'the frame of stamp {seconds}.{nanoseconds:09d} is lost')
+
+    def _trouble(self, camera: Camera, error: Exception, consequence: str = '') -> None:
+        if not self._is_running():
+            return
+        where = f"camera '{camera.name}': " if camera.name else ''
+        if isinstance(error, InputError):
+            self._log.error(f'{camera.name} {error.kind}', f'{where}{error}')
+        else:
+            what = type(error).__name__
+            self._log.error(f'{camera.name} {what}', f'{where}{consequence}: {what}: {error}')
