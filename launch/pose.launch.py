@@ -95,6 +95,17 @@ def topics(cameras, image_topic, detections_topic):
     return remappings
 
 
+def first_camera(remappings):
+    """Return what lets RViz, whose topics are those of one camera, show the first of several."""
+    camera, _, name = remappings[0][0].rpartition('/') if remappings else ('', '', 'image')
+    if not camera:
+        return []
+    outputs = [
+        (f'pose_node/{topic}', f'pose_node/{camera}/{topic}') for topic in ('markers', 'overlay')
+    ]
+    return [(name, remappings[0][1]), *outputs]
+
+
 def start(context):
     """Start the node, and RViz if asked for."""
 
@@ -117,7 +128,7 @@ def start(context):
                 executable='rviz2',
                 namespace=namespace,
                 arguments=['-d', PathJoinSubstitution([SHARE, 'config', 'pose.rviz'])],
-                remappings=remappings,
+                remappings=remappings + first_camera(remappings),
                 output='log',
             )
         )

@@ -31,9 +31,9 @@ def start(tmp_path):
     """Start nodes of this package; end them with the test."""
     running = []
 
-    def start_node(executable, **parameters):
+    def start_node(executable, *, arguments=(), environment=None, **parameters):
         log = tmp_path / f'{len(running)}_{executable}.log'
-        running.append(RunningNode(executable, parameters, log))
+        running.append(RunningNode(executable, parameters, log, arguments, environment))
         return running[-1]
 
     yield start_node

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from array import array
 from copy import deepcopy
@@ -14,12 +15,14 @@ import numpy as np
 import rclpy
 from ament_index_python.packages import get_package_prefix
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
+from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 from visualization_msgs.msg import MarkerArray
 from vitpose_ros.msg import KeypointsArray, SkeletonInfo
@@ -37,18 +40,31 @@ def _die_with_parent():
 
 
 class RunningNode:
-    """A node of the package in a process of its own."""
+    """A node of the package, or a script of this folder, in a process of its own."""
 
-    def __init__(self, executable, parameters, log):
+    def __init__(self, executable, parameters, log, arguments=(), environment=None):
         path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / executable
-        command = [str(path), '--ros-args']
+        command = [str(path)]
+        if executable.endswith('.py'):
+            command = [sys.executable, str(Path(__file__).with_name(executable))]
+        command += [*arguments, '--ros-args']
         for name, value in parameters.items():
             command += ['-p', f'{name}:={value}']
         self._log = log
         with log.open('w') as file:
             self.process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
+                command,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                preexec_fn=_die_with_parent,
             )
+
+    @property
+    def memory_mb(self):
+        """The memory that the process occupies, in megabytes."""
+        pages = int(Path(f'/proc/{self.process.pid}/statm').read_text().split()[1])
+        return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
 
     @property
     def log(self):
@@ -74,23 +90,58 @@ class RunningNode:
 class Probe(Node):
     """Publishes images and detections, and keeps what pose_node makes of them."""
 
-    def __init__(self, image_qos=10):
-        super().__init__('probe')
+    def __init__(self, camera='', *, image_qos=10, image_kind=Image, image_topic='image'):
+        """camera: its name, where pose_node has several."""
+        super().__init__(f'probe_{camera}' if camera else 'probe')
+        self.prefix = f'{camera}/' if camera else ''
         self.keypoints, self.skeletons, self.markers, self.overlays = [], [], [], []
+        self.statuses = {}  # of /diagnostics: name → the newest DiagnosticStatus
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.images = self.create_publisher(Image, 'image', image_qos)
-        self.detections = self.create_publisher(Detection2DArray, 'detections', 10)
+        self.images = self.create_publisher(image_kind, f'{self.prefix}{image_topic}', image_qos)
+        self.detections = self.create_publisher(Detection2DArray, f'{self.prefix}detections', 10)
         self.create_subscription(
-            KeypointsArray, 'pose_node/keypoints', self.keypoints.append, QoSProfile(depth=100)
+            KeypointsArray,
+            f'pose_node/{self.prefix}keypoints',
+            self.keypoints.append,
+            QoSProfile(depth=100),
         )
         self.create_subscription(
             SkeletonInfo, 'pose_node/skeleton_info', self.skeletons.append, latched
         )
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+
+    def _on_diagnostics(self, message):
+        self.statuses.update({status.name: status for status in message.status})
 
     def watch(self):
-        """Subscribe to markers and overlay too."""
-        self.create_subscription(MarkerArray, 'pose_node/markers', self.markers.append, 10)
-        self.create_subscription(Image, 'pose_node/overlay', self.overlays.append, 10)
+        """Subscribe to markers and overlay too, and wait until pose_node knows."""
+        kept = {'markers': (MarkerArray, self.markers), 'overlay': (Image, self.overlays)}
+        for topic, (kind, messages) in kept.items():
+            self.create_subscription(kind, f'pose_node/{self.prefix}{topic}', messages.append, 10)
+        for topic in kept:
+            self.wait(
+                lambda topic=topic: self.count_publishers(f'pose_node/{self.prefix}{topic}'),
+                f'publisher of {topic}',
+            )
+        self.rest(1.0)
+
+    def values(self, name='camera'):
+        """Return what the next diagnostics say of a camera, as numbers."""
+        self.statuses.clear()
+        name = f'pose_node: {name}'
+        self.wait(lambda: name in self.statuses, f'diagnostics of {name}')
+        return {entry.key: float(entry.value) for entry in self.statuses[name].values}
+
+    def wait_for_status(self, level, words, name='camera', limit_s=ANSWER_LIMIT_S):
+        """Wait until the diagnostics judge so, and say so; return the status."""
+        name = f'pose_node: {name}'
+
+        def there():
+            status = self.statuses.get(name)
+            return status is not None and status.level == level and words in status.message
+
+        self.wait(there, f"'{words}' in the diagnostics of {name}", limit_s)
+        return self.statuses[name]
 
     def wait(self, condition, what, limit_s=ANSWER_LIMIT_S):
         """Spin until the condition holds; fail, naming what was missing, after the limit."""
@@ -111,7 +162,7 @@ class Probe(Node):
             lambda: (
                 self.images.get_subscription_count()
                 and self.detections.get_subscription_count()
-                and self.count_publishers('pose_node/keypoints')
+                and self.count_publishers(f'pose_node/{self.prefix}keypoints')
                 and self.skeletons
             ),
             'pose_node active and matched',
@@ -135,6 +186,7 @@ class Probe(Node):
     def call(self, kind, name, request):
         client = self.create_client(kind, name)
         assert client.wait_for_service(START_LIMIT_S), f'no service {name}'
+        self.rest(0.2)  # until the server knows the client, too, or its answer is lost
         future = client.call_async(request)
         rclpy.spin_until_future_complete(self, future, timeout_sec=START_LIMIT_S)
         self.destroy_client(client)
@@ -156,6 +208,10 @@ class Probe(Node):
             parameters=[Parameter(name, value=value).to_parameter_msg()]
         )
         return self.call(SetParameters, '/pose_node/set_parameters', request).results[0]
+
+    def enable(self, data):
+        """Call ~/enable of pose_node; return whether it succeeded."""
+        return self.call(SetBool, '/pose_node/enable', SetBool.Request(data=data)).success
 
 
 _next_stamp = [1_000]

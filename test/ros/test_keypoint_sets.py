@@ -55,7 +55,6 @@ def test_each_class_gets_its_set(model, start, probe):
     for info in probe.skeletons:
         assert tuple(info.keypoint_names) == SKELETONS[info.name].keypoint_names
 
-    probe.rest(1.0)
     image = image_of(pixels)
     probe.ask(image, detections_of(image, boxes, classes=classes))
     probe.wait(lambda: probe.markers and probe.overlays, 'markers and overlay')

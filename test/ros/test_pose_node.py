@@ -105,14 +105,6 @@ def test_markers_and_overlay_come_while_somebody_watches(pose_node, probe):
     image = image_of(pixels)
     assert probe.set_parameter('labels', False).successful
     probe.watch()
-    probe.wait(
-        lambda: (
-            probe.count_publishers('pose_node/markers')
-            and probe.count_publishers('pose_node/overlay')
-        ),
-        'publishers of markers and overlay',
-    )
-    probe.rest(1.0)
     probe.ask(image, detections_of(image, boxes, ids=['5', '6', '7']))
     probe.wait(lambda: probe.markers and probe.overlays, 'markers and overlay')
 

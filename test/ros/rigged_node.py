@@ -1,0 +1,36 @@
+"""pose_node with a network that is slow, or fails, as the variable RIG says.
+
+slow=S       each subject takes S seconds
+oom=N        more than N subjects in a forward pass are out of memory
+white=TEXT   a subject on a white ground raises RuntimeError(TEXT)
+"""
+
+import os
+import time
+
+import torch
+
+from vitpose_ros.core.backends.torch import TorchBackend
+from vitpose_ros.ros.process import run
+
+WHITE = 250  # mean brightness
+compute = TorchBackend.heatmaps
+
+
+def rigged(backend, crops, counts):
+    kind, _, value = os.environ['RIG'].partition('=')
+    if kind == 'slow':
+        end = time.monotonic() + float(value) * len(crops)
+        heatmaps = compute(backend, crops, counts)
+        time.sleep(max(0.0, end - time.monotonic()))
+        return heatmaps
+    if kind == 'oom' and len(crops) > int(value):
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
+    if kind == 'white' and (crops.float().mean(dim=(1, 2, 3)) > WHITE).any():
+        raise RuntimeError(value)
+    return compute(backend, crops, counts)
+
+
+if __name__ == '__main__':
+    TorchBackend.heatmaps = rigged
+    run('vitpose_ros.ros.pose_node:PoseNode')

@@ -1,0 +1,86 @@
+"""Several cameras in one node."""
+
+import numpy as np
+import pytest
+from harness import Probe, clip_frame, detections_of, image_of
+from rclpy.executors import SingleThreadedExecutor
+
+CAMERAS = ['front', 'left', 'rear', 'right']
+
+
+@pytest.fixture
+def probes(ros):
+    nodes = {name: Probe(name) for name in CAMERAS}
+    yield nodes
+    for node in nodes.values():
+        node.destroy_node()
+
+
+def points(subject):
+    return np.stack((subject.x, subject.y), axis=1)
+
+
+def test_each_camera_gets_its_own_keypoints_and_they_share_forward_passes(start, probes):
+    node = start('pose_node', device='cpu', cameras=','.join(CAMERAS), max_batch=64)
+    for probe in probes.values():
+        probe.wait_until_matched()
+    pixels, people = clip_frame()
+    boxes = np.array([person.box for person in people])
+    everyone = SingleThreadedExecutor()
+    for probe in probes.values():
+        everyone.add_node(probe)
+    count = 40
+    for _ in range(count):
+        for probe in probes.values():
+            image = image_of(pixels)
+            probe.send(image, detections_of(image, boxes))
+        target = {name: len(probe.keypoints) + 1 for name, probe in probes.items()}
+        for _ in range(400):
+            if all(len(probes[name].keypoints) >= n for name, n in target.items()):
+                break
+            everyone.spin_once(timeout_sec=0.05)
+    answers = {name: probe.keypoints for name, probe in probes.items()}
+    assert {name: len(found) for name, found in answers.items()} == dict.fromkeys(CAMERAS, count)
+    first = answers['front'][0]
+    for found in answers.values():
+        for subject, expected in zip(found[-1].subjects, first.subjects, strict=True):
+            assert np.abs(points(subject) - points(expected)).max() < 1e-2
+    everyone.shutdown()
+
+    for name, probe in probes.items():
+        values = probe.values(name)
+        assert values['images'] == values['frames'] == values['published'] == count
+        assert values['batch_frames_max'] >= 2 and values['batch_size_max'] >= 6, values
+    assert node.alive
+
+
+def test_wrong_names_are_refused(start, ros):
+    probe = Probe()
+    node = start('pose_node', device='cpu', cameras='front,front')
+    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    assert "parameter cameras has 'front'; give different names" in node.log
+    assert not probe.set_parameter('palette', 'rainbow').successful
+    assert probe.set_parameter('cameras', ['front', 'rear']).successful
+    assert probe.transition('configure') and probe.transition('activate')
+    probe.wait(lambda: probe.count_subscribers('/rear/image'), 'subscription of rear')
+    probe.destroy_node()
+
+
+def test_one_camera_may_differ_from_the_others(start, ros):
+    probes = [Probe('front'), Probe('rear')]
+    start('pose_node', device='cpu', cameras='front,rear', **{'rear.detections': 'full_image'})
+    front, rear = probes
+    front.wait_until_matched()
+    rear.wait(lambda: rear.images.get_subscription_count(), 'rear subscribed')
+    assert rear.detections.get_subscription_count() == 0
+    pixels, people = clip_frame()
+    image = image_of(pixels)
+    assert len(front.ask(image, detections_of(image, [people[0].box])).subjects) == 1
+    image = image_of(pixels)
+    rear.images.publish(image)
+    rear.wait(lambda: rear.keypoints, 'keypoints without detections')
+    [subject] = rear.keypoints[0].subjects
+    assert (subject.box_width, subject.box_height) == (640, 480)
+    assert subject.class_id == subject.id == '' and np.isnan(subject.detection_score)
+    for probe in probes:
+        probe.destroy_node()

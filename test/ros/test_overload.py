@@ -1,0 +1,96 @@
+"""Three cameras at 30 Hz, and a network that takes five times as long as they allow."""
+
+import time
+from collections import defaultdict
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from vitpose_ros.msg import KeypointsArray
+
+CAMERAS = ['front', 'left', 'rear']
+RATE = 30.0  # Hz
+SECONDS = 60.0
+FRAME_S = 5 / (len(CAMERAS) * RATE)  # that the network takes, a frame with one subject
+TURN_S = len(CAMERAS) * FRAME_S
+
+
+class Listener(Node):
+    """Notes how old keypoints are when they come."""
+
+    def __init__(self):
+        super().__init__('listener')
+        self.latencies = defaultdict(list)  # camera → (time of arrival, seconds since the stamp)
+        self.values = {}  # of /diagnostics, by camera
+        for camera in CAMERAS:
+            self.create_subscription(
+                KeypointsArray,
+                f'pose_node/{camera}/keypoints',
+                lambda message, camera=camera: self._on_keypoints(camera, message),
+                QoSProfile(depth=100),
+            )
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+
+    def _on_keypoints(self, camera, message):
+        stamp = message.header.stamp
+        now = time.time()
+        self.latencies[camera].append((now, now - stamp.sec - 1e-9 * stamp.nanosec))
+
+    def _on_diagnostics(self, message):
+        for status in message.status:
+            camera = status.name.rpartition(' ')[2]
+            self.values[camera] = {entry.key: entry.value for entry in status.values}
+            self.values[camera]['message'] = status.message
+
+
+def test_latency_shares_and_memory_stay_as_they_are(start, ros):
+    listener = Listener()
+    node = start(
+        'rigged_node.py',
+        environment={'RIG': f'slow={FRAME_S}'},
+        device='cpu',
+        cameras=','.join(CAMERAS),
+    )
+    sender = start(
+        'sending_node.py',
+        arguments=[','.join(CAMERAS), str(RATE), str(SECONDS), '320', '240'],
+    )
+    begin, memory = None, []
+    while sender.alive:
+        rclpy.spin_once(listener, timeout_sec=0.1)
+        if begin is None and listener.latencies:
+            begin = time.time()
+        if begin is not None and time.time() > begin + 10 + len(memory):
+            memory.append(node.memory_mb)
+    assert node.alive
+    sent = int(sender.log.split()[-1])
+    assert sent == RATE * SECONDS
+
+    # Every camera gets the same share.
+    shares = {camera: len(listener.latencies[camera]) for camera in CAMERAS}
+    mean = sum(shares.values()) / len(shares)
+    assert mean > 0.8 * SECONDS / TURN_S, 'the network is kept busy'
+    assert all(abs(share - mean) <= 0.1 * mean for share in shares.values()), shares
+
+    # Delay is bounded from beginning to end.
+    everything = sorted(entry for entries in listener.latencies.values() for entry in entries)
+    for second in range(0, round(SECONDS), 10):
+        part = [latency for now, latency in everything if second <= now - begin < second + 10]
+        high = np.percentile(part, 95)
+        print(f'{second} s: median {np.median(part):.3f} s, 95th percentile {high:.3f} s')
+        assert high < 2.5 * TURN_S
+    print(f'memory {min(memory):.0f} to {max(memory):.0f} MB, shares {shares}')
+    assert max(memory) - min(memory) <= 20
+
+    # Every frame is accounted for, and the diagnostics say what is wrong.
+    for camera in CAMERAS:
+        values = listener.values[camera]
+        count = {key: int(values[key]) for key in ('images', 'frames', 'overwritten', 'published')}
+        print(camera, count, values['latency_p95_ms'])
+        assert count['images'] == count['frames'] == sent
+        assert count['overwritten'] + count['published'] == count['frames']
+        assert count['published'] == shares[camera]
+        assert 'falling behind' in values['message']
+    listener.destroy_node()
