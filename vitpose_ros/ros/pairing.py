@@ -1,7 +1,7 @@
 """Images and the detections made from them, brought together by their stamps."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -144,7 +144,7 @@ class CameraInput:
         self._queue_size = queue_size
         self._slop_s = slop_s
         self._images = self._detections = self._frames = 0
-        self._newest_ns: dict[str, int] = {}  # topic → stamp
+        self._newest_ns = [0, 0]  # stamps of images and detections
         if compressed:
             image_topic = f'{node.resolve_topic_name(image_topic)}/compressed'
         kind = CompressedImage if compressed else Image
@@ -161,7 +161,7 @@ class CameraInput:
             image_topic=self.image_topic,
             detections_topic=self._detections_topic,
         )
-        self._restart_pairing()
+        self._start_pairing()
         # Steady, because a simulated clock may stand still.
         self._timer = node.create_timer(
             0.5, self._complain, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -197,7 +197,8 @@ class CameraInput:
         """Why some publisher is not heard, if that is so."""
         return next((s.mismatch for s in self._subscriptions if s.mismatch), None)
 
-    def _restart_pairing(self) -> None:
+    def _start_pairing(self, waiting: Sequence[Sequence[Any]] = ()) -> None:
+        """Pair with a new synchronizer; these images and detections wait already."""
         self._filters = SimpleFilter(), SimpleFilter()
         if self._slop_s > 0:
             self._synchronizer = ApproximateTimeSynchronizer(
@@ -206,34 +207,39 @@ class CameraInput:
         else:
             self._synchronizer = TimeSynchronizer(self._filters, self._queue_size)
         self._synchronizer.registerCallback(self._paired)
+        for messages, source in zip(waiting, self._filters, strict=False):
+            for message in messages:
+                source.signalMessage(message)
+
+    def _jumped_back(self, index: int, stamp_ns: int) -> None:
+        """Forget the later ones that wait of a topic: they would push out all that comes now."""
+        waiting = [list(queue.values()) for queue in self._synchronizer.queues]
+        waiting[index] = [m for m in waiting[index] if _nanoseconds_of(m) <= stamp_ns]
+        self._start_pairing(waiting)
 
     def _on_image(self, message: AnyImage) -> None:
         self._images += 1
         if self._detections_topic is None:
             self._watch.arrived(self.image_topic, message.header.stamp, time.monotonic())
             self._paired(message, None)
-        elif self._usable(message, self.image_topic):
-            self._filters[0].signalMessage(message)
+        else:
+            self._arrived(0, self.image_topic, message)
 
     def _on_detections(self, message: Detection2DArray) -> None:
         self._detections += 1
         assert self._detections_topic is not None
-        if self._usable(message, self._detections_topic):
-            self._filters[1].signalMessage(message)
+        self._arrived(1, self._detections_topic, message)
 
-    def _usable(self, message: Any, topic: str) -> bool:
-        """Note an arrival; tell whether its stamp can be paired."""
-        stamp = message.header.stamp
-        self._watch.arrived(topic, stamp, time.monotonic())
-        if stamp.sec < 0:  # message_filters raises over it
-            return False
-        stamp_ns = stamp_nanoseconds(stamp)
-        if stamp_ns < self._newest_ns.get(topic, 0) - JUMP_S * 1e9:
-            # What waits, with later stamps, would push out all that comes now.
-            self._newest_ns.clear()
-            self._restart_pairing()
-        self._newest_ns[topic] = max(stamp_ns, self._newest_ns.get(topic, 0))
-        return True
+    def _arrived(self, index: int, topic: str, message: Any) -> None:
+        self._watch.arrived(topic, message.header.stamp, time.monotonic())
+        if message.header.stamp.sec < 0:  # message_filters raises over it
+            return
+        stamp_ns = _nanoseconds_of(message)
+        if stamp_ns < self._newest_ns[index] - JUMP_S * 1e9:
+            self._jumped_back(index, stamp_ns)
+            self._newest_ns[index] = stamp_ns
+        self._newest_ns[index] = max(stamp_ns, self._newest_ns[index])
+        self._filters[index].signalMessage(message)
 
     def _paired(self, image: AnyImage, detections: Detection2DArray | None) -> None:
         self._frames += 1
@@ -249,6 +255,10 @@ class CameraInput:
 def stamp_nanoseconds(stamp: Time) -> int:
     """Return a stamp in nanoseconds."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def _nanoseconds_of(message: Any) -> int:
+    return stamp_nanoseconds(message.header.stamp)
 
 
 def _seconds(stamp: Time) -> str:
