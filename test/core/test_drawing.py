@@ -3,7 +3,15 @@
 import numpy as np
 
 from vitpose_ros.core import SKELETONS, Pose, draw_poses
-from vitpose_ros.core.drawing import LEFT, RIGHT, side_colour
+from vitpose_ros.core.drawing import (
+    LEFT,
+    RIGHT,
+    Style,
+    label,
+    side_colour,
+    track_colour,
+    track_number,
+)
 
 COCO = SKELETONS['coco']
 IMAGE = np.zeros((240, 320, 3), np.uint8)
@@ -52,3 +60,68 @@ def test_keypoints_far_outside_or_not_known_do_no_harm():
 
 def test_a_view_that_is_not_contiguous_can_be_drawn_on():
     assert draw_poses(IMAGE[:, ::-1], [spread_pose([1] * 17)]).any()
+
+
+def test_by_id_each_subject_has_its_colour_and_keeps_it():
+    pose = spread_pose([1] * 17)
+    style = Style(palette='id')
+    x, y = pose.keypoints[0].astype(int)
+    seen = {
+        tuple(draw_poses(IMAGE, [pose], style=style, numbers=[number])[y, x].tolist())
+        for number in range(8)
+    }
+    assert len(seen) == 8
+    again = draw_poses(IMAGE, [pose], style=style, numbers=[3])
+    assert tuple(again[y, x].tolist()) == track_colour(3)
+
+
+def test_tracks_have_numbers_that_stay():
+    assert track_number('', 4) == 4
+    assert track_number('17', 4) == 17
+    named = track_number('front-7', 4)
+    assert named == track_number('front-7', 0) and 0 <= named < 2**31
+    for odd in ('-1', '9' * 40, '\u0663', '\ud800', 'x' * 1000):
+        assert 0 <= track_number(odd, 0) < 2**31
+
+
+def test_lines_are_as_thick_as_asked_for():
+    pose = spread_pose([1] * 17)
+    drawn = [
+        draw_poses(IMAGE, [pose], style=Style(thickness=factor)).any(axis=2).sum()
+        for factor in (0.5, 1.0, 3.0, 10.0)
+    ]
+    assert drawn == sorted(drawn) and drawn[-1] > 2 * drawn[1]
+
+
+def test_labels_are_written_above_and_inside():
+    pose = pose_at([[150 + 2 * index, 100 + 5 * index] for index in range(17)], [1] * 17)
+    plain = draw_poses(IMAGE, [pose])
+    labelled = draw_poses(IMAGE, [pose], labels=['person 7'])
+    rows = np.flatnonzero((plain != labelled).any(axis=(1, 2)))
+    assert len(rows) and rows.max() < 100
+    off = draw_poses(IMAGE, [pose], labels=['person 7'], style=Style(labels=False))
+    assert (off == plain).all()
+    top = pose_at([[300, 1]] * 17, [1] * 17)
+    assert (draw_poses(IMAGE, [top], labels=['person']) != draw_poses(IMAGE, [top])).any()
+    assert (label('dog', '3'), label('dog', ''), label('', '')) == ('dog 3', 'dog', '')
+
+
+def test_face_and_hands_are_drawn_small():
+    skeleton = SKELETONS['wholebody']
+    points = np.full((133, 2), 50, np.float32)
+    scores = np.zeros(133, np.float32)
+
+    def drawn(index):
+        scores[:] = 0
+        scores[index] = 1
+        pose = Pose('wholebody', points, scores.copy())
+        return draw_poses(IMAGE, [pose], style=Style(thickness=4)).any(axis=2).sum()
+
+    assert drawn(40) < 0.3 * drawn(5)
+    assert drawn(17) == drawn(5), 'feet are large'
+    names = skeleton.keypoint_names
+    assert [names[index] for index in skeleton.fine] == [
+        name
+        for name in names
+        if name.startswith('face-') or '_hand_' in name or name[-1] in '1234'
+    ]

@@ -64,3 +64,18 @@ def test_what_stops_after_it_worked_is_named(topic, words, watch):
     complaints = play(watch, 120, 135, *([topic] if topic else []))
     assert words in complaints[0][1]
     assert complaints[0][0] < (124 if topic else 131)
+
+
+def test_without_a_detector_only_images_are_missed():
+    watch = PairWatch(100.0, image_topic=IMAGE, detections_topic=None)
+    assert play(watch, 100, 109.5, IMAGE, pair=True) == []
+    [(_, text)] = play(watch, 109.5, 121)
+    assert "nothing arrives on '/image'; is the camera running" in text
+
+
+def test_the_trouble_stands_while_it_is_not_repeated(watch):
+    play(watch, 100, 105, IMAGE)
+    assert watch.complaint(105) is None
+    assert watch.trouble(105).kind == 'no detections'
+    play(watch, 105, 106, IMAGE, DETECTIONS, pair=True)
+    assert watch.trouble(106) is None

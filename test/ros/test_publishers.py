@@ -10,6 +10,7 @@ from harness import Probe, clip_frame, detections_of, image_of, new_stamp
 from pictures import ENCODERS, LOSSLESS, encoded
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
+from vitpose_ros.msg import KeypointsArray
 
 RELIABILITIES = {
     'reliable': ReliabilityPolicy.RELIABLE,
@@ -165,3 +166,13 @@ def test_publishers_may_change_their_minds(start, ros, frame):
 
         ask_until_answered(probe, make, reliability)
         probe.destroy_node()
+
+
+def test_a_subscriber_that_asks_for_too_much_is_named(start, probe):
+    node = start('pose_node', device='cpu')
+    probe.wait_until_matched()
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    probe.create_subscription(KeypointsArray, 'pose_node/keypoints', print, latched)
+    words = "a subscriber of '/pose_node/keypoints' asks for more durability than is offered"
+    probe.wait(lambda: words in node.log, 'the warning in the log')
+    assert 'subscribe reliably and volatile' in node.log

@@ -9,7 +9,9 @@ from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Skeleton
+from vitpose_ros.core.batching import Counts
 from vitpose_ros.core.timing import FrameTimes, Rates, Recent
+from vitpose_ros.ros.diagnostics import CameraReport
 from vitpose_ros.ros.outputs import CameraOutput
 from vitpose_ros.ros.pairing import AnyImage, CameraInput
 from vitpose_ros.ros.parameters import Parameters
@@ -97,6 +99,32 @@ class Camera:
         """Unsubscribe and destroy the publishers."""
         self.close_input()
         self.output.close()
+
+    def report(self, held: Counts) -> CameraReport:
+        """Tell how the open camera fares; held is what became of its frames in the mailbox."""
+        assert self.input is not None, 'the camera is not open'
+        arrived = self.input.counts
+        tallied, summary = self.tally.read()
+        counts = {
+            'images': arrived.images,
+            'detections': arrived.detections,
+            'unpaired_images': arrived.unpaired_images,
+            'unpaired_detections': arrived.unpaired_detections,
+            'frames': arrived.frames,
+            'overwritten': held.overwritten,
+            'too_old': held.too_old,
+            **tallied,
+        }
+        self.rates.add(time.monotonic(), counts)
+        hertz, trouble = self.rates.hertz(), self.input.trouble
+        return CameraReport(
+            counts=counts,
+            recent=self.rates.since(),
+            hertz={name: hertz[name] for name in ('images', 'detections', 'frames', 'published')},
+            summary=summary,
+            trouble=None if trouble is None else (trouble.kind, trouble.text),
+            mismatch=self.input.mismatch,
+        )
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self.output.camera_info = message

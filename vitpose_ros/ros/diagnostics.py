@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from resource import getpagesize
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
@@ -110,9 +108,3 @@ def diagnostics(statuses: Sequence[DiagnosticStatus], stamp: object) -> Diagnost
     message = DiagnosticArray(status=list(statuses))
     message.header.stamp = stamp
     return message
-
-
-def resident_memory_mb() -> float:
-    """Return the memory that this process occupies, in megabytes."""
-    pages = int(Path('/proc/self/statm').read_text().split()[1])
-    return pages * getpagesize() / 1e6

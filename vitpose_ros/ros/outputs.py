@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -23,6 +23,11 @@ from vitpose_ros.ros.detections import Detections
 from vitpose_ros.ros.markers import MarkerMaker
 from vitpose_ros.ros.overlay import overlay_message
 from vitpose_ros.ros.parameters import Parameters
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks
 
 # Measured with Fast DDS on a busy machine: keypoints with the overlay's hundreds of kilobytes
 # right behind them came up to 3 s late now and then, probably lost and repaired with the next
@@ -43,8 +48,22 @@ class Result:
 
 def create_publisher(node: LifecycleNode, kind: type, topic: str, qos: QoSProfile) -> Any:
     """Create a publisher that sends something only while the node is active."""
+    name = node.resolve_topic_name(topic)
+
+    def warn(event: Any) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+        node.get_logger().warning(
+            f"a subscriber of '{name}' asks for more {policy} than is offered, so it hears "
+            f'nothing; subscribe reliably and '
+            f'{qos.durability.name.lower().replace("_", " ")}, as offered, or with less'
+        )
+
     return node.create_lifecycle_publisher(
-        kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        kind,
+        topic,
+        qos,
+        event_callbacks=PublisherEventCallbacks(incompatible_qos=warn),
+        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
     )
 
 

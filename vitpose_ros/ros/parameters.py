@@ -1,5 +1,6 @@
 """The parameters of pose_node: one table for node, configuration file, launch file and README."""
 
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
@@ -12,6 +13,8 @@ from rclpy.parameter import Parameter
 from vitpose_ros.core.classes import NUMBERINGS, ClassNames
 from vitpose_ros.core.drawing import Style
 from vitpose_ros.ros.detections import Filter
+
+CAMERA_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 
 
 def _parameter(
@@ -231,6 +234,17 @@ class Parameters:
     def words(self, name: str) -> list[str]:
         """Return a parameter that is a list of words as one."""
         return [word.strip() for word in getattr(self, name).split(',') if word.strip()]
+
+    def camera_names(self) -> list[str]:
+        """Return the names of the cameras; one that is empty for the only camera."""
+        names = self.words('cameras')
+        for name in names:
+            if not CAMERA_NAME.fullmatch(name) or names.count(name) > 1:
+                raise ValueError(
+                    f"parameter cameras has '{name}'; give different names of letters, digits "
+                    'and underscores, such as front,rear'
+                )
+        return names or ['']
 
     def keypoint_sets_by_class(self) -> dict[str, str]:
         """Return the parameter class_keypoint_sets as a dictionary."""

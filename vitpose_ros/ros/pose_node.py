@@ -1,9 +1,6 @@
 """The node: images and detections in, keypoints out."""
 
-import ctypes
-import gc
-import re
-import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,12 +20,13 @@ from vitpose_ros.core.classes import KeypointSetChoice
 from vitpose_ros.ros import diagnostics, parameters
 from vitpose_ros.ros.camera import Camera
 from vitpose_ros.ros.logs import ThrottledLog
+from vitpose_ros.ros.memory import release_memory, resident_memory_mb
 from vitpose_ros.ros.outputs import SkeletonOutput
 from vitpose_ros.ros.pairing import AnyImage, stamp_nanoseconds
 from vitpose_ros.ros.worker import Arrival, Worker
 
 DIAGNOSTICS_PERIOD_S = 1.0
-CAMERA_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
+NVIDIA_DEVICE = Path('/dev/nvidia0')
 
 
 class PoseNode(LifecycleNode):
@@ -85,7 +83,7 @@ class PoseNode(LifecycleNode):
             self._values = parameters.read(self)
             of_cameras = {
                 name: parameters.read_for_camera(self, name, self._values)
-                for name in self._camera_names()
+                for name in self._values.camera_names()
             }
             self._estimator = self._load()
             skeletons = self._estimator.skeletons
@@ -122,6 +120,7 @@ class PoseNode(LifecycleNode):
             self.get_logger().error(f'cannot activate: {error}')
             self._stop()
             self._active = False
+            super().on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
         return result
 
@@ -158,6 +157,12 @@ class PoseNode(LifecycleNode):
             self._device_warning = f'{error}; the network runs on the CPU instead'
             self.get_logger().error(self._device_warning)
             device = 'cpu'
+        if device == 'auto' and not torch.cuda.is_available() and NVIDIA_DEVICE.exists():
+            self._device_warning = (
+                f'the network runs on the CPU, although this machine has a GPU: PyTorch '
+                f'{torch.__version__} cannot use it; install a CUDA build, or set device to cpu'
+            )
+            self.get_logger().warning(self._device_warning)
         estimator = PoseEstimator.load(
             values.model,
             device,
@@ -168,16 +173,6 @@ class PoseNode(LifecycleNode):
         )
         estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
         return estimator
-
-    def _camera_names(self) -> list[str]:
-        names = self._values.words('cameras')
-        for name in names:
-            if not CAMERA_NAME.fullmatch(name) or names.count(name) > 1:
-                raise ValueError(
-                    f"parameter cameras has '{name}'; give different names of letters, digits "
-                    'and underscores, such as front,rear'
-                )
-        return names or ['']
 
     def _start(self) -> None:
         assert self._estimator is not None and self._keypoint_sets is not None, 'not configured'
@@ -291,9 +286,7 @@ class PoseNode(LifecycleNode):
             message = 'inactive'
         elif not self._enabled:
             message = 'disabled by ~/enable'
-        values: dict[str, object] = {
-            'resident_memory_mb': f'{diagnostics.resident_memory_mb():.0f}'
-        }
+        values: dict[str, object] = {'resident_memory_mb': f'{resident_memory_mb():.0f}'}
         if self._estimator is not None:
             device = self._estimator.backend.device
             values.update(
@@ -316,41 +309,11 @@ class PoseNode(LifecycleNode):
 
     def _camera_status(self, camera: Camera) -> DiagnosticStatus:
         assert camera.input is not None and self._mailboxes is not None
-        arrived, held = camera.input.counts, self._mailboxes.counts(camera.name)
-        tallied, summary = camera.tally.read()
-        counts = {
-            'images': arrived.images,
-            'detections': arrived.detections,
-            'unpaired_images': arrived.unpaired_images,
-            'unpaired_detections': arrived.unpaired_detections,
-            'frames': arrived.frames,
-            'overwritten': held.overwritten,
-            'too_old': held.too_old,
-            **tallied,
-        }
-        camera.rates.add(time.monotonic(), counts)
-        hertz = camera.rates.hertz()
-        trouble = camera.input.trouble
-        report = diagnostics.CameraReport(
-            counts=counts,
-            recent=camera.rates.since(),
-            hertz={name: hertz[name] for name in ('images', 'detections', 'frames', 'published')},
-            summary=summary,
-            trouble=None if trouble is None else (trouble.kind, trouble.text),
-            mismatch=camera.input.mismatch,
+        return diagnostics.camera_status(
+            self._status_name(camera.name or 'camera'),
+            camera.input.image_topic,
+            camera.report(self._mailboxes.counts(camera.name)),
         )
-        name = self._status_name(camera.name or 'camera')
-        return diagnostics.camera_status(name, camera.input.image_topic, report)
 
     def _status_name(self, part: str) -> str:
         return f'{self.get_fully_qualified_name().strip("/")}: {part}'
-
-
-def release_memory() -> None:
-    """Give freed memory back to the system, and to other processes on the GPU."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # glibc's
-    if trim is not None:
-        trim(0)

@@ -1,0 +1,148 @@
+"""Turns of several frames: forward passes, errors and memory that runs out."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from vitpose_ros.core import Frame, PoseEstimator
+from vitpose_ros.core.batching import Parts
+from vitpose_ros.core.vit import ViTPoseConfig
+
+CONFIG = ViTPoseConfig(64, 1, 2, num_keypoints={'coco': 17, 'mpii': 16})
+WHITE, RED, GREY = (255, 255, 255), (255, 0, 0), (90, 90, 90)
+
+
+class FakeBackend:
+    """Puts each peak where the crop is brightest; keeps what it was asked for."""
+
+    def __init__(self):
+        self.config = CONFIG
+        self.device = torch.device('cpu')
+        self.batches = []
+        self.fail = len  # called with the crops, may raise
+
+    def heatmaps(self, crops, counts):
+        self.batches.append(len(crops))
+        assert sum(counts) == len(crops)
+        self.fail(crops)
+        values = crops.float().mean(dim=(1, 2, 3)) / 255
+        maps = [
+            torch.zeros((count, k, *CONFIG.heatmap_size))
+            for count, k in zip(counts, CONFIG.num_keypoints.values(), strict=True)
+        ]
+        start = 0
+        for own, count in zip(maps, counts, strict=True):
+            own[:, :, 10, 20] = values[start : start + count, None]
+            start += count
+        return maps
+
+
+def frame(count, colour=GREY, sets=None):
+    image = np.full((100, 100, 3), colour, np.uint8)
+    boxes = np.tile(np.array([[20, 20, 60, 70]], np.float32), (count, 1))
+    return Frame(image, boxes, keypoint_sets=sets)
+
+
+@pytest.fixture
+def setup():
+    backend = FakeBackend()
+    return SimpleNamespace(backend=backend, estimator=PoseEstimator(backend, max_batch=8))
+
+
+def play(setup, frames):
+    """Return outcomes by frame, and after how many passes each came."""
+    outcomes, passes = {}, {}
+    for outcome in setup.estimator.predict_each(frames):
+        assert outcome.index not in outcomes, 'each frame once'
+        outcomes[outcome.index] = outcome
+        passes[outcome.index] = len(setup.backend.batches)
+    assert set(outcomes) == set(range(len(frames)))
+    return outcomes, passes
+
+
+def test_frames_share_passes_and_come_as_they_are_done(setup):
+    outcomes, passes = play(setup, [frame(3), frame(0), frame(4), frame(10), frame(2)])
+    assert setup.backend.batches == [8, 8, 3]
+    assert passes == {1: 0, 0: 1, 2: 1, 3: 3, 4: 3}
+    assert [len(outcomes[index].poses) for index in range(5)] == [3, 0, 4, 10, 2]
+    assert [outcomes[i].batch_size for i in range(5)] == [8, 0, 8, 8, 3]
+    assert [outcomes[i].batch_frames for i in range(5)] == [3, 0, 3, 3, 2]
+    assert all(outcomes[i].crop_s > 0 < outcomes[i].network_s for i in (0, 2, 3, 4))
+    assert outcomes[1].network_s == 0
+
+
+def test_keypoint_sets_stay_with_their_boxes_across_passes(setup):
+    sets = ['mpii', 'coco', 'coco', 'mpii', 'coco'] * 3
+    outcomes, _ = play(setup, [frame(15, sets=sets), frame(2, sets=['mpii', 'coco'])])
+    assert [pose.skeleton for pose in outcomes[0].poses] == sets
+    assert [pose.skeleton for pose in outcomes[1].poses] == ['mpii', 'coco']
+
+
+def test_an_error_costs_the_frame_that_causes_it(setup):
+    def fail(crops):
+        if (crops.float().mean(dim=(1, 2, 3)) > 250).any():
+            raise RuntimeError('white')
+
+    setup.backend.fail = fail
+    outcomes, _ = play(setup, [frame(2), frame(12, WHITE), frame(3), frame(0), frame(9)])
+    assert str(outcomes[1].error) == 'white' and outcomes[1].poses == []
+    assert [len(outcomes[index].poses) for index in (0, 2, 3, 4)] == [2, 3, 0, 9]
+    assert all(outcomes[index].error is None for index in (0, 2, 3, 4))
+    with pytest.raises(RuntimeError, match='white'):
+        setup.estimator.predict([frame(1), frame(1, WHITE)])
+
+
+def test_a_keypoint_set_that_is_not_loaded_costs_its_frame(setup):
+    outcomes, _ = play(setup, [frame(1), frame(1, sets=['wholebody']), frame(1)])
+    assert "'wholebody' is not loaded" in str(outcomes[1].error)
+    assert len(outcomes[0].poses) == len(outcomes[2].poses) == 1
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        torch.cuda.OutOfMemoryError('CUDA out of memory'),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+    ],
+)
+def test_when_memory_runs_out_passes_are_halved_for_good(error, setup):
+    def fail(crops):
+        if len(crops) > 3:
+            raise error
+
+    setup.backend.fail = fail
+    outcomes, _ = play(setup, [frame(5), frame(5)])
+    assert [len(outcomes[index].poses) for index in (0, 1)] == [5, 5]
+    assert setup.estimator.max_batch == 2
+    assert setup.backend.batches == [8, 4, 2, 2, 2, 2, 2]
+    setup.backend.batches.clear()
+    play(setup, [frame(4)])
+    assert setup.backend.batches == [2, 2]
+
+
+def test_one_subject_too_large_for_memory_costs_its_frame(setup):
+    def fail(crops):
+        if (crops.float().mean(dim=(1, 2, 3)) > 250).any():
+            raise MemoryError
+
+    setup.backend.fail = fail
+    outcomes, _ = play(setup, [frame(1), frame(1, WHITE), frame(1)])
+    assert isinstance(outcomes[1].error, MemoryError)
+    assert len(outcomes[0].poses) == len(outcomes[2].poses) == 1
+
+
+def test_parts_that_are_given_back_come_again():
+    parts = Parts([3, 0, 5])
+    assert [(p.frame, p.start, p.stop) for p in parts.take(4, together=True)] == [(1, 0, 0)]
+    batch = parts.take(4, together=True)
+    assert [(p.frame, p.start, p.stop) for p in batch] == [(0, 0, 3), (2, 0, 1)]
+    parts.give_back(batch)
+    assert 0 in parts and 2 in parts and 1 not in parts
+    assert [(p.frame, p.start, p.stop) for p in parts.take(2, together=False)] == [(0, 0, 2)]
+    parts.drop(0)
+    [rest] = parts.take(9, together=True)
+    assert (rest.frame, rest.start, rest.stop) == (2, 0, 5)
+    assert not parts

@@ -1,0 +1,66 @@
+"""What the diagnostics find, and how bad it is."""
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from vitpose_ros.ros.diagnostics import CameraReport, camera_findings, camera_status
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+WELL = {'frames': 300, 'overwritten': 10, 'too_old': 0, 'failed': 0, 'published': 290}
+
+
+def report(*, recent=None, latency_ms=40.0, trouble=None, mismatch=None):
+    recent = {**WELL, **(recent or {})}
+    return CameraReport(
+        counts=recent,
+        recent=recent,
+        hertz={'images': 30.0, 'published': 29.0},
+        summary={'latency_median_ms': latency_ms},
+        trouble=trouble,
+        mismatch=mismatch,
+    )
+
+
+@pytest.mark.parametrize(
+    ('changes', 'level', 'words'),
+    [
+        ({'trouble': ('nothing', 'nothing arrives')}, ERROR, 'nothing arrives'),
+        ({'trouble': ('no images', 'no images on')}, ERROR, 'no images on'),
+        ({'trouble': ('no pairs', 'do not pair')}, ERROR, 'do not pair'),
+        ({'trouble': ('no detections', 'no detections on')}, WARN, 'no detections on'),
+        ({'mismatch': 'incompatible'}, WARN, 'incompatible'),
+        ({'recent': {'overwritten': 100}}, WARN, 'falling behind: 100 of 300 frames'),
+        ({'recent': {'failed': 3}}, WARN, '3 of 300 frames failed'),
+        ({'recent': {'failed': 300, 'published': 0}}, ERROR, '300 of 300 frames failed'),
+        ({'recent': {'too_old': 20}}, WARN, '20 of 300 frames were older than max_age_ms'),
+        ({'recent': {'too_old': 300, 'published': 0}}, ERROR, 'older than max_age_ms'),
+        ({'latency_ms': 90e3}, WARN, 'stamps lie 90.0 s in the past'),
+        ({'latency_ms': -300.0}, WARN, 'stamps lie 0.3 s in the future'),
+    ],
+)
+def test_what_is_wrong_is_found(changes, level, words):
+    [(found, text)] = camera_findings(report(**changes))
+    assert found == level and words in text
+
+
+def test_what_is_well_is_said_in_a_word():
+    assert camera_findings(report()) == []
+    status = camera_status('pose_node: front', '/front/image', report())
+    assert (status.level, status.message) == (OK, '29.0 Hz, latency 40 ms')
+    assert (status.name, status.hardware_id) == ('pose_node: front', '/front/image')
+    values = {entry.key: entry.value for entry in status.values}
+    assert values['images_hz'] == '30.00' and values['overwritten'] == '10'
+    assert values['latency_median_ms'] == '40.00'
+
+
+def test_the_worst_comes_first():
+    status = camera_status(
+        'name', 'topic', report(trouble=('no images', 'no images'), recent={'failed': 1})
+    )
+    assert status.level == ERROR and status.message.startswith('no images; ')
+
+
+def test_before_the_first_frame_it_waits():
+    empty = CameraReport(counts={}, recent={}, hertz={}, summary={})
+    status = camera_status('name', 'topic', empty)
+    assert (status.level, status.message) == (OK, 'waiting for frames')
