@@ -79,31 +79,33 @@ def generate_launch_description():
 
 
 def topics(cameras, image_topic, detections_topic):
-    """Return the remappings of the inputs, for one camera or for several by name."""
-    names = [name.strip() for name in cameras.split(',') if name.strip()]
+    """Return the remappings of the inputs, for the only camera or for those with names."""
     remappings = []
     for topic, target in (('image', image_topic), ('detections', detections_topic)):
-        if not names:
+        if '{camera}' in target and not cameras:
+            raise ValueError(f"{topic}_topic is '{target}'; name the cameras: cameras:=front,rear")
+        if not cameras:
             remappings.append((topic, target))
         elif '{camera}' in target:
-            remappings += [(f'{name}/{topic}', target.format(camera=name)) for name in names]
+            remappings += [(f'{name}/{topic}', target.format(camera=name)) for name in cameras]
         elif target != topic:
             raise ValueError(
-                f"{topic}_topic is '{target}' for the cameras {', '.join(names)}; "
+                f"{topic}_topic is '{target}' for the cameras {', '.join(cameras)}; "
                 f'give a pattern such as /{{camera}}/{target.strip("/")}'
             )
     return remappings
 
 
-def first_camera(remappings):
+def first_camera(cameras, remappings):
     """Return what lets RViz, whose topics are those of one camera, show the first of several."""
-    camera, _, name = remappings[0][0].rpartition('/') if remappings else ('', '', 'image')
-    if not camera:
+    if not cameras:
         return []
+    image = f'{cameras[0]}/image'
     outputs = [
-        (f'pose_node/{topic}', f'pose_node/{camera}/{topic}') for topic in ('markers', 'overlay')
+        (f'pose_node/{topic}', f'pose_node/{cameras[0]}/{topic}')
+        for topic in ('markers', 'overlay')
     ]
-    return [(name, remappings[0][1]), *outputs]
+    return [('image', dict(remappings).get(image, image)), *outputs]
 
 
 def start(context):
@@ -117,7 +119,8 @@ def start(context):
         for name, kind in PARAMETERS.items()
         if argument(name)
     }
-    remappings = topics(argument('cameras'), argument('image_topic'), argument('detections_topic'))
+    cameras = [name.strip() for name in argument('cameras').split(',') if name.strip()]
+    remappings = topics(cameras, argument('image_topic'), argument('detections_topic'))
     namespace = argument('namespace').strip('/')
     nodes = []
     if argument('rviz').lower() in ('true', '1'):
@@ -128,7 +131,7 @@ def start(context):
                 executable='rviz2',
                 namespace=namespace,
                 arguments=['-d', PathJoinSubstitution([SHARE, 'config', 'pose.rviz'])],
-                remappings=remappings + first_camera(remappings),
+                remappings=remappings + first_camera(cameras, remappings),
                 output='log',
             )
         )

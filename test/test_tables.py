@@ -89,6 +89,37 @@ def test_launch_files_declare_every_argument_that_they_use(path):
     assert all({'description', 'default_value'} <= {k.arg for k in n.keywords} for n in documented)
 
 
+def functions_of(path, *names):
+    """Return functions of a launch file that need no launch."""
+    tree = ast.parse(path.read_text())
+    tree.body = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in names]
+    scope = {}
+    exec(compile(tree, str(path), 'exec'), scope)
+    return [scope[name] for name in names]
+
+
+def test_the_launch_file_finds_the_topics_of_every_camera():
+    path = ROOT / 'launch' / 'pose.launch.py'
+    topics, first_camera = functions_of(path, 'topics', 'first_camera')
+    single = topics([], '/camera/image_raw', '/yolo')
+    assert single == [('image', '/camera/image_raw'), ('detections', '/yolo')]
+    assert first_camera([], single) == []
+
+    cameras = ['front', 'rear']
+    several = topics(cameras, '/{camera}/image_raw', 'detections')
+    assert several == [('front/image', '/front/image_raw'), ('rear/image', '/rear/image_raw')]
+    outputs = [
+        ('pose_node/markers', 'pose_node/front/markers'),
+        ('pose_node/overlay', 'pose_node/front/overlay'),
+    ]
+    assert first_camera(cameras, several) == [('image', '/front/image_raw'), *outputs]
+    assert first_camera(cameras, []) == [('image', 'front/image'), *outputs]
+    with pytest.raises(ValueError, match="image_topic is '/image_raw' for the cameras front"):
+        topics(cameras, '/image_raw', 'detections')
+    with pytest.raises(ValueError, match='name the cameras: cameras:=front,rear'):
+        topics([], '/{camera}/image_raw', 'detections')
+
+
 def test_arguments_passed_on_to_the_included_launch_file_exist_there():
     included = ast.parse((ROOT / 'launch' / 'pose.launch.py').read_text())
     declared = constants(included, 'DeclareLaunchArgument') | set(literal(included, 'PARAMETERS'))

@@ -6,7 +6,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from vitpose_ros.ros.diagnostics import CameraReport, camera_findings, camera_status
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-WELL = {'frames': 300, 'overwritten': 10, 'too_old': 0, 'failed': 0, 'published': 290}
+WELL = {'paired': 300, 'overwritten': 10, 'too_old': 0, 'failed': 0, 'published': 290}
 
 
 def report(*, recent=None, latency_ms=40.0, trouble=None, mismatch=None):

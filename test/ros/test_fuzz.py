@@ -9,6 +9,8 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 COUNT = 2000
+# With these, glibc gives what is freed back at once: what stays is a leak.
+FRANK_MALLOC = {'MALLOC_MMAP_THRESHOLD_': '100000', 'MALLOC_ARENA_MAX': '2'}
 ENCODINGS = [
     'rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8', 'mono16', '8UC1', '8UC3', '8UC4', 'yuv422',
     'uyvy', 'yuyv', 'yuv422_yuy2', 'nv12', 'nv21', 'bayer_rggb8', 'bayer_bggr16', 'rgb16', '32FC1',
@@ -60,7 +62,7 @@ def malformed_detections(rng):
 
 
 def test_two_thousand_malformed_frames_do_no_harm(start, probe):
-    node = start('pose_node', device='cpu')
+    node = start('pose_node', device='cpu', environment=FRANK_MALLOC)
     probe.wait_until_matched()
     probe.watch()
     pixels, people = clip_frame()
@@ -85,7 +87,7 @@ def test_two_thousand_malformed_frames_do_no_harm(start, probe):
     assert node.alive and 'Traceback' not in node.log
     values = probe.values()
     print(values, memory)
-    assert values['frames'] == values['published'] + values['failed'] + values['overwritten']
+    assert values['paired'] == values['published'] + values['failed'] + values['overwritten']
     assert values['failed'] > 300, 'most are malformed'
     # The first ones load code and fill caches.
     assert np.mean(memory[-3:]) - np.mean(memory[7:10]) < 10, memory

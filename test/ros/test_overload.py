@@ -87,10 +87,10 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
     # Every frame is accounted for, and the diagnostics say what is wrong.
     for camera in CAMERAS:
         values = listener.values[camera]
-        count = {key: int(values[key]) for key in ('images', 'frames', 'overwritten', 'published')}
+        count = {key: int(values[key]) for key in ('images', 'paired', 'overwritten', 'published')}
         print(camera, count, values['latency_p95_ms'])
-        assert count['images'] == count['frames'] == sent
-        assert count['overwritten'] + count['published'] == count['frames']
+        assert count['images'] == count['paired'] == sent
+        assert count['overwritten'] + count['published'] == count['paired']
         assert count['published'] == shares[camera]
         assert 'falling behind' in values['message']
     listener.destroy_node()

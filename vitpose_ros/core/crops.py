@@ -11,6 +11,8 @@ Two conventions; each keypoint set was trained with one of them (Skeleton.udp):
 Both from the reference configurations (github.com/ViTAE-Transformer/ViTPose).
 """
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 import torch
@@ -58,26 +60,36 @@ def extract_crops(
     of each. Returns (n, height, width, 3) uint8 RGB, bilinear. (OpenCV 4 rounds positions to 1/32
     pixel, OpenCV 5 does not.)
     """
-    height, width = size
-    crops = np.empty((len(regions), height, width, 3), dtype=np.uint8)
-    scales = _intervals(size, udp) / regions[:, 2:]
+    crops = np.empty((len(regions), *size, 3), dtype=np.uint8)
+    fill_crops(crops, frame, regions, udp)
+    return crops
+
+
+def fill_crops(
+    crops: Iterable[NDArray[np.uint8]],
+    frame: Frame,
+    regions: NDArray[np.float64],
+    udp: NDArray[np.bool_],
+) -> None:
+    """Cut the regions out of the frame into n arrays (height, width, 3); see extract_crops."""
     # What each region touches of the image, with the neighbours that interpolation needs.
     low = np.floor(regions[:, :2]).astype(int).clip(0)
-    high = np.ceil(regions[:, :2] + regions[:, 2:]).astype(int) + 2
-    for crop, region, scale, (left, top), (right, bottom) in zip(
-        crops, regions, scales, low.tolist(), high.tolist(), strict=True
+    high = (np.ceil(regions[:, :2] + regions[:, 2:]).astype(int) + 2).clip(0)
+    for crop, region, unbiased, (left, top), (right, bottom) in zip(
+        crops, regions, udp, low.tolist(), high.tolist(), strict=True
     ):
-        source = frame.image[top : max(bottom, 0), left : max(right, 0)]
+        height, width = crop.shape[:2]
+        source = frame.image[top:bottom, left:right]
         if source.size == 0:
             crop[...] = 0
             continue
         # OpenCV warps four channels three times as fast as three.
         if frame.channels in TO_RGBA:
             source = cv2.cvtColor(source, TO_RGBA[frame.channels])
+        scale = _intervals((height, width), unbiased[None])[0] / region[2:]
         matrix = np.column_stack((np.diag(scale), scale * ((left, top) - region[:2])))
         cut = cv2.warpAffine(source, matrix, (width, height), flags=cv2.INTER_LINEAR)
         cv2.cvtColor(cut, cv2.COLOR_RGBA2RGB, dst=crop)
-    return crops
 
 
 def normalise(crops: torch.Tensor) -> torch.Tensor:

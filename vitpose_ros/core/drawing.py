@@ -21,6 +21,7 @@ CENTRE: Colour = (110, 235, 90)
 
 MIN_SCORE = 0.25  # keypoints below it are not drawn
 FINE = 0.4  # size of those keypoints that lie close together, as a factor
+HEAD = 0.1  # what the head reaches above its keypoints, as a part of their extent
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 GOLDEN_RATIO = 0.618034  # hues this far apart differ, however many there are
 
@@ -34,7 +35,9 @@ def side_colour(name: str) -> Colour:
 
 def track_colour(number: int) -> Colour:
     """Return the colour for a subject, by the number of its track."""
-    red, green, blue = colorsys.hsv_to_rgb((number * GOLDEN_RATIO) % 1, 0.85, 1.0)
+    # Hues come close to each other again after 5, 8 and 13 numbers: they differ in strength then.
+    saturation, value = ((0.9, 1.0), (0.45, 1.0), (0.9, 0.6))[number % 3]
+    red, green, blue = colorsys.hsv_to_rgb((number * GOLDEN_RATIO) % 1, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
@@ -115,17 +118,21 @@ def draw_poses(
             radius = round(radius * (1 << SUBPIXEL_BITS))
             cv2.circle(canvas, points[index], radius, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
         if style.labels and position < len(labels) and labels[position] and drawn.any():
-            x, y = pose.keypoints[drawn].min(axis=0).tolist()
-            _write(canvas, labels[position], (x, y), unit)
+            _write(canvas, labels[position], label_place(pose.keypoints[drawn]), unit)
     return canvas
 
 
+def label_place(points: NDArray[np.floating]) -> tuple[float, float]:
+    """Return where the label of a subject with these points (n, 2) begins: above its head."""
+    (left, top), (_, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, top - HEAD * (bottom - top)
+
+
 def _write(canvas: NDArray[np.uint8], text: str, place: tuple[float, float], unit: float) -> None:
-    """Write a text above a place, white with a dark edge, inside the canvas."""
+    """Write a text above a place, white with a shadow, inside the canvas."""
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.25 + 0.12 * unit
     (_, height), _ = cv2.getTextSize(text, font, size, 1)
-    x = max(0, round(place[0]))
-    y = max(height, round(place[1] - 4 * unit))
-    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        width = max(1, round(width * unit / 2))
-        cv2.putText(canvas, text, (x, y), font, size, colour, width, cv2.LINE_AA)
+    x, y = max(0, round(place[0])), max(height, round(place[1] - unit))
+    shift, width = max(1, round(unit / 2)), max(1, round(unit / 2))
+    for colour, offset in (((0, 0, 0), shift), ((255, 255, 255), 0)):
+        cv2.putText(canvas, text, (x + offset, y + offset), font, size, colour, width, cv2.LINE_AA)

@@ -16,7 +16,7 @@ from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, load_network
 from vitpose_ros.core.crops import (
     covariances_to_image,
     crop_regions,
-    extract_crops,
+    fill_crops,
     heatmap_to_image,
 )
 from vitpose_ros.core.heatmaps import covariances, decode, merge_flipped
@@ -197,7 +197,8 @@ class PoseEstimator:
         for part, own_sets, own in zip(batch, sets, places, strict=True):
             frame = frames[part.frame]
             regions[own] = crop_regions(frame.boxes[part.start : part.stop], size)
-            crops[own] = extract_crops(frame, regions[own], size, udp[own_sets])
+            own_crops = (crops[place] for place in own)
+            fill_crops(own_crops, frame, regions[own], udp[own_sets])
             times.append(time.perf_counter())
         poses: list[Pose] = []
         network_s = decode_s = 0.0

@@ -1,6 +1,7 @@
 """A camera for demonstrations and tests: publishes a video, a folder of images, or a device."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,12 @@ class CameraNode(Node):
         rate = self.declare_parameter('rate', 0.0).value  # Hz; 0: the source's own
         self._loop = self.declare_parameter('loop', True).value
         self._frame_id = self.declare_parameter('frame_id', 'camera_optical_frame').value
-        # Nothing is published before this many nodes subscribe to image, and one to camera_info,
-        # so that a recording is heard from its first frame.
+        # Nothing is published before so many nodes subscribe to image, and to camera_info, so that
+        # a recording is heard from its first frame.
         self._wait_for = self.declare_parameter('wait_for_subscribers', 0).value
+        self._wait_for_info = self.declare_parameter(
+            'wait_for_info_subscribers', min(self._wait_for, 1)
+        ).value
         if rate < 0:
             raise ValueError(f'rate is {rate} Hz; give a positive one, or 0 for the source')
 
@@ -46,9 +50,10 @@ class CameraNode(Node):
 
     def _publish_next(self) -> None:
         if self._wait_for:
-            listeners = self.get_subscriptions_info_by_topic(self._image.topic_name)
-            nodes = {(listener.node_namespace, listener.node_name) for listener in listeners}
-            if len(nodes) < self._wait_for or not self._camera_info.get_subscription_count():
+            if (
+                self._listeners(self._image) < self._wait_for
+                or self._listeners(self._camera_info) < self._wait_for_info
+            ):
                 return
             self._wait_for = 0
         image = next(self._images, None)
@@ -62,6 +67,11 @@ class CameraNode(Node):
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         self._image.publish(image_message(image, 'bgr8', header))
         self._camera_info.publish(camera_info(image.shape[1], image.shape[0], header))
+
+    def _listeners(self, publisher: Any) -> int:
+        """Return how many nodes subscribe to a publisher's topic."""
+        found = self.get_subscriptions_info_by_topic(publisher.topic_name)
+        return len({(listener.node_namespace, listener.node_name) for listener in found})
 
 
 def camera_info(width: int, height: int, header: Header) -> CameraInfo:

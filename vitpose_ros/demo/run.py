@@ -134,7 +134,12 @@ def play(video: Path, rate_hz: float, limit_s: float, recording: Recording) -> L
             if time.monotonic() > deadline:
                 raise DemoError(f'the nodes were not ready after {START_LIMIT_S:.0f} s')
         camera = processes.start(
-            'camera_node', source=video, rate=rate_hz, loop='false', wait_for_subscribers=2
+            'camera_node',
+            source=video,
+            rate=rate_hz,
+            loop='false',
+            wait_for_subscribers=2,  # pose node and detector
+            wait_for_info_subscribers=2,  # pose node and listener
         )
         deadline = float('inf')
         listener.last_news_s = time.monotonic()

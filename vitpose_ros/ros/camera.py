@@ -110,7 +110,7 @@ class Camera:
             'detections': arrived.detections,
             'unpaired_images': arrived.unpaired_images,
             'unpaired_detections': arrived.unpaired_detections,
-            'frames': arrived.frames,
+            'paired': arrived.paired,
             'overwritten': held.overwritten,
             'too_old': held.too_old,
             **tallied,
@@ -120,7 +120,7 @@ class Camera:
         return CameraReport(
             counts=counts,
             recent=self.rates.since(),
-            hertz={name: hertz[name] for name in ('images', 'detections', 'frames', 'published')},
+            hertz={name: hertz[name] for name in ('images', 'detections', 'paired', 'published')},
             summary=summary,
             trouble=None if trouble is None else (trouble.kind, trouble.text),
             mismatch=self.input.mismatch,

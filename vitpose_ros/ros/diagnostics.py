@@ -28,7 +28,7 @@ class CameraReport:
 def camera_findings(report: CameraReport) -> list[Finding]:
     """Judge how a camera fares: all that is wrong, the worst first."""
     findings: list[Finding] = []
-    recent = {'frames': 0, 'overwritten': 0, 'too_old': 0, 'failed': 0, 'published': 0}
+    recent = {'paired': 0, 'overwritten': 0, 'too_old': 0, 'failed': 0, 'published': 0}
     recent.update(report.recent)
     if report.trouble is not None:
         kind, text = report.trouble
@@ -38,21 +38,21 @@ def camera_findings(report: CameraReport) -> list[Finding]:
     blind = ERROR if recent['published'] == 0 else WARN
     if recent['failed']:
         findings.append(
-            (blind, f'{recent["failed"]} of {recent["frames"]} frames failed; see the log')
+            (blind, f'{recent["failed"]} of {recent["paired"]} frames failed; see the log')
         )
     if recent['too_old']:
         findings.append(
             (
                 blind,
-                f'{recent["too_old"]} of {recent["frames"]} frames were older than max_age_ms '
+                f'{recent["too_old"]} of {recent["paired"]} frames were older than max_age_ms '
                 'when their turn came',
             )
         )
-    if recent['overwritten'] > BEHIND * recent['frames']:
+    if recent['overwritten'] > BEHIND * recent['paired']:
         findings.append(
             (
                 WARN,
-                f'falling behind: {recent["overwritten"]} of {recent["frames"]} frames were '
+                f'falling behind: {recent["overwritten"]} of {recent["paired"]} frames were '
                 'overwritten by newer ones; use a smaller network, a faster device, fewer '
                 'subjects, or a lower rate',
             )

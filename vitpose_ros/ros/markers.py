@@ -9,7 +9,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from vitpose_ros.core.cameras import PinholeCamera
-from vitpose_ros.core.drawing import FINE, Colour, Style, is_fine, label, track_number
+from vitpose_ros.core.drawing import FINE, Colour, Style, is_fine, label, label_place, track_number
 from vitpose_ros.core.skeletons import Skeleton
 from vitpose_ros.msg import Keypoints, KeypointsArray
 
@@ -127,9 +127,9 @@ class MarkerMaker:
             marker = _marker(LABELS, Marker.TEXT_VIEW_FACING, LABEL_HEIGHT * scale)
             marker.text = text
             marker.color = _colour(WHITE)
-            marker.pose.position.x = float(np.mean([places[index].x for index in joints]))
-            marker.pose.position.y = min(places[index].y for index in joints) - marker.scale.z
-            marker.pose.position.z = distance
+            _, top = label_place(pixels[drawn])
+            x, y, z = camera.at_depth(np.array([pixels[drawn, 0].mean(), top]), distance).tolist()
+            marker.pose.position = Point(x=x, y=y - marker.scale.z / 2, z=z)
             yield marker
 
 

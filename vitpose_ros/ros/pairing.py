@@ -29,7 +29,7 @@ class Counts:
 
     images: int = 0
     detections: int = 0
-    frames: int = 0  # images handed on
+    paired: int = 0  # images handed on
     unpaired_images: int = 0  # gave up waiting for their detections
     unpaired_detections: int = 0
 
@@ -143,7 +143,7 @@ class CameraInput:
         self._on_frame = on_frame
         self._queue_size = queue_size
         self._slop_s = slop_s
-        self._images = self._detections = self._frames = 0
+        self._images = self._detections = self._pairs = 0
         self._newest_ns = [0, 0]  # stamps of images and detections
         if compressed:
             image_topic = f'{node.resolve_topic_name(image_topic)}/compressed'
@@ -177,14 +177,14 @@ class CameraInput:
     def counts(self) -> Counts:
         """What came so far."""
         if self._detections_topic is None:
-            return Counts(images=self._images, frames=self._frames)
+            return Counts(images=self._images, paired=self._pairs)
         waiting = [len(queue) for queue in self._synchronizer.queues]
         return Counts(
             images=self._images,
             detections=self._detections,
-            frames=self._frames,
-            unpaired_images=self._images - self._frames - waiting[0],
-            unpaired_detections=self._detections - self._frames - waiting[1],
+            paired=self._pairs,
+            unpaired_images=self._images - self._pairs - waiting[0],
+            unpaired_detections=self._detections - self._pairs - waiting[1],
         )
 
     @property
@@ -242,7 +242,7 @@ class CameraInput:
         self._filters[index].signalMessage(message)
 
     def _paired(self, image: AnyImage, detections: Detection2DArray | None) -> None:
-        self._frames += 1
+        self._pairs += 1
         self._watch.paired(time.monotonic())
         self._on_frame(image, detections)
 
