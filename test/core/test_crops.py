@@ -7,6 +7,7 @@ import slow
 import torch
 
 from vitpose_ros.core import SKELETONS, Frame
+from vitpose_ros.core import crops as crops_module
 from vitpose_ros.core.crops import (
     covariances_to_image,
     crop_regions,
@@ -187,6 +188,36 @@ def test_every_channel_order_gives_rgb_crops(channels, image):
     expected = extract_crops(Frame(rgb, BOXES), regions, SIZE, all_udp())
     crops = extract_crops(Frame(stored, BOXES, channels), regions, SIZE, all_udp())
     assert np.array_equal(crops, expected)
+
+
+@pytest.mark.parametrize('channels', ['rgb', 'bgr'])
+def test_a_fourth_channel_changes_nothing(channels, image, monkeypatch):
+    regions = crop_regions(BOXES, SIZE)
+    frame = Frame(image, BOXES, channels)
+    expected = extract_crops(frame, regions, SIZE, all_udp())
+    monkeypatch.setattr(crops_module, 'WIDENED_PIXELS', 0)
+    assert np.array_equal(extract_crops(frame, regions, SIZE, all_udp()), expected)
+
+
+@pytest.mark.parametrize('channels', ['rgb', 'bgr', 'rgba'])
+def test_no_full_frame_is_copied(channels, monkeypatch):
+    """Neither for many small subjects nor for one that fills a 1080p frame."""
+    image = np.zeros((1080, 1920, len(channels)), np.uint8)
+    boxes = np.array([[0, 0, 1920, 1080], [100, 0, 1800, 1080], [5, 5, 90, 200]], np.float32)
+    sizes = []
+
+    def spy(function):
+        def call(source, *arguments, **options):
+            result = function(source, *arguments, **options)
+            sizes.append(result.shape[0] * result.shape[1])
+            return result
+
+        return call
+
+    monkeypatch.setattr(crops_module.cv2, 'cvtColor', spy(cv2.cvtColor))
+    monkeypatch.setattr(crops_module.cv2, 'warpAffine', spy(cv2.warpAffine))
+    extract_crops(Frame(image, boxes, channels), crop_regions(boxes, SIZE), SIZE, np.full(3, True))
+    assert max(sizes) < 0.25 * 1080 * 1920
 
 
 def test_padded_rows_are_read_where_they_lie(image):
