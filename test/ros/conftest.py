@@ -26,16 +26,27 @@ def probe(ros):
     node.destroy_node()
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Start nodes of this package; end them with the test."""
+def starter(folder):
+    """Start nodes of this package; end them afterwards."""
     running = []
 
     def start_node(executable, *, arguments=(), environment=None, **parameters):
-        log = tmp_path / f'{len(running)}_{executable}.log'
+        log = folder / f'{len(running)}_{executable}.log'
         running.append(RunningNode(executable, parameters, log, arguments, environment))
         return running[-1]
 
     yield start_node
     for node in running:
         node.kill()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start nodes of this package; end them with the test."""
+    yield from starter(tmp_path)
+
+
+@pytest.fixture(scope='module')
+def module_start(tmp_path_factory):
+    """Start nodes that all tests of a file share."""
+    yield from starter(tmp_path_factory.mktemp('logs'))

@@ -70,12 +70,15 @@ def test_what_is_filtered_is_not_a_fault():
 
 
 def test_unusable_boxes_are_counted_and_named_by_their_place():
-    found = read([[5, 5, 5, 9], [0, 0, 20, 20], [900, 5, 910, 9]])
-    assert (found.faulty, len(found.boxes)) == (2, 1)
-    assert [str(fault)[:18] for fault in found.faults] == [
-        'box of detection 0',
-        'box of detection 2',
-    ]
+    inf, nan = float('inf'), float('nan')
+    found = read([[5, 5, 5, 9], [0, 0, 20, 20], [900, 5, 910, 9], [0, 0, inf, 9], [nan, 0, 5, 9]])
+    assert (found.faulty, len(found.boxes)) == (4, 1)
+    for fault, (index, words) in zip(
+        found.faults,
+        [(0, 'no positive size'), (2, 'outside'), (3, 'not finite'), (4, 'not finite')],
+        strict=True,
+    ):
+        assert f'box of detection {index} ' in str(fault) and words in str(fault)
 
 
 def test_nobody_there_is_no_trouble():

@@ -64,9 +64,8 @@ def frame():
 
 def test_every_quality_of_service_and_transport_is_heard(start, ros, frame):
     pixels, boxes = frame
-    cases = {
-        '_'.join(names): names for names in itertools.product(RELIABILITIES, DURABILITIES, KINDS)
-    }
+    combinations = itertools.product(RELIABILITIES, DURABILITIES, KINDS)
+    cases = {'_'.join(names): names for names in combinations}
     parameters = {
         f'{camera}.image_transport': 'compressed' for camera in cases if 'raw' not in camera
     }
