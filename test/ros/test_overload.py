@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 
 import numpy as np
+import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
@@ -15,6 +16,7 @@ RATE = 30.0  # Hz
 SECONDS = 60.0
 FRAME_S = 5 / (len(CAMERAS) * RATE)  # that the network takes, a frame with one subject
 TURN_S = len(CAMERAS) * FRAME_S
+STAGES = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish')
 
 
 class Listener(Node):
@@ -93,4 +95,8 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
         assert count['overwritten'] + count['published'] == count['paired']
         assert count['published'] == shares[camera]
         assert 'falling behind' in values['message']
+        medians = {stage: float(values[f'{stage}_median_ms']) for stage in (*STAGES, 'latency')}
+        latency = medians.pop('latency')
+        assert sum(medians.values()) == pytest.approx(latency, rel=0.15)
+        assert medians['network'] == pytest.approx(1e3 * TURN_S, rel=0.15)
     listener.destroy_node()
