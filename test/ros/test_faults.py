@@ -67,7 +67,7 @@ def test_an_exception_costs_the_frame_that_causes_it(start, ros):
 
 
 @pytest.mark.parametrize(
-    'state', ['disabled', 'overloaded', 'inactive after work', 'unconfigured']
+    'state', ['disabled', 'overloaded', 'inactive', 'unconfigured', 'finalized']
 )
 def test_sigterm_ends_the_node_within_two_seconds(state, start, probe):
     node = start('rigged_node.py', environment={'RIG': 'slow=0.5'}, device='cpu', autostart='true')

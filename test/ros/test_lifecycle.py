@@ -59,6 +59,7 @@ def test_without_the_device_asked_for_it_runs_on_the_cpu_and_says_so(start, prob
     probe.wait_until_matched()
     assert "device 'cuda:77' is not there" in node.log
     assert 'runs on the CPU instead' in node.log
+    probe.wait_for_status(b'\x01', 'runs on the CPU instead', 'network')
     image = image_of(SMALL)
     probe.ask(image, detections_of(image, []))
 

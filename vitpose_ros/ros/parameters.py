@@ -92,7 +92,7 @@ class Parameters:
     )
     image_transport: str = _parameter(
         'raw',
-        "'raw' images, or 'compressed' ones (JPEG or PNG) from the topic <image>/compressed",
+        "'raw' images, or 'compressed' ones (JPEG or PNG) from the topic image/compressed",
         choices=('raw', 'compressed'),
         per_camera=True,
     )
