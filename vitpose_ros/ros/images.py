@@ -25,7 +25,7 @@ class Encoding:
     multiple: int = 1  # of which width (and height, where rows is not 1) must be one
 
 
-def _views() -> dict[str, Encoding]:
+def _plain() -> dict[str, Encoding]:
     names: dict[str, Channels] = {
         'rgb8': 'rgb',
         'bgr8': 'bgr',
@@ -35,21 +35,16 @@ def _views() -> dict[str, Encoding]:
         '8UC1': 'mono',
         '8UC3': 'bgr',  # as OpenCV orders them
         '8UC4': 'bgra',
-    }
-    return {name: Encoding(channels, CHANNEL_COUNT[channels]) for name, channels in names.items()}
-
-
-def _wide() -> dict[str, Encoding]:
-    names: dict[str, Channels] = {
-        'mono16': 'mono',
         'rgb16': 'rgb',
         'bgr16': 'bgr',
         'rgba16': 'rgba',
         'bgra16': 'bgra',
+        'mono16': 'mono',
     }
     return {
-        name: Encoding(channels, 2 * CHANNEL_COUNT[channels], wide=True)
+        name: Encoding(channels, CHANNEL_COUNT[channels] * (1 + wide), wide=wide)
         for name, channels in names.items()
+        for wide in [name.endswith('16')]
     }
 
 
@@ -86,7 +81,7 @@ def _yuv() -> dict[str, Encoding]:
 
 
 # sensor_msgs/image_encodings, as far as they hold pictures.
-ENCODINGS: dict[str, Encoding] = {**_views(), **_wide(), **_yuv(), **_bayer()}
+ENCODINGS: dict[str, Encoding] = {**_plain(), **_yuv(), **_bayer()}
 
 
 def read_image(message: Image | CompressedImage) -> tuple[NDArray[np.uint8], Channels]:
