@@ -17,12 +17,13 @@ from vitpose_ros.core import Frame, PoseEstimator
 from vitpose_ros.core.backends.torch import DeviceError, choose_device
 from vitpose_ros.core.batching import Mailboxes
 from vitpose_ros.core.classes import KeypointSetChoice
-from vitpose_ros.ros import diagnostics, parameters
+from vitpose_ros.ros import diagnostics, node_parameters
 from vitpose_ros.ros.camera import Camera
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.memory import release_memory, resident_memory_mb
 from vitpose_ros.ros.outputs import SkeletonOutput
 from vitpose_ros.ros.pairing import AnyImage, stamp_nanoseconds
+from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.worker import Arrival, Worker
 
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -39,8 +40,8 @@ class PoseNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__('pose_node')
-        parameters.declare(self)
-        self._values = parameters.Parameters()  # read at configure
+        node_parameters.declare(self)
+        self._values = Parameters()  # read at configure
         self._trouble = ThrottledLog(self.get_logger())
         self._failure = ''  # why the last configure failed
         self._estimator: PoseEstimator | None = None
@@ -80,9 +81,9 @@ class PoseNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and create the publishers."""
         try:
-            self._values = parameters.read(self)
+            self._values = node_parameters.read(self)
             of_cameras = {
-                name: parameters.read_for_camera(self, name, self._values)
+                name: node_parameters.read_for_camera(self, name, self._values)
                 for name in self._values.camera_names()
             }
             self._estimator = self._load()
@@ -229,14 +230,14 @@ class PoseNode(LifecycleNode):
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         for change in changes:
-            if self._estimator is not None and not parameters.is_live(change.name):
+            if self._estimator is not None and not node_parameters.is_live(change.name):
                 return SetParametersResult(
                     successful=False,
                     reason=f'{change.name} is read when the node is configured: deactivate and '
                     'clean up, then set it and configure again',
                 )
         try:
-            values = parameters.updated(self._values, changes)
+            values = node_parameters.updated(self._values, changes)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values = values
