@@ -74,3 +74,10 @@ def test_rates_need_two_moments():
     assert rates.since() == {}
     rates.add(5, {'images': 7})
     assert rates.hertz() == {'images': 0}
+
+
+def test_what_is_counted_after_an_empty_beginning_counts():
+    rates = Rates()
+    rates.add(5, {})
+    rates.add(7, {'images': 7})
+    assert rates.since() == {'images': 7} and rates.hertz() == {'images': 3.5}

@@ -70,6 +70,7 @@ class Camera:
         """Subscribe, and count from nothing."""
         self.tally = Tally()
         self.rates = Rates()
+        self.rates.add(time.monotonic(), {})
         with_detector = self._parameters.detections == 'topic'
         self.input = CameraInput(
             self._node,
