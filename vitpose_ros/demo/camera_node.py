@@ -1,5 +1,6 @@
 """A camera for demonstrations and tests: publishes a video, a folder of images, or a device."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from std_msgs.msg import Header
 from vitpose_ros.core.cameras import PinholeCamera
 from vitpose_ros.demo.sources import DEMO, ImageSource
 from vitpose_ros.ros.images import image_message
+
+SETTLING_S = 0.5  # after the subscribers are known; their side takes a moment, too
 
 
 class CameraNode(Node):
@@ -32,6 +35,7 @@ class CameraNode(Node):
         self._wait_for_info = self.declare_parameter(
             'wait_for_info_subscribers', min(self._wait_for, 1)
         ).value
+        self._alone_s = time.monotonic()  # when they were too few, the last time
         if rate < 0:
             raise ValueError(f'rate is {rate} Hz; give a positive one, or 0 for the source')
 
@@ -50,10 +54,13 @@ class CameraNode(Node):
 
     def _publish_next(self) -> None:
         if self._wait_for:
+            now_s = time.monotonic()
             if (
                 self._listeners(self._image) < self._wait_for
                 or self._listeners(self._camera_info) < self._wait_for_info
             ):
+                self._alone_s = now_s
+            if now_s - self._alone_s < SETTLING_S:
                 return
             self._wait_for = 0
         image = next(self._images, None)
@@ -69,8 +76,10 @@ class CameraNode(Node):
         self._camera_info.publish(camera_info(image.shape[1], image.shape[0], header))
 
     def _listeners(self, publisher: Any) -> int:
-        """Return how many nodes subscribe to a publisher's topic."""
+        """Return how many nodes subscribe to a publisher's topic; 0 if not all hear it yet."""
         found = self.get_subscriptions_info_by_topic(publisher.topic_name)
+        if publisher.get_subscription_count() < len(found):
+            return 0
         return len({(listener.node_namespace, listener.node_name) for listener in found})
 
 
