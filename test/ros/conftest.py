@@ -26,6 +26,15 @@ def probe(ros):
     node.destroy_node()
 
 
+@pytest.fixture
+def front_and_rear(ros):
+    """Such nodes for two cameras."""
+    nodes = [Probe('front'), Probe('rear')]
+    yield nodes
+    for node in nodes:
+        node.destroy_node()
+
+
 def starter(folder):
     """Start nodes of this package; end them afterwards."""
     running = []
@@ -37,7 +46,8 @@ def starter(folder):
 
     yield start_node
     for node in running:
-        node.kill()
+        node.end()
+        print(f'-- {node.name}\n{node.log[-3000:]}')  # pytest shows it if the test failed
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ class RunningNode:
         command += [*arguments, '--ros-args']
         for name, value in parameters.items():
             command += ['-p', f'{name}:={value}']
+        self.name = executable
         self._log = log
         with log.open('w') as file:
             self.process = subprocess.Popen(
@@ -81,10 +82,13 @@ class RunningNode:
         code = self.process.wait(limit_s)
         return code, time.monotonic() - begin
 
-    def kill(self):
-        if self.alive:
+    def end(self):
+        """End the process, with time to say goodbye: others wait for a silent one's services."""
+        try:
+            self.stop(limit_s=3)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
 
 
 class Probe(Node):
@@ -96,6 +100,7 @@ class Probe(Node):
         self.prefix = f'{camera}/' if camera else ''
         self.keypoints, self.skeletons, self.markers, self.overlays = [], [], [], []
         self.statuses = {}  # of /diagnostics: name → the newest DiagnosticStatus
+        self._clients_of = {}  # service name → client
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.images = self.create_publisher(image_kind, f'{self.prefix}{image_topic}', image_qos)
         self.detections = self.create_publisher(Detection2DArray, f'{self.prefix}detections', 10)
@@ -184,12 +189,14 @@ class Probe(Node):
         return next(answer for answer in self.keypoints if answer.header.stamp == stamp)
 
     def call(self, kind, name, request):
-        client = self.create_client(kind, name)
-        assert client.wait_for_service(START_LIMIT_S), f'no service {name}'
-        self.rest(0.2)  # until the server knows the client, too, or its answer is lost
+        if name not in self._clients_of:
+            self._clients_of[name] = self.create_client(kind, name)
+        client = self._clients_of[name]
+        if not client.service_is_ready():
+            assert client.wait_for_service(START_LIMIT_S), f'no service {name}'
+            self.rest(0.5)  # until the server knows the client, too, or its answer is lost
         future = client.call_async(request)
         rclpy.spin_until_future_complete(self, future, timeout_sec=START_LIMIT_S)
-        self.destroy_client(client)
         assert future.result() is not None, f'no answer from {name}'
         return future.result()
 

@@ -68,10 +68,9 @@ def test_wrong_names_are_refused(start, ros):
     probe.destroy_node()
 
 
-def test_one_camera_may_differ_from_the_others(start, ros):
-    probes = [Probe('front'), Probe('rear')]
+def test_one_camera_may_differ_from_the_others(start, front_and_rear):
     start('pose_node', device='cpu', cameras='front,rear', **{'rear.detections': 'full_image'})
-    front, rear = probes
+    front, rear = front_and_rear
     front.wait_until_matched()
     rear.wait(lambda: rear.images.get_subscription_count(), 'rear subscribed')
     assert rear.detections.get_subscription_count() == 0
@@ -84,5 +83,3 @@ def test_one_camera_may_differ_from_the_others(start, ros):
     [subject] = rear.keypoints[0].subjects
     assert (subject.box_width, subject.box_height) == (640, 480)
     assert subject.class_id == subject.id == '' and np.isnan(subject.detection_score)
-    for probe in probes:
-        probe.destroy_node()

@@ -98,5 +98,5 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
         medians = {stage: float(values[f'{stage}_median_ms']) for stage in (*STAGES, 'latency')}
         latency = medians.pop('latency')
         assert sum(medians.values()) == pytest.approx(latency, rel=0.15)
-        assert medians['network'] == pytest.approx(1e3 * TURN_S, rel=0.15)
+        assert 0.9 < medians['network'] / (1e3 * TURN_S) < 1.5
     listener.destroy_node()
