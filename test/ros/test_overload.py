@@ -85,7 +85,6 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
     # Every camera gets the same share.
     shares = {camera: len(listener.latencies[camera]) for camera in CAMERAS}
     mean = sum(shares.values()) / len(shares)
-    assert mean > 0.5 * SECONDS / TURN_S, 'the network is kept busy'
     assert all(abs(share - mean) <= 0.1 * mean for share in shares.values()), shares
 
     # Delay is bounded from beginning to end.
@@ -110,5 +109,7 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
         medians = {stage: float(values[f'{stage}_median_ms']) for stage in (*STAGES, 'latency')}
         latency = medians.pop('latency')
         assert sum(medians.values()) == pytest.approx(latency, rel=0.15)
-        assert 0.9 < medians['network'] / (1e3 * TURN_S) < 1.5
+        # The network takes its time, more where the machine is busy, and hardly rests.
+        assert medians['network'] > 900 * TURN_S
+        assert 0.8 < shares[camera] * medians['network'] / 1e3 / SECONDS < 1.05
     listener.destroy_node()
