@@ -1,5 +1,7 @@
 """Several cameras in one node."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -31,8 +33,9 @@ def test_each_camera_gets_its_own_keypoints_and_they_share_forward_passes(start,
     everyone = SingleThreadedExecutor()
     for probe in probes.values():
         everyone.add_node(probe)
-    count = 30
-    for _ in range(count):
+
+    def send_round():
+        """Send a frame of each camera, and wait for the keypoints of all."""
         for probe in probes.values():
             image = image_of(pixels)
             probe.send(image, detections_of(image, boxes))
@@ -41,8 +44,26 @@ def test_each_camera_gets_its_own_keypoints_and_they_share_forward_passes(start,
             if all(len(probes[name].keypoints) >= n for name, n in target.items()):
                 break
             everyone.spin_once(timeout_sec=0.05)
+
+    def shared(name):
+        """Tell whether, in the last diagnostics, a pass held two frames with three people each."""
+        status = probes['front'].statuses.get(f'pose_node: {name}')
+        values = {entry.key: entry.value for entry in status.values} if status else {}
+        return (
+            float(values.get('batch_frames_max', 0)) >= 2
+            and float(values.get('batch_size_max', 0)) >= 6
+        )
+
+    # A machine that is busy may deliver the frames of a round one by one, so that none can share.
+    deadline = time.monotonic() + 60
+    missing, rounds = set(CAMERAS), 0
+    while missing or rounds < 10:
+        assert time.monotonic() < deadline, f'{missing} shared no pass in {rounds} rounds'
+        send_round()
+        rounds += 1
+        missing = {name for name in missing if not shared(name)}
     answers = {name: probe.keypoints for name, probe in probes.items()}
-    assert {name: len(found) for name, found in answers.items()} == dict.fromkeys(CAMERAS, count)
+    assert {name: len(found) for name, found in answers.items()} == dict.fromkeys(CAMERAS, rounds)
     first = answers['front'][0]
     for found in answers.values():
         for subject, expected in zip(found[-1].subjects, first.subjects, strict=True):
@@ -51,8 +72,7 @@ def test_each_camera_gets_its_own_keypoints_and_they_share_forward_passes(start,
 
     for name, probe in probes.items():
         values = probe.values(name)
-        assert values['images'] == values['paired'] == values['published'] == count
-        assert values['batch_frames_max'] >= 2 and values['batch_size_max'] >= 6, values
+        assert values['images'] == values['paired'] == values['published'] == rounds
     assert node.alive
 
 
