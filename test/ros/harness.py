@@ -135,7 +135,7 @@ class Probe(Node):
         self.statuses.clear()
         name = f'pose_node: {name}'
         self.wait(lambda: name in self.statuses, f'diagnostics of {name}')
-        return {entry.key: float(entry.value) for entry in self.statuses[name].values}
+        return numbers(self.statuses[name])
 
     def wait_for_status(self, level, words, name='camera', limit_s=ANSWER_LIMIT_S):
         """Wait until the diagnostics judge so, and say so; return the status."""
@@ -219,6 +219,11 @@ class Probe(Node):
     def enable(self, data):
         """Call ~/enable of pose_node; return whether it succeeded."""
         return self.call(SetBool, '/pose_node/enable', SetBool.Request(data=data)).success
+
+
+def numbers(status):
+    """Return the values of a camera's DiagnosticStatus as numbers."""
+    return {entry.key: float(entry.value) for entry in status.values}
 
 
 _next_stamp = [1_000]

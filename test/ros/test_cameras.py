@@ -5,7 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from harness import Probe, clip_frame, detections_of, image_of
+from harness import Probe, clip_frame, detections_of, image_of, numbers
 from rclpy.executors import SingleThreadedExecutor
 
 CAMERAS = ['front', 'left', 'rear', 'right']
@@ -48,11 +48,8 @@ def test_each_camera_gets_its_own_keypoints_and_they_share_forward_passes(start,
     def shared(name):
         """Tell whether, in the last diagnostics, a pass held two frames with three people each."""
         status = probes['front'].statuses.get(f'pose_node: {name}')
-        values = {entry.key: entry.value for entry in status.values} if status else {}
-        return (
-            float(values.get('batch_frames_max', 0)) >= 2
-            and float(values.get('batch_size_max', 0)) >= 6
-        )
+        values = numbers(status) if status else {}
+        return values.get('batch_frames_max', 0) >= 2 and values.get('batch_size_max', 0) >= 6
 
     # A machine that is busy may deliver the frames of a round one by one, so that none can share.
     deadline = time.monotonic() + 60

@@ -124,6 +124,8 @@ def test_a_signal_ends_the_node_soon_and_well(number, state, start, probe):
     assert code == 0, node.log
     assert seconds < 2
     assert 'Traceback' not in node.log
+    # It says goodbye; others would believe in it for 20 s.
+    probe.wait(lambda: 'pose_node' not in probe.get_node_names(), 'the node is gone', 5)
 
 
 @pytest.mark.parametrize('delay_s', [0.6, 1.2, 1.8, 2.4])

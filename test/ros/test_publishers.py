@@ -143,6 +143,19 @@ def test_a_reliable_override_that_hears_nothing_is_named(start, ros, frame):
     probe.destroy_node()
 
 
+def test_a_depth_that_is_fixed_leaves_the_rest_to_match(start, probe, frame):
+    pixels, boxes = frame
+    topics = {'/image': 30, '/detections': 20}
+    overrides = {f'qos_overrides.{t}.subscription.depth': depth for t, depth in topics.items()}
+    node = start('pose_node', device='cpu', **overrides)
+    probe.wait_until_matched()
+    probe.rest(2.5)  # the publishers are looked at twice a second
+    image = image_of(pixels)
+    probe.ask(image, detections_of(image, boxes))
+    for topic in topics:
+        assert node.log.count(f"'{topic}' is subscribed") <= 1, node.log
+
+
 def test_compressed_images_on_the_raw_topic_are_named(start, ros):
     probe = Probe(image_kind=CompressedImage)
     node = start('pose_node', device='cpu')

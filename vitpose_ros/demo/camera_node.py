@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from vitpose_ros.core.cameras import PinholeCamera
 from vitpose_ros.demo.sources import DEMO, ImageSource
 from vitpose_ros.ros.images import image_message
 
+ACKNOWLEDGE_S = 4  # at the end, at most; a lost message may take 3 s to be repaired
 SETTLING_S = 0.5  # after the subscribers are known; their side takes a moment, too
 
 
@@ -28,6 +30,7 @@ class CameraNode(Node):
         source = self.declare_parameter('source', DEMO).value
         rate = self.declare_parameter('rate', 0.0).value  # Hz; 0: the source's own
         self._loop = self.declare_parameter('loop', True).value
+        frames = self.declare_parameter('frames', 0).value  # the most to publish; 0: no limit
         self._frame_id = self.declare_parameter('frame_id', 'camera_optical_frame').value
         # Nothing is published before so many nodes subscribe to image, and to camera_info, so that
         # a recording is heard from its first frame.
@@ -38,9 +41,11 @@ class CameraNode(Node):
         self._alone_s = time.monotonic()  # when they were too few, the last time
         if rate < 0:
             raise ValueError(f'rate is {rate} Hz; give a positive one, or 0 for the source')
+        if frames < 0:
+            raise ValueError(f'frames is {frames}; give a positive number, or 0 for no limit')
 
         self._source = ImageSource(source)
-        self._images: Iterator[NDArray[np.uint8]] = self._source.images()
+        self._images = islice(self._play(), frames or None)
         overrides = QoSOverridingOptions.with_default_policies()
         self._image = self.create_publisher(
             Image, 'image', QoSProfile(depth=10), qos_overriding_options=overrides
@@ -64,16 +69,22 @@ class CameraNode(Node):
                 return
             self._wait_for = 0
         image = next(self._images, None)
-        if image is None and self._loop:
-            self._images = self._source.images()
-            image = next(self._images, None)
         if image is None:
-            self.get_logger().info('the source has ended')
-            self._image.wait_for_all_acked(Duration(seconds=2))
+            self.get_logger().info('the last image is out')
+            self._image.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
             raise SystemExit
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         self._image.publish(image_message(image, 'bgr8', header))
         self._camera_info.publish(camera_info(image.shape[1], image.shape[0], header))
+
+    def _play(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images of the source, again and again if asked for."""
+        again = True
+        while again:
+            again = False
+            for image in self._source.images():
+                again = self._loop
+                yield image
 
     def _listeners(self, publisher: Any) -> int:
         """Return how many nodes subscribe to a publisher's topic; 0 if not all hear it yet."""

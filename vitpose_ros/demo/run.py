@@ -4,6 +4,7 @@ Plays a video through them, prints what arrived, and writes the annotated pictur
 """
 
 import argparse
+import math
 import os
 import signal
 import subprocess
@@ -120,8 +121,8 @@ class Processes:
                 process.kill()
 
 
-def play(video: Path, rate_hz: float, limit_s: float, recording: Recording) -> Listener:
-    """Play a video through the three nodes; return what arrived."""
+def play(video: Path, rate_hz: float, frames: int, recording: Recording) -> Listener:
+    """Play a video, or so many frames of it, through the three nodes; return what arrived."""
     listener = Listener(recording)
     processes = Processes()
     try:
@@ -137,20 +138,15 @@ def play(video: Path, rate_hz: float, limit_s: float, recording: Recording) -> L
             'camera_node',
             source=video,
             rate=rate_hz,
+            frames=frames,
             loop='false',
             wait_for_subscribers=2,  # pose node and detector
             wait_for_info_subscribers=2,  # pose node and listener
         )
-        deadline = float('inf')
         listener.last_news_s = time.monotonic()
         while camera.poll() is None or not listener.complete:
             rclpy.spin_once(listener, timeout_sec=0.1)
             processes.check()
-            if listener.frames:
-                deadline = min(deadline, time.monotonic() + limit_s)  # from the first frame on
-            if camera.poll() is None and time.monotonic() > deadline:
-                camera.send_signal(signal.SIGINT)
-                camera.wait(5)
             silence_limit_s = START_LIMIT_S if camera.poll() is None else SILENCE_LIMIT_S
             if time.monotonic() - listener.last_news_s > silence_limit_s:
                 break
@@ -215,7 +211,8 @@ def main() -> None:
     try:
         ImageSource(str(arguments.video))
         rclpy.init()
-        listener = play(arguments.video, arguments.rate, arguments.seconds, recording)
+        frames = math.ceil(arguments.rate * arguments.seconds)
+        listener = play(arguments.video, arguments.rate, frames, recording)
         recording.close()
         print(report(listener, arguments.video.with_suffix('.json')))
     except (DemoError, ValueError) as error:

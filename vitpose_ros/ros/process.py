@@ -1,5 +1,6 @@
 """A process with one node, which ends cleanly and soon."""
 
+import gc
 import importlib
 import os
 import signal
@@ -37,19 +38,29 @@ def run(node_class: str) -> None:
     make_node = getattr(importlib.import_module(module), name)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     futures.append(Future())
-    try:
-        executor = SingleThreadedExecutor()
+
+    def spin() -> None:
         node = make_node()
-        executor.add_node(node)
-        executor.spin_until_future_complete(futures[0])
-        node.destroy_node()
-        rclpy.try_shutdown()
+        try:
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            executor.spin_until_future_complete(futures[0])
+        finally:
+            node.destroy_node()
+
+    code = 0
+    try:
+        spin()
     except (ExternalShutdownException, SystemExit):
         pass
     except Exception as error:
         print(f'{type(error).__name__}: {error}', file=sys.stderr)
-        _end(1)
-    _end(0)
+        code = 1
+    rclpy.try_shutdown()
+    # A lifecycle node is part of cycles, and only when the last of it is gone does the middleware
+    # say goodbye to the others and give its shared memory back.
+    gc.collect()
+    _end(code)
 
 
 def _call_on_signals(stop: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
@@ -145,7 +146,7 @@ class MatchedSubscription:
             self._kind,
             self.topic_name,
             self._on_message,
-            profile,
+            copy(profile),  # rclpy writes the overrides into it
             # _check says more than rclpy's own warnings.
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             qos_overriding_options=QoSOverridingOptions(
