@@ -9,9 +9,9 @@ import torch
 from vitpose_ros.core import SKELETONS, Frame
 from vitpose_ros.core import crops as crops_module
 from vitpose_ros.core.crops import (
+    HostCrops,
     covariances_to_image,
     crop_regions,
-    extract_crops,
     heatmap_to_image,
     normalise,
 )
@@ -46,6 +46,13 @@ def noise_image():
 @pytest.fixture
 def image():
     return smooth_image()
+
+
+def extract_crops(frame, regions, size, udp):
+    crops = HostCrops(size)
+    crops.begin(len(regions))
+    crops.cut(frame, regions, udp, np.arange(len(regions)))
+    return crops.batch().numpy()
 
 
 def all_udp(value=True):
@@ -236,6 +243,28 @@ def test_normalisation_uses_the_statistics_of_imagenet():
     assert out.shape == (1, 3, 2, 3)
     expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, (128 / 255 - 0.406) / 0.225]
     assert torch.allclose(out[0, :, 1, 2], torch.tensor(expected), atol=1e-6)
+
+
+def test_normalisation_uses_the_memory_that_it_is_given():
+    crops = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
+    out = torch.full((3, 4, 5, 3), 7.0)
+    assert torch.equal(normalise(crops, out), normalise(crops))
+    assert torch.equal(out[:2].permute(0, 3, 1, 2), normalise(crops)) and (out[2] == 7).all()
+
+
+def test_crops_go_to_their_places_in_memory_that_is_used_again(image):
+    regions = crop_regions(BOXES, SIZE)
+    expected = extract_crops(Frame(image, BOXES), regions, SIZE, all_udp())
+    crops = HostCrops(SIZE)
+    crops.begin(len(BOXES))
+    memory = crops.batch().data_ptr()
+    for _ in range(2):  # the second time over what is there
+        crops.begin(4)
+        crops.cut(Frame(image, BOXES[:3]), regions[:3], all_udp()[:3], np.array([2, 0, 3]))
+        crops.cut(Frame(255 - image, BOXES[4:5]), regions[4:5], all_udp()[:1], np.array([1]))
+        batch = crops.batch()
+        assert batch.shape == (4, *SIZE, 3) and batch.data_ptr() == memory
+        assert np.array_equal(batch[[2, 0, 3]].numpy(), expected[:3])
 
 
 @pytest.mark.parametrize('udp', [True, False], ids=['udp', 'plain'])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vitpose_ros.core import Frame, PoseEstimator
+from vitpose_ros.core.backends import Backend
 from vitpose_ros.core.batching import Parts
 from vitpose_ros.core.vit import ViTPoseConfig
 
@@ -14,7 +15,7 @@ CONFIG = ViTPoseConfig(64, 1, 2, num_keypoints={'coco': 17, 'mpii': 16})
 WHITE, RED, GREY = (255, 255, 255), (255, 0, 0), (90, 90, 90)
 
 
-class FakeBackend:
+class FakeBackend(Backend):
     """Puts each peak where the crop is brightest; keeps what it was asked for."""
 
     def __init__(self):

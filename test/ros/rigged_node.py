@@ -10,27 +10,33 @@ import time
 
 import torch
 
+from vitpose_ros.core.backends.openvino import OpenVinoBackend
 from vitpose_ros.core.backends.torch import TorchBackend
 from vitpose_ros.ros.process import run
 
 WHITE = 250  # mean brightness
-compute = TorchBackend.heatmaps
 
 
-def rigged(backend, crops, counts):
+def rig(compute):
+    """Return what takes the place of a backend's heatmaps."""
     kind, _, value = os.environ['RIG'].partition('=')
-    if kind == 'slow':
-        end = time.monotonic() + float(value) * len(crops)
-        heatmaps = compute(backend, crops, counts)
-        time.sleep(max(0.0, end - time.monotonic()))
-        return heatmaps
-    if kind == 'oom' and len(crops) > int(value):
-        raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
-    if kind == 'white' and (crops.float().mean(dim=(1, 2, 3)) > WHITE).any():
-        raise RuntimeError(value)
-    return compute(backend, crops, counts)
+
+    def heatmaps(backend, crops, counts):
+        if kind == 'slow':
+            end = time.monotonic() + float(value) * len(crops)
+            found = compute(backend, crops, counts)
+            time.sleep(max(0.0, end - time.monotonic()))
+            return found
+        if kind == 'oom' and len(crops) > int(value):
+            raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
+        if kind == 'white' and (crops.float().mean(dim=(1, 2, 3)) > WHITE).any():
+            raise RuntimeError(value)
+        return compute(backend, crops, counts)
+
+    return heatmaps
 
 
 if __name__ == '__main__':
-    TorchBackend.heatmaps = rigged
+    for kind in (TorchBackend, OpenVinoBackend):
+        kind.heatmaps = rig(kind.heatmaps)
     run('vitpose_ros.ros.pose_node:PoseNode')

@@ -11,14 +11,16 @@ Two conventions; each keypoint set was trained with one of them (Skeleton.udp):
 Both from the reference configurations (github.com/ViTAE-Transformer/ViTPose).
 """
 
-from collections.abc import Iterable
+import functools
+from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from vitpose_ros.core.types import Channels, Frame
+from vitpose_ros.core.types import CHANNEL_COUNT, Channels, Frame
 
 PADDING = 1.25  # the region is this much larger than the box
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB, of values 0 to 1
@@ -52,58 +54,152 @@ def crop_regions(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[n
     return np.concatenate(((low + high - extent) / 2, extent), axis=1)
 
 
-def extract_crops(
-    frame: Frame,
-    regions: NDArray[np.float64],
-    size: tuple[int, int],
-    udp: NDArray[np.bool_],
-) -> NDArray[np.uint8]:
-    """Cut the regions out of the frame, black where they leave it.
+class Crops(Protocol):
+    """Cuts the crops of a forward pass out of frames, in memory that is used again and again."""
 
-    regions: (n, 4) from crop_regions; size: height and width of a crop; udp: (n,), the convention
-    of each. Returns (n, height, width, 3) uint8 RGB, bilinear. (OpenCV 4 rounds positions to 1/32
-    pixel, OpenCV 5 does not.)
+    def begin(self, count: int) -> None:
+        """Make room for so many crops; those of the last pass are lost."""
+
+    def cut(
+        self,
+        frame: Frame,
+        regions: NDArray[np.float64],
+        udp: NDArray[np.bool_],
+        places: NDArray[np.int64],
+    ) -> None:
+        """Cut regions out of a frame, bilinear, black where they leave it.
+
+        regions: (n, 4) from crop_regions; udp: (n,), the convention of each; places: (n,), where
+        each goes among the crops.
+        """
+
+    def batch(self) -> torch.Tensor:
+        """Return the crops, (n, h, w, 3) uint8 RGB: the memory itself, until the next begin."""
+
+
+class HostCrops:
+    """Crops by OpenCV, in the memory of the host.
+
+    OpenCV 4 rounds positions to 1/32 pixel, OpenCV 5 does not.
     """
-    crops = np.empty((len(regions), *size, 3), dtype=np.uint8)
-    fill_crops(crops, frame, regions, udp)
-    return crops
+
+    def __init__(self, size: tuple[int, int], *, pin_memory: bool = False) -> None:
+        """Take height and width of a crop in pixels. pin_memory: for copies to a GPU."""
+        self.size = size
+        self._pin_memory = pin_memory
+        self._count = 0
+        self._crops = self._memory(0)
+        # What a crop goes through on its way.
+        self._widened = np.empty(4 * WIDENED_PIXELS, dtype=np.uint8)
+        self._cut = {
+            channels: np.empty(size if count == 1 else (*size, count), dtype=np.uint8)
+            for channels, count in CHANNEL_COUNT.items()
+        }
+
+    def begin(self, count: int) -> None:
+        """Make room for so many crops; see Crops."""
+        if count > len(self._crops):
+            self._crops = self._memory(count)
+        self._count = count
+
+    def cut(
+        self,
+        frame: Frame,
+        regions: NDArray[np.float64],
+        udp: NDArray[np.bool_],
+        places: NDArray[np.int64],
+    ) -> None:
+        """Cut regions out of a frame; see Crops."""
+        # What each region touches of the image, with the neighbours that interpolation needs.
+        low = np.floor(regions[:, :2]).astype(int).clip(0)
+        high = (np.ceil(regions[:, :2] + regions[:, 2:]).astype(int) + 2).clip(0)
+        scales = _intervals(self.size, udp) / regions[:, 2:]
+        crops = self._crops.numpy()
+        for place, region, scale, (left, top), (right, bottom) in zip(
+            places.tolist(), regions, scales, low.tolist(), high.tolist(), strict=True
+        ):
+            crop = crops[place]
+            source, channels = frame.image[top:bottom, left:right], frame.channels
+            if source.size == 0:
+                crop[...] = 0
+                continue
+            pixels = source.shape[0] * source.shape[1]
+            if channels in TO_RGBA and pixels <= WIDENED_PIXELS:
+                room = self._widened[: 4 * pixels].reshape(*source.shape[:2], 4)
+                source, channels = cv2.cvtColor(source, TO_RGBA[channels], dst=room), 'rgba'
+            matrix = np.column_stack((np.diag(scale), scale * ((left, top) - region[:2])))
+            cut = crop if channels == 'rgb' else self._cut[channels]
+            cv2.warpAffine(source, matrix, self.size[::-1], dst=cut, flags=cv2.INTER_LINEAR)
+            if channels != 'rgb':
+                cv2.cvtColor(cut, TO_RGB[channels], dst=crop)
+
+    def batch(self) -> torch.Tensor:
+        """Return the crops; see Crops."""
+        return self._crops[: self._count]
+
+    def _memory(self, count: int) -> torch.Tensor:
+        return torch.empty(count, *self.size, 3, dtype=torch.uint8, pin_memory=self._pin_memory)
 
 
-def fill_crops(
-    crops: Iterable[NDArray[np.uint8]],
-    frame: Frame,
+def sample_crops(
+    image: torch.Tensor,
+    channels: Channels,
     regions: NDArray[np.float64],
     udp: NDArray[np.bool_],
-) -> None:
-    """Cut the regions out of the frame into n arrays (height, width, 3); see extract_crops."""
-    # What each region touches of the image, with the neighbours that interpolation needs.
-    low = np.floor(regions[:, :2]).astype(int).clip(0)
-    high = (np.ceil(regions[:, :2] + regions[:, 2:]).astype(int) + 2).clip(0)
-    for crop, region, unbiased, (left, top), (right, bottom) in zip(
-        crops, regions, udp, low.tolist(), high.tolist(), strict=True
-    ):
-        height, width = crop.shape[:2]
-        source = frame.image[top:bottom, left:right]
-        if source.size == 0:
-            crop[...] = 0
-            continue
-        channels = frame.channels
-        if channels in TO_RGBA and source.shape[0] * source.shape[1] <= WIDENED_PIXELS:
-            source, channels = cv2.cvtColor(source, TO_RGBA[channels]), 'rgba'
-        scale = _intervals((height, width), unbiased[None])[0] / region[2:]
-        matrix = np.column_stack((np.diag(scale), scale * ((left, top) - region[:2])))
-        cut = cv2.warpAffine(source, matrix, (width, height), flags=cv2.INTER_LINEAR)
-        if channels == 'rgb':
-            crop[...] = cut
-        else:
-            cv2.cvtColor(cut, TO_RGB[channels], dst=crop)
+    size: tuple[int, int],
+) -> torch.Tensor:
+    """Cut regions out of an image on its device, as HostCrops does on the host.
+
+    image: (h, w, c) or (h, w) uint8, stored as channels says; regions: (n, 4) from crop_regions;
+    udp: (n,), the convention of each; size: height and width of a crop. Returns (n, height,
+    width, 3) uint8 RGB.
+    """
+    planes = image[None].expand(3, -1, -1) if channels == 'mono' else image.permute(2, 0, 1)[:3]
+    if channels in ('bgr', 'bgra'):
+        planes = planes.flip(0)
+    # Of each column and row of a crop the position in the image, then as grid_sample counts it.
+    steps = regions[:, 2:] / _intervals(size, udp)
+    axes = []
+    for axis, (length, extent) in enumerate(zip(size[::-1], image.shape[1::-1], strict=True)):
+        position = regions[:, axis, None] + np.arange(length) * steps[:, axis, None]
+        position = (2 * position + 1) / extent - 1
+        axes.append(torch.from_numpy(position).float().to(image.device, non_blocking=True))
+    x, y = axes
+    shape = (len(regions), *size)
+    grid = torch.stack((x[:, None].expand(shape), y[:, :, None].expand(shape)), dim=3)
+    crops = F.grid_sample(
+        planes.float().expand(len(regions), -1, -1, -1),
+        grid,
+        mode='bilinear',
+        padding_mode='zeros',
+        align_corners=False,
+    )
+    return crops.round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def normalise(crops: torch.Tensor) -> torch.Tensor:
-    """Map crops (n, h, w, 3) uint8 RGB to network input (n, 3, h, w) float32."""
-    mean = torch.tensor(MEAN, device=crops.device) * 255
-    std = torch.tensor(STD, device=crops.device) * 255
-    return ((crops - mean) / std).permute(0, 3, 1, 2).contiguous()
+def normalise(crops: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Map crops (n, h, w, 3) uint8 RGB to network input (n, 3, h, w) float32, channels last.
+
+    out: memory to use, (n or more, h, w, 3) float32.
+    """
+    n, _, w, _ = crops.shape
+    scale, shift = _rows(w, crops.device)
+    pixels = torch.empty(crops.shape, device=crops.device) if out is None else out[:n]
+    rows = pixels.copy_(crops).view(-1, 3 * w)
+    torch.addcmul(shift, rows, scale, out=rows)
+    return pixels.permute(0, 3, 1, 2)
+
+
+@functools.cache  # for good: CUDA graphs go on reading it
+def _rows(width: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what normalises a row of pixels, (3 * width,): a factor and what is added.
+
+    A row at a time, because so it vectorises.
+    """
+    mean, std = np.array(MEAN) * 255, np.array(STD) * 255
+    rows = (torch.from_numpy(np.tile(row, width)).float() for row in (1 / std, -mean / std))
+    scale, shift = (row.to(device) for row in rows)
+    return scale, shift
 
 
 def heatmap_to_image(

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitpose_ros.core.backends import Backend
-from vitpose_ros.core.backends.torch import TorchBackend
+from vitpose_ros.core.backends import Backend, Decoding, open_backend, open_onnx
+from vitpose_ros.core.backends.base import Found
 from vitpose_ros.core.batching import Part, Parts
 from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, load_network
 from vitpose_ros.core.crops import (
     covariances_to_image,
     crop_regions,
-    fill_crops,
     heatmap_to_image,
 )
-from vitpose_ros.core.heatmaps import covariances, decode, merge_flipped
+from vitpose_ros.core.export import Say, silent
+from vitpose_ros.core.heatmaps import merge_flipped
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, Pose
 
@@ -59,22 +59,24 @@ class PoseEstimator:
         max_batch: int = MAX_BATCH,
         flip_test: bool = False,
         with_covariances: bool = False,
+        hybrid_decoding: bool = False,
     ) -> None:
         """Take a backend and what to do with it.
 
         max_batch bounds the crops of one forward pass, and so the memory. flip_test averages
         with the mirrored crops, a little more accurate at twice the cost. with_covariances also
-        measures how far the heatmaps spread.
+        measures how far the heatmaps spread. hybrid_decoding places keypoints near the border of
+        a crop better than the reference code does; see heatmaps.decode.
         """
         self.backend = backend
-        self.max_batch = max_batch
-        self.flip_test = flip_test
-        self.with_covariances = with_covariances
+        self.decoding = Decoding(flip_test, hybrid_decoding, with_covariances)
+        self.max_batch = backend.prepare(self.decoding, max_batch)
         # What the network estimates, in the order of its heads. Frames that do not say which
         # set their boxes get, get the first.
         self.skeletons: tuple[Skeleton, ...] = tuple(
             SKELETONS[name] for name in backend.config.keypoint_sets
         )
+        self._crops = backend.crops()
 
     @classmethod
     def load(
@@ -82,27 +84,50 @@ class PoseEstimator:
         model: str | Path = EMBEDDED_MODEL,
         device: str = 'auto',
         *,
+        backend: str = 'auto',
+        precision: str = 'auto',
+        threads: int = 0,
         keypoint_sets: str | Sequence[str] | None = None,
         image_size: tuple[int, int] | None = None,
         max_batch: int = MAX_BATCH,
         flip_test: bool = False,
         with_covariances: bool = False,
+        hybrid_decoding: bool = False,
+        say: Say = silent,
     ) -> 'PoseEstimator':
         """Load a network: a known name, a file, or a Hugging Face directory.
 
-        device: 'auto' (CUDA where there is some), 'cpu', 'cuda' or 'cuda:N'. keypoint_sets: which
-        of the network's sets to use, its first if none is given; a single one runs fastest.
-        image_size: height and width of the crops in pixels, multiples of 16, if not those that
-        the network was trained with. The other arguments are those of the constructor.
-        Raises CheckpointError for weights that do not fit, ValueError for a device that is not
-        there.
+        device: 'auto' (CUDA where there is some), 'cpu', 'cuda', 'cuda:N', or 'gpu', an Intel
+        one. backend: 'torch', 'onnx', 'openvino', or 'auto'. precision: 'float32', 'bfloat16',
+        'float16', or 'auto'. threads: of the processor; 0 leaves one core free. keypoint_sets:
+        which of the network's sets to use, its first if none is given; a single one runs
+        fastest. image_size: height and width of the crops in pixels, multiples of 16, if not
+        those that the network was trained with. say: gets a line about what takes long. The
+        other arguments are those of the constructor. An ONNX file that models export wrote has
+        its keypoint set and sizes in it.
+        Raises CheckpointError for weights that do not fit, BackendError for a device that is not
+        there and for what does not fit together.
         """
-        network = load_network(model, keypoint_sets, image_size=image_size)
+        if str(model).endswith('.onnx'):
+            opened = open_onnx(
+                Path(model), device=device, threads=threads, max_batch=max_batch, say=say
+            )
+        else:
+            opened = open_backend(
+                load_network(model, keypoint_sets, image_size=image_size),
+                backend,
+                device=device,
+                precision=precision,
+                threads=threads,
+                max_batch=max_batch,
+                say=say,
+            )
         return cls(
-            TorchBackend(network, device),
+            opened,
             max_batch=max_batch,
             flip_test=flip_test,
             with_covariances=with_covariances,
+            hybrid_decoding=hybrid_decoding,
         )
 
     def predict(self, frames: Sequence[Frame]) -> list[list[Pose]]:
@@ -159,7 +184,7 @@ class PoseEstimator:
         counts = [len(crops)] if counts is None else counts
         batch = torch.from_numpy(crops)
         heatmaps = self.backend.heatmaps(batch, counts)
-        if self.flip_test:
+        if self.decoding.flip_test:
             flipped = self.backend.heatmaps(batch.flip(2), counts)
             heatmaps = [
                 merge_flipped(maps, mirrored, skeleton)
@@ -191,24 +216,23 @@ class PoseEstimator:
         order = np.argsort(np.concatenate(sets), kind='stable')
         # Where the subjects of each part stand among all, sorted by keypoint set.
         places = np.split(np.argsort(order), np.cumsum([len(own) for own in sets])[:-1])
-        crops = np.empty((len(order), *size, 3), dtype=np.uint8)
         regions = np.empty((len(order), 4))
+        self._crops.begin(len(order))
         times = [time.perf_counter()]
         for part, own_sets, own in zip(batch, sets, places, strict=True):
             frame = frames[part.frame]
             regions[own] = crop_regions(frame.boxes[part.start : part.stop], size)
-            own_crops = (crops[place] for place in own)
-            fill_crops(own_crops, frame, regions[own], udp[own_sets])
+            self._crops.cut(frame, regions[own], udp[own_sets], own)
             times.append(time.perf_counter())
         poses: list[Pose] = []
         network_s = decode_s = 0.0
         if len(order):
             counts = np.bincount(np.concatenate(sets), minlength=len(self.skeletons)).tolist()
-            heatmaps = self.heatmaps(crops, counts)
-            network_s = time.perf_counter() - times[-1]
-            for skeleton, maps in zip(self.skeletons, heatmaps, strict=True):
-                own_regions = regions[len(poses) : len(poses) + len(maps)]
-                poses += self._decode(maps, own_regions, skeleton)
+            found, seconds = self.backend.keypoints(self._crops.batch(), counts, self.decoding)
+            network_s = seconds.network
+            for skeleton, own_found in zip(self.skeletons, found, strict=True):
+                own_regions = regions[len(poses) : len(poses) + len(own_found.scores)]
+                poses += self._poses(own_found, own_regions, skeleton)
             decode_s = time.perf_counter() - times[-1] - network_s
         for part, own, crop_s in zip(batch, places, np.diff(times).tolist(), strict=True):
             outcome = outcomes[part.frame]
@@ -222,19 +246,15 @@ class PoseEstimator:
                 outcome.batch_size = len(order)
                 outcome.batch_frames = sum(len(others) > 0 for others in places)
 
-    def _decode(
-        self, heatmaps: torch.Tensor, regions: NDArray[np.float64], skeleton: Skeleton
-    ) -> list[Pose]:
-        """Turn heatmaps (n, k, h, w) of one keypoint set into poses."""
+    def _poses(self, found: Found, regions: NDArray[np.float64], skeleton: Skeleton) -> list[Pose]:
+        """Map the keypoints of one keypoint set to the image, a pose a region."""
         size = self.backend.config.heatmap_size
         udp = np.full(len(regions), skeleton.udp)
-        points, scores = decode(heatmaps, udp=skeleton.udp)
-        keypoints = heatmap_to_image(points.cpu().numpy(), regions, size, udp)
+        keypoints = heatmap_to_image(found.points, regions, size, udp)
         spreads = [None] * len(regions)
-        if self.with_covariances:
-            cells = covariances(heatmaps, points).cpu().numpy()
-            spreads = list(covariances_to_image(cells, regions, size, udp))
+        if found.covariances is not None:
+            spreads = list(covariances_to_image(found.covariances, regions, size, udp))
         return [
             Pose(skeleton.name, *values)
-            for values in zip(keypoints, scores.cpu().numpy(), spreads, strict=True)
+            for values in zip(keypoints, found.scores, spreads, strict=True)
         ]

@@ -8,6 +8,8 @@ Two ways to refine the highest cell; each keypoint set was evaluated with one (S
 * a shift by a quarter of a cell towards the higher neighbour (Newell et al., "Stacked Hourglass
   Networks for Human Pose Estimation", 2016, arXiv:1603.06937).
 
+What is computed once for a size stays in memory, because CUDA graphs go on reading it.
+
 Indices are integers throughout: flat indices kept in float32 go wrong from 2^24 cells on, which
 some 40 subjects with 133 keypoints reach.
 """
@@ -22,6 +24,8 @@ from vitpose_ros.core.skeletons import Skeleton
 
 BLUR_TAPS = 11
 BLUR_SIGMA = 2.0  # cells; what OpenCV derives from 11 taps
+NARROW_SIGMA = 0.8  # cells; of the hybrid blur
+NARROW_REACH = 5  # cells from the border, within which the hybrid blur is narrow
 PATCH = BLUR_TAPS + 2  # cells: what the 3 x 3 neighbourhood of a peak depends on, a side
 LOWEST, HIGHEST = 0.001, 50.0  # the smoothed map is clipped to this before the logarithm
 FLOAT32_EPS = 1.1920929e-07
@@ -30,17 +34,19 @@ LARGEST_STEP = 2.0  # cells; well-formed peaks stay below 1, flat ones must not 
 SPREAD_FLOOR = 0.1  # of the peak; what is lower does not count as spread
 
 
-def decode(heatmaps: Tensor, *, udp: bool) -> tuple[Tensor, Tensor]:
+def decode(heatmaps: Tensor, *, udp: bool, hybrid: bool = False) -> tuple[Tensor, Tensor]:
     """Find the peak of each heatmap, in the way of the keypoint set's convention.
 
-    heatmaps: (n, k, h, w). Returns points (n, k, 2), x and y in heatmap cells, and scores
-    (n, k), the highest value of each map; float32. A map without a positive value gives the cell
-    of its highest value, unrefined; one with NaN gives NaN.
+    heatmaps: (n, k, h, w). hybrid: DARK smooths less near the border of the map, where the wide
+    blur of the reference code pulls peaks inwards; the quarter shift is the same. Returns points
+    (n, k, 2), x and y in heatmap cells, and scores (n, k), the highest value of each map;
+    float32. A map without a positive value gives the cell of its highest value, unrefined; one
+    with NaN gives NaN.
     """
-    return decode_dark_udp(heatmaps) if udp else decode_quarter_shift(heatmaps)
+    return decode_dark_udp(heatmaps, hybrid=hybrid) if udp else decode_quarter_shift(heatmaps)
 
 
-def decode_dark_udp(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+def decode_dark_udp(heatmaps: Tensor, *, hybrid: bool = False) -> tuple[Tensor, Tensor]:
     """Refine the highest cells with DARK; arguments and results are those of decode."""
     n, k, h, w = heatmaps.shape
     maps, scores, x, y = _highest_cells(heatmaps)
@@ -48,11 +54,12 @@ def decode_dark_udp(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     # Only the 3 x 3 neighbourhood of the peak is smoothed, from the patch that it depends on.
     # Neighbours outside the map repeat its border. Double precision, because differences of
     # logarithms follow.
-    (rows, top), (columns, left) = _smoothing(h, maps.device), _smoothing(w, maps.device)
-    row_index = top[y, None] + torch.arange(min(PATCH, h), device=maps.device)
-    column_index = left[x, None] + torch.arange(min(PATCH, w), device=maps.device)
-    each = torch.arange(n * k, device=maps.device)
-    patches = maps[each[:, None, None], row_index[:, :, None], column_index[:, None]].double()
+    rows, top = _smoothing(h, maps.device, hybrid)
+    columns, left = _smoothing(w, maps.device, hybrid)
+    height, width = rows.shape[2], columns.shape[2]
+    corner = top[y] * w + left[x]
+    index = corner[:, None] + _patch_offsets(height, width, w, maps.device)
+    patches = maps.flatten(1).gather(1, index).view(n * k, height, width).double()
     smooth = rows[y] @ patches @ columns[x].transpose(1, 2)  # (n k, 3, 3): y, x
     log = smooth.clamp(LOWEST, HIGHEST).log()
 
@@ -121,7 +128,7 @@ def merge_flipped(heatmaps: Tensor, flipped: Tensor, skeleton: Skeleton) -> Tens
     Both (n, k, h, w). Left and right change places again; in the plain convention the mirrored
     maps lie one cell to the left and are shifted back, as in the reference code.
     """
-    back = flipped.flip(3)[:, skeleton.flip_order]
+    back = flipped.flip(3).index_select(1, _flip_order(skeleton, flipped.device))
     if not skeleton.udp:
         back = torch.cat((back[..., :1], back[..., :-1]), dim=3)
     return (heatmaps + back) / 2
@@ -131,31 +138,61 @@ def _highest_cells(heatmaps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the maps (n k, h, w), and of each the highest value, its column and its row."""
     n, k, h, w = heatmaps.shape
     maps = heatmaps.float().reshape(n * k, h, w)
-    scores, index = maps.flatten(1).max(dim=1)
+    flat = maps.flatten(1)
+    if flat.is_cpu:  # numpy's is ten times as fast as PyTorch's there, and the same
+        index = torch.from_numpy(flat.detach().numpy().argmax(axis=1))
+    else:
+        index = flat.argmax(dim=1)
+    scores = flat.gather(1, index[:, None])[:, 0]
     return maps, scores, index % w, torch.div(index, w, rounding_mode='floor')
 
 
-@functools.lru_cache(maxsize=16)
-def _smoothing(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+@functools.cache
+def _flip_order(skeleton: Skeleton, device: torch.device) -> Tensor:
+    return torch.tensor(skeleton.flip_order).to(device)
+
+
+@functools.cache
+def _patch_offsets(height: int, width: int, stride: int, device: torch.device) -> Tensor:
+    """Return (height * width,), where the cells of a patch lie from its corner in a flat map."""
+    rows, columns = torch.arange(height)[:, None] * stride, torch.arange(width)
+    return (rows + columns).flatten().to(device)
+
+
+@functools.cache
+def _smoothing(size: int, device: torch.device, hybrid: bool) -> tuple[Tensor, Tensor]:
     """Return for each place of a signal what smooths it and its two neighbours.
 
-    A (size, 3, PATCH) matrix for the patch of the signal that begins at (size,). The signal is
-    mirrored at its ends without repeating the outermost value (cv2.BORDER_REFLECT_101).
+    A (size, 3, PATCH) matrix for the patch of the signal that begins at (size,). hybrid: a
+    narrower blur near the ends.
+    """
+    place = torch.arange(size)
+    start = (place - PATCH // 2).clamp(0, max(size - PATCH, 0))
+    neighbours = (place[:, None] + torch.arange(-1, 2)).clamp(0, size - 1)  # (size, 3)
+    columns = start[:, None] + torch.arange(min(PATCH, size))  # (size, PATCH)
+    rows = _blur(size, BLUR_SIGMA)[neighbours[:, :, None], columns[:, None]]
+    if hybrid:
+        near = torch.minimum(place, size - 1 - place) < NARROW_REACH
+        narrow = _blur(size, NARROW_SIGMA)[neighbours[:, :, None], columns[:, None]]
+        rows = torch.where(near[:, None, None], narrow, rows)
+    return rows.to(device), start.to(device)
+
+
+def _blur(size: int, sigma: float) -> Tensor:
+    """Return the (size, size) matrix that smooths a signal with BLUR_TAPS taps.
+
+    The signal is mirrored at its ends without repeating the outermost value
+    (cv2.BORDER_REFLECT_101).
     """
     reach = BLUR_TAPS // 2
-    weights = [math.exp(-0.5 * (tap / BLUR_SIGMA) ** 2) for tap in range(-reach, reach + 1)]
+    weights = [math.exp(-0.5 * (tap / sigma) ** 2) for tap in range(-reach, reach + 1)]
     total = sum(weights)
     matrix = torch.zeros(size, size, dtype=torch.float64)
     for row in range(size):
         for tap in range(-reach, reach + 1):
             column = abs(row + tap) % (2 * (size - 1))
             matrix[row, min(column, 2 * (size - 1) - column)] += weights[tap + reach] / total
-    place = torch.arange(size)
-    start = (place - PATCH // 2).clamp(0, max(size - PATCH, 0))
-    neighbours = (place[:, None] + torch.arange(-1, 2)).clamp(0, size - 1)  # (size, 3)
-    columns = start[:, None] + torch.arange(min(PATCH, size))  # (size, PATCH)
-    rows = matrix[neighbours[:, :, None], columns[:, None]]
-    return rows.to(device), start.to(device)
+    return matrix
 
 
 def _gaussian_share() -> float:

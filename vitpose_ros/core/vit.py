@@ -162,6 +162,23 @@ class Attention(nn.Module):
         return out
 
 
+class Experts(nn.ModuleDict):
+    """What each keypoint set has of its own in the feed-forward part: an expert a set."""
+
+    def __init__(self, config: ViTPoseConfig) -> None:
+        hidden = config.embed_dim * config.mlp_ratio
+        super().__init__(
+            {name: nn.Linear(hidden, config.part_features) for name in config.keypoint_sets}
+        )
+
+    def forward(self, hidden: Tensor, counts: Sequence[int]) -> Tensor:
+        """Map hidden (n, t, 4 d) to the own part (n, t, part); counts: samples of each set."""
+        slices = torch.split(hidden, list(counts))
+        return torch.cat(
+            [expert(part) for expert, part in zip(self.values(), slices, strict=True) if len(part)]
+        )
+
+
 class Mlp(nn.Module):
     """The feed-forward part of a block; in ViTPose++ with an expert a keypoint set.
 
@@ -174,25 +191,16 @@ class Mlp(nn.Module):
         super().__init__()
         hidden = config.embed_dim * config.mlp_ratio
         self.fc1 = nn.Linear(config.embed_dim, hidden)
+        self.act: nn.Module = nn.GELU()
         self.fc2 = nn.Linear(hidden, config.embed_dim - config.part_features)
-        self.experts = None
-        if config.part_features:
-            self.experts = nn.ModuleDict(
-                {name: nn.Linear(hidden, config.part_features) for name in config.keypoint_sets}
-            )
+        self.experts = Experts(config) if config.part_features else None
 
     def forward(self, tokens: Tensor, counts: Sequence[int]) -> Tensor:
         """Map tokens (n, t, d) to tokens (n, t, d); counts: samples of each keypoint set."""
-        hidden = F.gelu(self.fc1(tokens))
+        hidden = self.act(self.fc1(tokens))
         out: Tensor = self.fc2(hidden)
         if self.experts is not None:
-            slices = torch.split(hidden, list(counts))
-            own = [
-                expert(part)
-                for expert, part in zip(self.experts.values(), slices, strict=True)
-                if len(part)
-            ]
-            out = torch.cat((out, torch.cat(own)), dim=-1)
+            out = torch.cat((out, self.experts(hidden, counts)), dim=-1)
         return out
 
 

@@ -73,8 +73,28 @@ class Parameters:
     )
     device: str = _parameter(
         'auto',
-        "Where the network runs: 'cpu', 'cuda', 'cuda:N', or 'auto' (cuda if there); without "
-        'the device asked for it runs on the CPU, and diagnostics warn',
+        "Where the network runs: 'cpu', 'cuda', 'cuda:N', 'gpu' (an Intel one, through "
+        "OpenVINO), or 'auto' (cuda if there); without the device asked for it runs on the CPU, "
+        'and diagnostics warn',
+    )
+    backend: str = _parameter(
+        'auto',
+        "What runs the network: 'torch' (PyTorch), 'onnx' (ONNX Runtime), 'openvino', or 'auto': "
+        'torch on CUDA; on a processor openvino if it is installed, else torch',
+        choices=('auto', 'torch', 'onnx', 'openvino'),
+    )
+    precision: str = _parameter(
+        'auto',
+        "What the network computes with; 'auto': float16 on GPUs, on a processor bfloat16 where "
+        'that is faster, else float32',
+        choices=('auto', 'float32', 'bfloat16', 'float16'),
+    )
+    threads: int = _parameter(
+        0,
+        'Threads of the processor that the network uses; 0: one less than there are cores, for '
+        'the rest of the robot',
+        minimum=0,
+        maximum=1024,
     )
     autostart: bool = _parameter(
         True, 'Configure and activate at the start; false leaves that to a lifecycle manager'
@@ -150,6 +170,12 @@ class Parameters:
         'frame counts more than a short delay',
         minimum=1,
         maximum=100,
+    )
+    decode: str = _parameter(
+        'reference',
+        "How heatmaps become keypoints: 'reference', as the public networks were evaluated, or "
+        "'hybrid', more accurate within five heatmap cells of the crop's border (coco and mpii)",
+        choices=('reference', 'hybrid'),
     )
     flip_test: bool = _parameter(
         False,

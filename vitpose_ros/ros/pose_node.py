@@ -14,7 +14,7 @@ from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.backends.torch import DeviceError, choose_device
+from vitpose_ros.core.backends import DeviceError, choose
 from vitpose_ros.core.batching import Mailboxes
 from vitpose_ros.core.classes import KeypointSetChoice
 from vitpose_ros.ros import diagnostics, node_parameters
@@ -102,9 +102,10 @@ class PoseNode(LifecycleNode):
             self._free()
             return TransitionCallbackReturn.FAILURE
         self._failure = ''
+        backend = self._estimator.backend
         self.get_logger().info(
-            f"network '{self._values.model}' is ready on {self._estimator.backend.device}, for "
-            f'{", ".join(skeleton.name for skeleton in skeletons)}'
+            f"network '{self._values.model}' is ready with {backend.description} "
+            f'({backend.reason}), for {", ".join(skeleton.name for skeleton in skeletons)}'
         )
         return super().on_configure(state)
 
@@ -151,27 +152,37 @@ class PoseNode(LifecycleNode):
     def _load(self) -> PoseEstimator:
         """Load the network, and run it once, so that what fails does so now."""
         values = self._values
-        device, self._device_warning = values.device, ''
+        backend, device, self._device_warning = values.backend, values.device, ''
         try:
-            choose_device(device)
+            choice = choose(backend, device)
         except DeviceError as error:
             self._device_warning = f'{error}; the network runs on the CPU instead'
             self.get_logger().error(self._device_warning)
             device = 'cpu'
-        if device == 'auto' and not torch.cuda.is_available() and NVIDIA_DEVICE.exists():
-            self._device_warning = (
-                f'the network runs on the CPU, although this machine has a GPU: PyTorch '
-                f'{torch.__version__} cannot use it; install a CUDA build, or set device to cpu'
-            )
-            self.get_logger().warning(self._device_warning)
+        else:
+            if device == 'auto' and choice.device == 'cpu' and NVIDIA_DEVICE.exists():
+                self._device_warning = (
+                    f'the network runs on the CPU, although this machine has a GPU: PyTorch '
+                    f'{torch.__version__} cannot use it; install a CUDA build, or set device to '
+                    'cpu'
+                )
+                self.get_logger().warning(self._device_warning)
         estimator = PoseEstimator.load(
             values.model,
             device,
+            backend=backend,
+            precision=values.precision,
+            threads=values.threads,
             keypoint_sets=values.wanted_keypoint_sets() or None,
             max_batch=values.max_batch,
             flip_test=values.flip_test,
             with_covariances=values.covariance,
+            hybrid_decoding=values.decode == 'hybrid',
+            say=self.get_logger().info,
         )
+        if estimator.backend.warning:
+            self._device_warning = estimator.backend.warning
+            self.get_logger().error(self._device_warning)
         estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
         return estimator
 
@@ -294,6 +305,7 @@ class PoseNode(LifecycleNode):
                 model=self._values.model,
                 keypoint_sets=', '.join(s.name for s in self._estimator.skeletons),
                 device=device,
+                backend=self._estimator.backend.description,
                 max_batch=self._estimator.max_batch,
             )
             if device.type == 'cuda':

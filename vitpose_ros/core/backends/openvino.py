@@ -1,0 +1,163 @@
+"""OpenVINO, on the processor or an Intel GPU.
+
+Its own threads suffer least where other programs use the same cores. One graph a keypoint set.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from vitpose_ros.core import export
+from vitpose_ros.core.backends import processor
+from vitpose_ros.core.backends.base import Backend, BackendError, DeviceError, chunks
+from vitpose_ros.core.export import Say, silent
+from vitpose_ros.core.types import Precision
+from vitpose_ros.core.vit import ViTPose
+
+CHUNK = 8  # crops in one run of a graph
+ROUNDS = 3  # of the comparison of number types
+HINTS: dict[Precision, str] = {'float32': 'f32', 'bfloat16': 'bf16', 'float16': 'f16'}
+
+
+def is_installed() -> bool:
+    """Tell whether OpenVINO can be imported."""
+    try:
+        import openvino  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def check_device(device: str) -> None:
+    """Raise BackendError where OpenVINO is not installed, DeviceError where it has no such device.
+
+    device: 'cpu' or 'gpu'.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendError(
+            "backend 'openvino' is not installed: pip install openvino, or set backend to torch"
+        ) from error
+    devices = [name.lower() for name in openvino.Core().available_devices]
+    if not any(name.split('.')[0] == device for name in devices):
+        raise DeviceError(
+            f"device '{device}' is not there for OpenVINO, which sees {', '.join(devices)}; for "
+            'an Intel GPU install its driver (intel-opencl-icd)'
+        )
+
+
+class OpenVinoBackend(Backend):
+    """Runs the graphs of a network in OpenVINO."""
+
+    def __init__(
+        self,
+        network: ViTPose,
+        *,
+        device: str = 'cpu',
+        precision: str = 'auto',
+        threads: int = 0,
+        say: Say = silent,
+    ) -> None:
+        """Take the network, and what to compute with.
+
+        device: 'cpu' or 'gpu', an Intel one. precision: 'float32'; 'bfloat16' (cpu); 'float16'
+        (gpu); 'auto': what is faster here. threads: of the cpu; 0 leaves one core free.
+        say: gets a line about what takes long.
+        """
+        check_device(device)
+        import openvino
+
+        self._core = openvino.Core()
+        self._where = device.upper()
+        self.config = network.config
+        self.device = torch.device('cpu')  # where crops come from and heatmaps go to
+        self._threads = threads or processor.default_threads()
+
+        def load(folder: Path) -> list[Any]:
+            names = self.config.keypoint_sets
+            return [self._core.read_model(folder / f'{name}.xml') for name in names]
+
+        models = export.cached(
+            f'openvino-{openvino.__version__.split("-")[0]}-{export.fingerprint(network)}',
+            lambda folder: _write(network, folder, say),
+            load,
+            say,
+        )
+        self.precision = self._choose(precision, models[0])
+        self._requests = [self._compile(model, self.precision) for model in models]
+        where = f'gpu, {self.precision}'
+        if device == 'cpu':
+            where = processor.description(self.precision, self._threads)
+        self.description = f'openvino on {where}'
+
+    def _choose(self, precision: str, model: Any) -> Precision:
+        choices: tuple[Precision, ...] = ('float32', 'bfloat16')
+        if self._where == 'GPU':
+            choices = ('float16', 'float32')
+        elif not processor.has_bfloat16():
+            choices = ('float32',)
+        for choice in choices:
+            if precision == choice:
+                return choice
+        if precision != 'auto':
+            raise BackendError(
+                f"precision '{precision}' is not for OpenVINO on this {self._where.lower()}; give "
+                f'auto or {", ".join(choices)}'
+            )
+        if self._where == 'GPU' or len(choices) == 1:
+            return choices[0]
+        requests = [self._compile(model, choice) for choice in choices]
+        crops = export.example(self.config).numpy()
+        gains = []
+        for _ in range(ROUNDS + 1):  # the first warms up
+            times = [perf_counter()]
+            for request in requests:
+                request.infer([crops])
+                times.append(perf_counter())
+            gains.append((times[1] - times[0]) / (times[2] - times[1]))
+        return choices[1] if median(gains[1:]) > 1 else choices[0]
+
+    def _compile(self, model: Any, precision: Precision) -> Any:
+        options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': HINTS[precision]}
+        if self._where == 'CPU':
+            options['INFERENCE_NUM_THREADS'] = str(self._threads)
+        return self._core.compile_model(model, self._where, options).create_infer_request()
+
+    @torch.inference_mode()
+    def heatmaps(self, crops: torch.Tensor, counts: Sequence[int]) -> list[torch.Tensor]:
+        """Map crops to heatmaps; see Backend."""
+        heatmaps: list[torch.Tensor] = []
+        start = 0
+        for request, count, k in zip(
+            self._requests, counts, self.config.num_keypoints.values(), strict=True
+        ):
+            own = torch.empty(count, k, *self.config.heatmap_size)
+            for part, _ in chunks([count], CHUNK):
+                given = crops[start : start + count][part].numpy()
+                found = request.infer([given], share_inputs=True, share_outputs=True)
+                own[part] = torch.from_numpy(found[0])
+            heatmaps.append(own)
+            start += count
+        return heatmaps
+
+
+def _write(network: ViTPose, folder: Path, say: Say) -> None:
+    """Convert the graphs of a network, and write them."""
+    import openvino
+
+    say('converting the network for OpenVINO; once, some seconds')
+
+    for name in network.config.keypoint_sets:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # tracing says that sizes become constants
+            model = openvino.convert_model(
+                export.graph(network, name), example_input=export.example(network.config)
+            )
+        model.reshape([-1, *network.config.image_size, 3])
+        openvino.save_model(model, folder / f'{name}.xml', compress_to_fp16=False)

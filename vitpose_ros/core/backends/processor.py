@@ -1,0 +1,49 @@
+"""What the processor of this machine has, and how much of it is ours."""
+
+import os
+from pathlib import Path
+
+# Instructions that multiply numbers of 16 bits: Intel and AMD, then Arm.
+BFLOAT16_FLAGS = {'amx_bf16', 'avx512_bf16', 'bf16', 'svebf16'}
+
+
+def default_threads() -> int:
+    """Return how many threads to compute with: all cores but one, for the rest of the robot."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+def description(precision: str, threads: int) -> str:
+    """Return what a backend says of itself on the processor."""
+    return f'cpu, {precision}, {threads} thread{"s" if threads > 1 else ""}'
+
+
+def has_bfloat16() -> bool:
+    """Tell whether the processor multiplies bfloat16 itself."""
+    return bool(_flags() & BFLOAT16_FLAGS)
+
+
+def name() -> str:
+    """Return the name of the processor, with the instructions that matter here."""
+    model = 'unknown processor'
+    for line in _cpuinfo().splitlines():
+        key, _, value = line.partition(':')
+        if key.strip() == 'model name':
+            model = value.strip()
+            break
+    known = ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16', 'asimd', 'bf16')
+    return ', '.join([model, *(flag for flag in known if flag in _flags())])
+
+
+def _flags() -> set[str]:
+    for line in _cpuinfo().splitlines():
+        key, _, value = line.partition(':')
+        if key.strip() in ('flags', 'Features'):
+            return set(value.split())
+    return set()
+
+
+def _cpuinfo() -> str:
+    try:
+        return Path('/proc/cpuinfo').read_text()
+    except OSError:
+        return ''
