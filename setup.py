@@ -15,6 +15,7 @@ setup(
         'vitpose_ros.core.checkpoints',
         'vitpose_ros.models',
         'vitpose_ros.tools',
+        'vitpose_ros.tools.bench',
     ],
     package_dir={'vitpose_ros.models': 'models'},
     package_data={'vitpose_ros.models': ['*.safetensors', '*.md']},

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from vitpose_ros.tools import models
+from vitpose_ros.tools import bench, models
 
-TOOLS = {'models': models.main}
+TOOLS = {'models': models.main, 'bench': bench.main}
 
 
 def main() -> int:

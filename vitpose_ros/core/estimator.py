@@ -97,8 +97,8 @@ class PoseEstimator:
     ) -> 'PoseEstimator':
         """Load a network: a known name, a file, or a Hugging Face directory.
 
-        device: 'auto' (CUDA where there is some), 'cpu', 'cuda', 'cuda:N', or 'gpu', an Intel
-        one. backend: 'torch', 'onnx', 'openvino', or 'auto'. precision: 'float32', 'bfloat16',
+        device: 'auto' (CUDA where there is some), 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
+        backend: 'torch', 'onnx', 'openvino', or 'auto'. precision: 'float32', 'bfloat16',
         'float16', or 'auto'. threads: of the processor; 0 leaves one core free. keypoint_sets:
         which of the network's sets to use, its first if none is given; a single one runs
         fastest. image_size: height and width of the crops in pixels, multiples of 16, if not

@@ -9,6 +9,7 @@ that is as fast as one that routes samples to experts.
 import contextlib
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 import warnings
@@ -92,6 +93,7 @@ def write_onnx(
     are the same. Raises ExportError, which names what is not installed.
     """
     single = graph(network, keypoint_set, dtype)
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)  # it warns of packages not needed
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')

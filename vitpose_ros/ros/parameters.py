@@ -73,7 +73,7 @@ class Parameters:
     )
     device: str = _parameter(
         'auto',
-        "Where the network runs: 'cpu', 'cuda', 'cuda:N', 'gpu' (an Intel one, through "
+        "Where the network runs: 'cpu', 'cuda', 'cuda:N', 'intel_gpu' (through "
         "OpenVINO), or 'auto' (cuda if there); without the device asked for it runs on the CPU, "
         'and diagnostics warn',
     )

@@ -1,21 +1,30 @@
-"""models: list, fetch, convert and describe the weights of networks."""
+"""models: list, fetch, convert, export and describe the weights of networks."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from vitpose_ros.core.backends import BACKENDS, BackendError
 from vitpose_ros.core.checkpoints import (
     KNOWN_MODELS,
     Checkpoint,
     CheckpointError,
     find_model,
+    load_network,
     read_checkpoint,
     write_checkpoint,
 )
 from vitpose_ros.core.checkpoints.known import LICENCE, unknown_model
+from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
+from vitpose_ros.core.export import ExportError, write_onnx
 from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.types import Frame
 from vitpose_ros.core.vit import SIZES
 from vitpose_ros.tools.hub import FetchError, fetch, is_there
 
@@ -26,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     chosen = parser.parse_args(arguments)
     try:
         chosen.run(chosen)
-    except (CheckpointError, FetchError) as error:
+    except (BackendError, CheckpointError, ExportError, FetchError) as error:
         print(f'{parser.prog}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -61,6 +70,29 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_convert)
 
+    command = commands.add_parser('export', help='write an ONNX file, of one keypoint set')
+    command.add_argument('model', metavar='IN', help='a file, a directory, or a known name')
+    command.add_argument('out', metavar='OUT', type=Path, help='the file to write')
+    command.add_argument(
+        '--keypoint-set', metavar='SET', help=f"IN's first if left out ({', '.join(SKELETONS)})"
+    )
+    command.add_argument('--image-size', type=_size, metavar='HxW', help='height x width, pixels')
+    command.add_argument(
+        '--half', action='store_true', help='in float16, for GPUs; float32 if left out'
+    )
+    command.set_defaults(run=_export)
+
+    command = commands.add_parser(
+        'build', help='make what a backend makes on its first start, ahead of time'
+    )
+    command.add_argument('model', metavar='IN', help='a file, a directory, or a known name')
+    command.add_argument('--backend', choices=BACKENDS, default='auto', help='as for the node')
+    command.add_argument('--device', default='auto', help='as for the node')
+    command.add_argument('--precision', default='auto', help='as for the node')
+    command.add_argument('--keypoint-sets', type=_names, metavar='SETS', help='as for the node')
+    command.add_argument('--max-batch', type=int, default=MAX_BATCH, help='as for the node')
+    command.set_defaults(run=_build)
+
     command = commands.add_parser('info', help='describe weights')
     command.add_argument('model', metavar='FILE', help='a file, a directory, or a known name')
     command.set_defaults(run=_info)
@@ -69,6 +101,11 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(',') if name.strip()]
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition('x')
+    return int(height), int(width)
 
 
 def _list(_: argparse.Namespace) -> None:
@@ -104,19 +141,57 @@ def _fetch(chosen: argparse.Namespace) -> None:
 
 def _convert(chosen: argparse.Namespace) -> None:
     checkpoint = read_checkpoint(chosen.model, chosen.keypoint_sets)
-    if chosen.out.suffix != '.safetensors':
-        raise CheckpointError(f"'{chosen.out}': give a name that ends in .safetensors")
-    if not chosen.out.parent.is_dir():
-        raise CheckpointError(f"'{chosen.out}': there is no folder {chosen.out.parent}")
-    # By way of another file: an interrupted run leaves no half one, and IN may be OUT.
-    unfinished = chosen.out.with_name(f'{chosen.out.name}.partial')
     sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
-    try:
+    with _written(chosen.out, '.safetensors') as unfinished:
         write_checkpoint(unfinished, *checkpoint.select(sets))
-        unfinished.replace(chosen.out)
+    print(f"'{chosen.out}' gives {', '.join(dict.fromkeys(sets))}")
+
+
+@contextmanager
+def _written(out: Path, suffix: str) -> Iterator[Path]:
+    """Yield a file to write, which then takes its name.
+
+    So an interrupted run leaves no half one, and what is read may be what is written.
+    """
+    if out.suffix != suffix:
+        raise CheckpointError(f"'{out}': give a name that ends in {suffix}")
+    if not out.parent.is_dir():
+        raise CheckpointError(f"'{out}': there is no folder {out.parent}")
+    unfinished = out.with_name(f'{out.name}.partial')
+    try:
+        yield unfinished
+        unfinished.replace(out)
     finally:
         unfinished.unlink(missing_ok=True)
-    print(f"'{chosen.out}' gives {', '.join(dict.fromkeys(sets))}")
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    network = load_network(chosen.model, chosen.keypoint_set, image_size=chosen.image_size)
+    [name] = network.config.keypoint_sets
+    dtype = torch.float16 if chosen.half else torch.float32
+    with _written(chosen.out, '.onnx') as unfinished:
+        write_onnx(network, unfinished, name, dtype=dtype)
+    height, width = network.config.image_size
+    print(
+        f"'{chosen.out}' gives {name}: crops (n, {height}, {width}, 3) uint8 RGB to heatmaps "
+        f'(n, {network.config.num_keypoints[name]}, {height // 4}, {width // 4}) float32'
+    )
+
+
+def _build(chosen: argparse.Namespace) -> None:
+    estimator = PoseEstimator.load(
+        chosen.model,
+        chosen.device,
+        backend=chosen.backend,
+        precision=chosen.precision,
+        keypoint_sets=chosen.keypoint_sets,
+        max_batch=chosen.max_batch,
+        say=lambda line: print(line, flush=True),
+    )
+    estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
+    if estimator.backend.warning:
+        print(f'warning: {estimator.backend.warning}', file=sys.stderr)
+    print(f"'{chosen.model}' is ready with {estimator.backend.description}")
 
 
 def _info(chosen: argparse.Namespace) -> None:

@@ -35,8 +35,8 @@ def choose_device(device: str) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise BackendError(
-            f"device '{device}' is not known; give auto, cpu, cuda, cuda:N, or gpu for an Intel "
-            'GPU'
+            f"device '{device}' is not known; give auto, cpu, cuda or cuda:N, or intel_gpu "
+            '(through OpenVINO)'
         ) from error
     if chosen.type not in ('cpu', 'cuda'):
         raise BackendError(f"device '{device}' is not supported; give auto, cpu, cuda or cuda:N")
@@ -55,14 +55,16 @@ def choose(backend: str, device: str) -> Choice:
     """
     if backend not in BACKENDS:
         raise BackendError(f"backend '{backend}' is not known; give {', '.join(BACKENDS)}")
-    if device == 'gpu':
+    if device == openvino.INTEL_GPU:
         if backend not in ('auto', 'openvino'):
-            raise BackendError(f"device 'gpu' is for backend openvino, not {backend}; give cuda")
+            raise BackendError(f"device '{device}' is for backend openvino, not {backend}")
         openvino.check_device(device)
         return Choice('openvino', device, 'an Intel GPU was asked for')
     if backend == 'openvino':
         if device not in ('auto', 'cpu'):
-            raise BackendError(f"device '{device}' is not for backend openvino; give cpu or gpu")
+            raise BackendError(
+                f"device '{device}' is not for backend openvino; give cpu or intel_gpu"
+            )
         openvino.check_device('cpu')
         return Choice(backend, 'cpu', 'asked for')
     if backend == 'onnx':
@@ -92,7 +94,7 @@ def open_backend(
 ) -> Backend:
     """Prepare a network to run; it is changed.
 
-    backend: one of BACKENDS. device: 'auto', 'cpu', 'cuda', 'cuda:N', or 'gpu', an Intel one.
+    backend: one of BACKENDS. device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
     precision: 'auto' (what is fastest there at the same keypoints), 'float32', 'bfloat16' or
     'float16'. threads: of the processor; 0 leaves one core free. max_batch: most crops that will
     come at once. say: gets a line about what takes long.

@@ -46,12 +46,18 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def has_cuda() -> bool:
-    """Tell whether ONNX Runtime is installed and was built for CUDA."""
+def is_installed() -> bool:
+    """Tell whether ONNX Runtime can be imported."""
     try:
-        return CUDA in _runtime().get_available_providers()
+        _runtime()
     except BackendError:
         return False
+    return True
+
+
+def has_cuda() -> bool:
+    """Tell whether ONNX Runtime is installed and was built for CUDA."""
+    return is_installed() and CUDA in _runtime().get_available_providers()
 
 
 def choose_device(device: str) -> str:
@@ -90,7 +96,7 @@ class OnnxBackend(Backend):
         """
         self._runtime = _runtime()
         self._index = int(device.partition(':')[2] or 0)
-        self._threads = threads or processor.default_threads()
+        self._threads = processor.use_threads(threads)
         # Eight at a time on the processor: more are no faster, and take more memory.
         self._most = max_batch if device != 'cpu' else CHUNK
         self.config = config

@@ -20,6 +20,8 @@ from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose
 
 CHUNK = 8  # crops in one run of a graph
+INTEL_GPU = 'intel_gpu'
+DEVICES = {'cpu': 'CPU', INTEL_GPU: 'GPU'}  # what OpenVINO calls them
 ROUNDS = 3  # of the comparison of number types
 HINTS: dict[Precision, str] = {'float32': 'f32', 'bfloat16': 'bf16', 'float16': 'f16'}
 
@@ -36,7 +38,7 @@ def is_installed() -> bool:
 def check_device(device: str) -> None:
     """Raise BackendError where OpenVINO is not installed, DeviceError where it has no such device.
 
-    device: 'cpu' or 'gpu'.
+    device: 'cpu' or 'intel_gpu'.
     """
     try:
         import openvino
@@ -44,8 +46,8 @@ def check_device(device: str) -> None:
         raise BackendError(
             "backend 'openvino' is not installed: pip install openvino, or set backend to torch"
         ) from error
-    devices = [name.lower() for name in openvino.Core().available_devices]
-    if not any(name.split('.')[0] == device for name in devices):
+    devices = openvino.Core().available_devices
+    if not any(name.split('.')[0] == DEVICES[device] for name in devices):
         raise DeviceError(
             f"device '{device}' is not there for OpenVINO, which sees {', '.join(devices)}; for "
             'an Intel GPU install its driver (intel-opencl-icd)'
@@ -66,18 +68,18 @@ class OpenVinoBackend(Backend):
     ) -> None:
         """Take the network, and what to compute with.
 
-        device: 'cpu' or 'gpu', an Intel one. precision: 'float32'; 'bfloat16' (cpu); 'float16'
-        (gpu); 'auto': what is faster here. threads: of the cpu; 0 leaves one core free.
+        device: 'cpu' or 'intel_gpu'. precision: 'float32'; 'bfloat16' (cpu); 'float16'
+        (intel_gpu); 'auto': what is faster here. threads: of the cpu; 0 leaves one core free.
         say: gets a line about what takes long.
         """
         check_device(device)
         import openvino
 
         self._core = openvino.Core()
-        self._where = device.upper()
+        self._where = DEVICES[device]
         self.config = network.config
         self.device = torch.device('cpu')  # where crops come from and heatmaps go to
-        self._threads = threads or processor.default_threads()
+        self._threads = processor.use_threads(threads)
 
         def load(folder: Path) -> list[Any]:
             names = self.config.keypoint_sets
@@ -89,14 +91,14 @@ class OpenVinoBackend(Backend):
             load,
             say,
         )
-        self.precision = self._choose(precision, models[0])
+        self.precision = self._choose(precision, device, models[0])
         self._requests = [self._compile(model, self.precision) for model in models]
-        where = f'gpu, {self.precision}'
+        where = f'{device}, {self.precision}'
         if device == 'cpu':
             where = processor.description(self.precision, self._threads)
         self.description = f'openvino on {where}'
 
-    def _choose(self, precision: str, model: Any) -> Precision:
+    def _choose(self, precision: str, device: str, model: Any) -> Precision:
         choices: tuple[Precision, ...] = ('float32', 'bfloat16')
         if self._where == 'GPU':
             choices = ('float16', 'float32')
@@ -107,7 +109,7 @@ class OpenVinoBackend(Backend):
                 return choice
         if precision != 'auto':
             raise BackendError(
-                f"precision '{precision}' is not for OpenVINO on this {self._where.lower()}; give "
+                f"precision '{precision}' is not for OpenVINO on this {device}; give "
                 f'auto or {", ".join(choices)}'
             )
         if self._where == 'GPU' or len(choices) == 1:
@@ -127,6 +129,8 @@ class OpenVinoBackend(Backend):
         options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': HINTS[precision]}
         if self._where == 'CPU':
             options['INFERENCE_NUM_THREADS'] = str(self._threads)
+            # Threads bound to a core stay there when another program takes it.
+            options['ENABLE_CPU_PINNING'] = 'NO'
         return self._core.compile_model(model, self._where, options).create_infer_request()
 
     @torch.inference_mode()

@@ -3,8 +3,20 @@
 import os
 from pathlib import Path
 
+import torch
+
 # Instructions that multiply numbers of 16 bits: Intel and AMD, then Arm.
 BFLOAT16_FLAGS = {'amx_bf16', 'avx512_bf16', 'bf16', 'svebf16'}
+
+
+def use_threads(threads: int) -> int:
+    """Let PyTorch compute with so many threads, in the whole process; 0: default_threads.
+
+    For all backends, because crops and decoding are PyTorch's, too. Returns their number.
+    """
+    threads = threads or default_threads()
+    torch.set_num_threads(threads)
+    return threads
 
 
 def default_threads() -> int:

@@ -32,8 +32,7 @@ class TorchBackend(Backend):
         precision: 'float32', 'bfloat16', or 'auto': what is faster here. threads: 0 leaves one
         core free.
         """
-        threads = threads or processor.default_threads()
-        torch.set_num_threads(threads)
+        threads = processor.use_threads(threads)
         self.config = network.config
         self.precision = self._choose(precision, network)
         self.device = torch.device('cpu')

@@ -1,0 +1,84 @@
+"""The peer: Hugging Face transformers, eager, float32, on the processor."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vitpose_ros.core.types import Frame
+from vitpose_ros.core.vit import SIZES
+from vitpose_ros.tools.bench.subjects import xywh
+
+EXPERTS = 6
+
+
+class Peer:
+    """Processor, model and post-processing of transformers, with random weights of a size."""
+
+    def __init__(self, size: str) -> None:
+        from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+
+        shape = SIZES[size]
+        about: dict[str, Any] = {
+            'hidden_size': shape['embed_dim'],
+            'num_hidden_layers': shape['depth'],
+            'num_attention_heads': shape['num_heads'],
+            'num_experts': EXPERTS,
+            'part_features': shape['embed_dim'] // 4,
+            'out_indices': [shape['depth']],
+        }
+        torch.manual_seed(0)
+        heads: dict[str, Any] = {'num_labels': 17, 'use_simple_decoder': False}
+        config = VitPoseConfig(backbone_config=VitPoseBackboneConfig(**about), **heads)
+        self.model = VitPoseForPoseEstimation(config).eval()
+        self.processor = make_processor()
+
+    @contextmanager
+    def weights(self) -> Iterator[Path]:
+        """Yield a directory with the weights."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.model.save_pretrained(folder)
+            yield Path(folder)
+
+    def network(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map network input to heatmaps, with the first expert, COCO's."""
+        experts = torch.zeros(len(pixels), dtype=torch.int64)
+        heatmaps: torch.Tensor = self.model(pixels, dataset_index=experts).heatmaps
+        return heatmaps
+
+    def predict(self, frame: Frame) -> Any:
+        """Map a frame to keypoints."""
+        heatmaps = self.network(crop(self.processor, frame))
+        return decode(self.processor, heatmaps, frame.boxes)
+
+
+def crop(processor: Any, frame: Frame) -> torch.Tensor:
+    """Return network input (n, 3, h, w)."""
+    given = processor(frame.image, boxes=[xywh(frame.boxes)], return_tensors='pt')
+    pixels: torch.Tensor = given['pixel_values']
+    return pixels
+
+
+def decode(processor: Any, heatmaps: torch.Tensor, boxes: NDArray[np.float32]) -> Any:
+    """Map heatmaps of any number of keypoints to keypoints."""
+    outputs = SimpleNamespace(heatmaps=heatmaps)
+    return processor.post_process_pose_estimation(outputs, boxes=[xywh(boxes)])
+
+
+def make_processor() -> Any:
+    """Return the processor; the one that needs Pillow alone where there is a choice."""
+    try:
+        from transformers.models.vitpose.image_processing_pil_vitpose import (
+            VitPoseImageProcessorPil,
+        )
+    except ImportError:
+        from transformers import VitPoseImageProcessor
+
+        return VitPoseImageProcessor()
+    return VitPoseImageProcessorPil()
