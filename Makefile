@@ -1,10 +1,11 @@
 # Two commands do everything: `make demo` and `make test`. See README.md.
 SHELL := bash
-.PHONY: help demo test format clean
+.PHONY: help demo test bench format clean
 
 help:
 	@echo 'make demo    play a clip through camera, detector and pose node; VIDEO=file RATE=hz'
 	@echo 'make test    all checks and tests'
+	@echo 'make bench   measure, and write docs/performance.md (twenty minutes)'
 	@echo 'make format  format the code'
 	@echo 'make clean   remove what the others made'
 
@@ -17,9 +18,15 @@ test:
 	@bash dev/prepare.bash test
 	@bash dev/run_tests.bash
 
+bench:
+	@bash dev/prepare.bash bench
+	@. dev/activate.bash && mkdir -p bench_output && python -m vitpose_ros bench \
+	  --compare transformers --models small,base --batches 1,4 --ros \
+	  --json bench_output/results.json && python dev/write_performance.py bench_output/results.json
+
 format:
 	@bash dev/prepare.bash test
 	@. dev/activate.bash && ruff format . && ruff check --fix .
 
 clean:
-	rm -rf .venv build install log demo_output
+	rm -rf .venv build install log demo_output bench_output

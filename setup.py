@@ -21,6 +21,11 @@ setup(
     package_data={'vitpose_ros.models': ['*.safetensors', '*.md']},
     # OpenCV comes in several flavours of one module; robots have the one of apt.
     install_requires=['numpy', 'safetensors', 'torch>=2.1'],
-    extras_require={'opencv': ['opencv-python-headless'], 'hub': ['huggingface_hub>=0.30']},
+    extras_require={
+        'opencv': ['opencv-python-headless'],
+        'hub': ['huggingface_hub>=0.30'],
+        'openvino': ['openvino>=2024.4'],
+        'onnx': ['onnxruntime', 'onnx', 'onnxscript'],  # with an NVIDIA GPU onnxruntime-gpu
+    },
     entry_points={'console_scripts': ['vitpose_ros = vitpose_ros.__main__:main']},
 )

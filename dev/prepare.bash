@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make what this checkout needs to run: prepare.bash for the demo, prepare.bash test for the tests.
+# Make what this checkout needs to run: prepare.bash for the demo, prepare.bash test for the tests,
+# prepare.bash bench for the measurements.
 #
 # With an apt ROS sourced, the checkout is built on it. Without one, ROS 2 comes as wheels into
 # .venv, and what PyPI lacks is built from dev/overlay. Steps that are done are not done again.
@@ -26,7 +27,8 @@ fi
 
 install() { pip install --quiet --quiet --disable-pip-version-check "$@"; }
 requirements=(dev/requirements.txt)
-[ "$1" = test ] && requirements+=(dev/requirements-test.txt)
+[ "$1" ] && requirements+=(dev/requirements-test.txt)
+[ "$1" = bench ] && requirements+=(dev/requirements-bench.txt)
 if [ -z "$ros" ]; then
   requirements+=(dev/requirements-wheels.txt)
 fi

@@ -14,6 +14,7 @@ from vitpose_ros.core.crops import (
     crop_regions,
     heatmap_to_image,
     normalise,
+    sample_crops,
 )
 from vitpose_ros.core.heatmaps import covariances, decode
 
@@ -225,6 +226,32 @@ def test_no_full_frame_is_copied(channels, monkeypatch):
     monkeypatch.setattr(crops_module.cv2, 'warpAffine', spy(cv2.warpAffine))
     extract_crops(Frame(image, boxes, channels), crop_regions(boxes, SIZE), SIZE, np.full(3, True))
     assert max(sizes) < 0.25 * 1080 * 1920
+
+
+@pytest.mark.skipif(not EXACT, reason='OpenCV rounds positions to 1/32 pixel')
+@pytest.mark.parametrize('udp', [True, False], ids=['udp', 'plain'])
+@pytest.mark.parametrize('channels', ['rgb', 'bgr', 'rgba', 'bgra', 'mono'])
+def test_crops_sampled_on_a_device_equal_those_of_opencv(channels, udp):
+    image = np.random.default_rng(1).integers(
+        0, 256, (120, 160, *{'mono': ()}.get(channels, (len(channels),))), dtype=np.uint8
+    )
+    regions = crop_regions(BOXES, SIZE)
+    expected = extract_crops(Frame(image, BOXES, channels), regions, SIZE, all_udp(udp))
+    found = sample_crops(torch.from_numpy(image), channels, regions, all_udp(udp), SIZE)
+    assert found.shape == expected.shape and found.dtype == torch.uint8
+    difference = np.abs(found.numpy().astype(int) - expected)
+    assert np.mean(difference <= 1) > 0.9999
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 40), (40, 1)])
+def test_images_of_a_row_or_a_column_can_be_sampled(shape):
+    image = np.full((*shape, 3), 200, np.uint8)
+    regions = np.array([[-4.0, -4.0, shape[1] + 8.0, shape[0] + 8.0]])
+    udp = np.array([True])
+    expected = extract_crops(Frame(image, [[0, 0, *shape[::-1]]]), regions, SIZE, udp)
+    found = sample_crops(torch.from_numpy(image), 'rgb', regions, udp, SIZE)
+    assert expected.max() > 150
+    assert np.mean(np.abs(found.numpy().astype(int) - expected) <= 1) > 0.999
 
 
 def test_padded_rows_are_read_where_they_lie(image):

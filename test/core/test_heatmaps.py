@@ -32,6 +32,41 @@ def test_decoding_equals_the_slow_reference(udp, size):
         assert score == pytest.approx(height, abs=1e-6)
 
 
+def test_hybrid_decoding_equals_the_slow_reference():
+    random = np.random.default_rng(5)
+    maps = np.array(
+        [
+            slow.gaussian(*random.uniform((0, 0), (W, H))) + 0.02 * random.random((H, W))
+            for _ in range(60)
+        ],
+        dtype=np.float32,
+    )
+    points, scores = decode(torch.from_numpy(maps[None]), udp=True, hybrid=True)
+    narrow = 0
+    for heatmap, point, score in zip(maps, points[0].numpy(), scores[0].numpy(), strict=True):
+        expected, height = slow.decode(heatmap, udp=True, hybrid=True)
+        assert np.allclose(point, expected, atol=1e-4) and score == np.float32(height)
+        narrow += not np.allclose(slow.decode(heatmap, udp=True)[0], expected, atol=1e-3)
+    assert 15 < narrow < 50
+
+
+def test_hybrid_decoding_is_better_at_the_border_and_the_same_within():
+    errors = {False: [], True: []}
+    for x, y in [(2.4, 30.3), (45.2, 20.1), (20.7, 3.3), (44.6, 60.4)]:
+        heatmap = torch.from_numpy(slow.gaussian(x, y)).float()[None, None]
+        for hybrid, found in errors.items():
+            point = decode(heatmap, udp=True, hybrid=hybrid)[0][0, 0].numpy()
+            found.append(np.linalg.norm(point - (x, y)))
+    assert max(errors[True]) < 0.05 < 0.2 < min(errors[False])
+    inside = torch.from_numpy(slow.gaussian(20.3, 30.7)).float()[None, None]
+    assert torch.equal(decode(inside, udp=True)[0], decode(inside, udp=True, hybrid=True)[0])
+
+
+def test_the_quarter_shift_has_no_hybrid():
+    maps = torch.rand(3, 5, H, W, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(decode(maps, udp=False)[0], decode(maps, udp=False, hybrid=True)[0])
+
+
 def test_a_gaussian_is_found_at_its_centre():
     random = np.random.default_rng(2)
     places = random.uniform((8, 8), (W - 9, H - 9), (50, 2))

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 import warnings
@@ -35,6 +36,7 @@ INPUT, OUTPUT = 'crops', 'heatmaps'
 CONFIG_KEY = 'vitpose_ros'  # of the metadata: the configuration, as JSON
 PRECISION = 'precision'  # and beside it, what its weights are
 LARGEST_BATCH = 1024
+CACHE_VARIABLE = 'VITPOSE_ROS_CACHE'  # environment variable
 
 
 def silent(_: str) -> None:
@@ -135,13 +137,19 @@ def fingerprint(network: ViTPose) -> str:
     return digest.hexdigest()[:16]
 
 
+def cache_directory() -> Path:
+    """Return where graphs are kept: $VITPOSE_ROS_CACHE, or beside the fetched networks."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen).expanduser() if chosen else models_directory() / 'cache'
+
+
 def cached(name: str, make: Callable[[Path], None], load: Callable[[Path], T], say: Say) -> T:
     """Load what a folder of the cache holds; let make fill the folder before, where it must.
 
-    The cache is in the folder of fetched networks ($VITPOSE_ROS_MODELS). What cannot be loaded,
-    half written before the power went, is made anew. Where nothing can be kept, say gets a line.
+    What cannot be loaded, half written before the power went, is made anew. Where nothing can be
+    kept, say gets a line.
     """
-    folder = models_directory() / 'cache' / name
+    folder = cache_directory() / name
     if folder.is_dir():
         try:
             return load(folder)

@@ -63,10 +63,8 @@ def decode_dark_udp(heatmaps: Tensor, *, hybrid: bool = False) -> tuple[Tensor, 
     smooth = rows[y] @ patches @ columns[x].transpose(1, 2)  # (n k, 3, 3): y, x
     log = smooth.clamp(LOWEST, HIGHEST).log()
 
-    up_left, up, _, left_, centre, right, _, down, down_right = log.flatten(1).unbind(1)
-    dx, dy = (right - left_) / 2, (down - up) / 2
-    dxx, dyy = right - 2 * centre + left_ + FLOAT32_EPS, down - 2 * centre + up + FLOAT32_EPS
-    dxy = (down_right - right - down + 2 * centre - left_ - up + up_left) / 2
+    weights, offsets = _derivatives(maps.device)
+    dx, dy, dxx, dyy, dxy = torch.addmm(offsets, log.flatten(1), weights).unbind(1)
     determinant = dxx * dyy - dxy * dxy
     step = torch.stack((dyy * dx - dxy * dy, dxx * dy - dxy * dx), dim=1) / determinant[:, None]
     unrefined = ((determinant == 0) | (scores <= 0))[:, None]
@@ -150,6 +148,26 @@ def _highest_cells(heatmaps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 @functools.cache
 def _flip_order(skeleton: Skeleton, device: torch.device) -> Tensor:
     return torch.tensor(skeleton.flip_order).to(device)
+
+
+@functools.cache
+def _derivatives(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what turns the values of 3 x 3 cells, row by row, into derivatives at the middle.
+
+    (9, 5) float64 weights and (5,) offsets: of d/dx, d/dy, d2/dx2, d2/dy2, d2/dxdy.
+    """
+    weights = torch.tensor(
+        [
+            [0, 0, 0, -0.5, 0, 0.5, 0, 0, 0],
+            [0, -0.5, 0, 0, 0, 0, 0, 0.5, 0],
+            [0, 0, 0, 1, -2, 1, 0, 0, 0],
+            [0, 1, 0, 0, -2, 0, 0, 1, 0],
+            [0.5, -0.5, 0, -0.5, 1, -0.5, 0, -0.5, 0.5],
+        ],
+        dtype=torch.float64,
+    )
+    offsets = torch.tensor([0, 0, FLOAT32_EPS, FLOAT32_EPS, 0], dtype=torch.float64)
+    return weights.T.contiguous().to(device), offsets.to(device)
 
 
 @functools.cache

@@ -25,7 +25,7 @@ from vitpose_ros.core.backends.base import (
     chunks,
 )
 from vitpose_ros.core.backends.cuda import CudaCrops
-from vitpose_ros.core.checkpoints import CheckpointError, models_command, models_directory
+from vitpose_ros.core.checkpoints import CheckpointError, models_command
 from vitpose_ros.core.crops import Crops
 from vitpose_ros.core.export import INPUT, OUTPUT, Say, silent
 from vitpose_ros.core.types import Precision
@@ -173,6 +173,8 @@ class OnnxBackend(Backend):
         say: Say = silent,
     ) -> 'OnnxBackend':
         """Take a single file, with the configuration in it."""
+        if not file.is_file():
+            raise CheckpointError(f"'{file}' is absent; models export writes such files")
         options = _runtime().SessionOptions()
         options.graph_optimization_level = _runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
@@ -281,7 +283,7 @@ class OnnxBackend(Backend):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
         gpu = re.sub(r'\W+', '-', gpu_name(self._index))
         name = f'tensorrt-{tensorrt_version()}-{gpu}-{digest}-{self._most}'
-        return models_directory() / 'cache' / name
+        return export.cache_directory() / name
 
 
 def gpu_name(index: int) -> str:

@@ -6,8 +6,9 @@ import json
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 
 from vitpose_ros.core.backends import BackendError, processor
 from vitpose_ros.core.checkpoints import CheckpointError
-from vitpose_ros.core.export import ExportError
+from vitpose_ros.core.export import CACHE_VARIABLE, ExportError
 from vitpose_ros.core.vit import SIZES
 from vitpose_ros.tools.bench import resources, sections, subjects
 from vitpose_ros.tools.bench.sections import Options
@@ -35,9 +36,10 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     chosen = parser.parse_args(arguments)
     tables: list[Table] = []
     try:
-        for table in _tables(chosen):
-            print(f'\n{table}', flush=True)
-            tables.append(table)
+        with _cache():
+            for table in _tables(chosen):
+                print(f'\n{table}', flush=True)
+                tables.append(table)
     except (BackendError, CheckpointError, ExportError, ImportError) as error:
         print(f'{parser.prog}: {error}', file=sys.stderr)
         return 1
@@ -81,6 +83,21 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser.add_argument('--frames', type=int, default=10000, help='of the memory test; 10000')
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write the results there')
     return parser
+
+
+@contextmanager
+def _cache() -> Iterator[None]:
+    """Let backends keep graphs in a folder of this run alone: most weights here are random."""
+    before = os.environ.get(CACHE_VARIABLE)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[CACHE_VARIABLE] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[CACHE_VARIABLE]
+            else:
+                os.environ[CACHE_VARIABLE] = before
 
 
 def _names(text: str) -> list[str]:
@@ -146,7 +163,7 @@ def _tables(chosen: argparse.Namespace) -> Iterator[Table]:
         yield resources.growth(options, chosen.frames)
     if 'ros' in wanted:
         over_dds = importlib.import_module('vitpose_ros.tools.bench.over_dds')
-        yield over_dds.latency(options)
+        yield over_dds.latency(options, 'nano')
 
 
 def _about(chosen: argparse.Namespace) -> dict[str, str | int]:

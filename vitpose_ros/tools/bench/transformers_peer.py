@@ -23,7 +23,9 @@ class Peer:
 
     def __init__(self, size: str) -> None:
         from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         shape = SIZES[size]
         about: dict[str, Any] = {
             'hidden_size': shape['embed_dim'],

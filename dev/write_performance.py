@@ -1,0 +1,99 @@
+"""Write docs/performance.md and its plot: what bench measured, within dev/performance.md.
+
+python dev/write_performance.py RESULTS.json
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use('Agg')
+import matplotlib.pyplot as plt
+
+from vitpose_ros.tools.bench.tables import Table
+
+DOCS = Path(__file__).parents[1] / 'docs'
+TEXT = Path(__file__).with_name('performance.md')  # ABOUT and TABLES stand for the figures
+OURS, THEIRS = '#1f6f8b', '#c9a25d'
+
+
+def main() -> None:
+    """Read the results and write page and plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('results', type=Path)
+    results = json.loads(parser.parse_args().results.read_text())
+    tables = {table['name']: Table(**table) for table in results['tables']}
+    DOCS.mkdir(exist_ok=True)
+    plot(tables, DOCS / 'performance.png')
+    about = ', '.join(f'{name} {value}' for name, value in results['about'].items())
+    page = TEXT.read_text().replace('ABOUT', about)
+    page = page.replace('TABLES', '\n'.join(markdown(table) for table in tables.values()))
+    (DOCS / 'performance.md').write_text(page)
+
+
+def markdown(table: Table) -> str:
+    """Return a table as Markdown."""
+    name, _, rest = table.title.partition(':')
+    head, *rows = table.texts()
+    lines = [f'## {name}\n', f'{rest.strip()}\n']
+    lines += [f'| {" | ".join(head)} |', f'| {" | ".join("---" for _ in head)} |']
+    lines += [f'| {" | ".join(row)} |' for row in rows]
+    if table.note:
+        lines += ['', table.note]
+    return '\n'.join(lines) + '\n'
+
+
+def plot(tables: dict[str, Table], path: Path) -> None:
+    """Draw what a person costs: by stage against the peer, and by people in the frame."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), width_ratios=(3, 2))
+    stages = [
+        ('crop', *cells(tables['crop'], (8,), 1, 2)),
+        ('decode\n17', *cells(tables['decode'], (17, 'DARK', 8), 3, 4)),
+        ('decode\n133', *cells(tables['decode'], (133, 'DARK', 8), 3, 4)),
+    ]
+    for name in ('small', 'base'):
+        rows = [row for row in tables[f'network {name}'].rows if row[2] == 4]
+        fastest = min(row[3] for row in rows[1:])
+        stages.append((f'network\n{name}', fastest, rows[0][3]))
+    for offset, column, colour, label in (
+        (-0.2, 1, OURS, 'vitpose_ros'),
+        (0.2, 2, THEIRS, 'transformers'),
+    ):
+        places = [place + offset for place in range(len(stages))]
+        bars = left.bar(places, [s[column] for s in stages], 0.4, color=colour, label=label)
+        left.bar_label(bars, fmt='{:.3g}', fontsize=8)
+    left.set_xticks(range(len(stages)), [stage[0] for stage in stages])
+    left.set_yscale('log')
+    left.set_ylim(top=left.get_ylim()[1] * 2)
+    left.set_ylabel('ms a person')
+    left.set_title('Stages, 8 people (network: batch 4)', fontsize=10)
+    left.legend(frameon=False, fontsize=9)
+
+    people = tables['people small']
+    count = [row[0] for row in people.rows]
+    for column, name in ((1, 'all'), (3, 'network'), (2, 'crop'), (4, 'decode')):
+        right.plot(count, [row[column] for row in people.rows], marker='o', ms=4, label=name)
+    right.set_xscale('log', base=2)
+    right.set_yscale('log')
+    right.set_xticks(count, [str(number) for number in count])
+    right.set_xlabel('people in the frame')
+    right.set_title('Cost of a person, network small', fontsize=10)
+    right.legend(frameon=False, fontsize=9)
+    for axes in (left, right):
+        axes.spines[['top', 'right']].set_visible(False)
+        axes.grid(axis='y', alpha=0.3)
+        axes.set_axisbelow(True)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def cells(table: Table, key: tuple[object, ...], *columns: int) -> tuple[float, ...]:
+    """Return cells of the row that begins with a key."""
+    [row] = [row for row in table.rows if tuple(row[: len(key)]) == key]
+    return tuple(float(row[column] or 0) for column in columns)
+
+
+if __name__ == '__main__':
+    main()
