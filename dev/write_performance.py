@@ -37,7 +37,7 @@ def markdown(table: Table) -> str:
     """Return a table as Markdown."""
     name, _, rest = table.title.partition(':')
     head, *rows = table.texts()
-    lines = [f'## {name}\n', f'{rest.strip()}\n']
+    lines = [f'## {name}\n', f'{rest.strip()[:1].upper()}{rest.strip()[1:]}\n']
     lines += [f'| {" | ".join(head)} |', f'| {" | ".join("---" for _ in head)} |']
     lines += [f'| {" | ".join(row)} |' for row in rows]
     if table.note:

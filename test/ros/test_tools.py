@@ -1,5 +1,6 @@
 """The tools as ros2 run starts them."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -18,3 +19,16 @@ def test_models_is_installed_as_an_executable(tmp_path):
     )
     assert absent.returncode == 1
     assert absent.stderr.startswith("models: model 'vitpose-plus-base' is not on this machine")
+
+
+def test_bench_measures_the_node_over_dds(tmp_path):
+    path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'bench'
+    results = tmp_path / 'results.json'
+    command = [path, '--sections', 'ros', '--rounds', '1', '--json', results]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    [table] = json.loads(results.read_text())['tables']
+    medians = {row[0]: row[1] for row in table['rows']}
+    stages = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish')
+    assert all(medians[stage] > 0 for stage in stages)
+    assert medians['stamp to received'] > medians['network'] > 10 * medians['decode']

@@ -1,5 +1,6 @@
 """Pose estimation without ROS: images and boxes in, keypoints out."""
 
+from vitpose_ros.core.backends import BackendError
 from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, CheckpointError
 from vitpose_ros.core.drawing import draw_poses
 from vitpose_ros.core.estimator import PoseEstimator
@@ -9,6 +10,7 @@ from vitpose_ros.core.types import Frame, Pose
 __all__ = [
     'EMBEDDED_MODEL',
     'SKELETONS',
+    'BackendError',
     'CheckpointError',
     'Frame',
     'Pose',

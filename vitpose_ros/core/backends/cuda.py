@@ -173,13 +173,13 @@ class Graph(Generic[Out]):
         """Run the function a few times, then capture it; all graphs share one pool."""
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream):
+        with torch.cuda.stream(stream):  # and its device
             for _ in range(WARM_UP):
                 function()
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph, pool=pool, stream=stream):
+                self.out = function()
         torch.cuda.current_stream(device).wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, pool=pool):
-            self.out = function()
 
     def replay(self) -> Out:
         """Compute the function anew; the result lies where it lay before."""
@@ -205,7 +205,8 @@ class CudaBackend(Backend):
             raise BackendError(f"precision '{precision}' is not known; give {', '.join(choices)}")
         self.config = network.config
         self.precision = choices[precision]
-        self.device = torch.device(device)
+        index = torch.device(device).index
+        self.device = torch.device('cuda', torch.cuda.current_device() if index is None else index)
         name = torch.cuda.get_device_name(self.device)
         self.description = f'torch on {self.device} ({name}), {self.precision}'
         gather_experts(network)
@@ -317,16 +318,19 @@ class Graphs:
 
             try:
                 with torch.inference_mode():
-                    self._trunks[size] = Graph(trunk, self._device, pool)
-                    for name in self._sets:
-                        function = functools.partial(head, name)
-                        self._heads[name, size] = Graph(function, self._device, pool)
+                    of_trunk = Graph(trunk, self._device, pool)
+                    of_heads = {
+                        (name, size): Graph(functools.partial(head, name), self._device, pool)
+                        for name in self._sets
+                    }
             except torch.cuda.OutOfMemoryError as error:
                 error.__traceback__ = None  # which holds on to the memory
                 torch.cuda.empty_cache()
                 if size == 1:
                     raise
                 break
+            self._trunks[size] = of_trunk
+            self._heads.update(of_heads)
             self.max_batch = size
 
     def run(self, crops: Tensor, counts: Sequence[int]) -> tuple[list[Found], Seconds]:

@@ -18,11 +18,17 @@ from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, no
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.heatmaps import decode
 from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.types import Precision
 from vitpose_ros.tools.bench import subjects, timing
 from vitpose_ros.tools.bench.tables import Table
 
 PEER = 'transformers'
 SIZE = (256, 192)
+PRODUCT: dict[Precision, str] = {  # the contender that measures the machine
+    'float32': 'product',
+    'bfloat16': 'product in bfloat16',
+    'float16': 'product in float16',
+}
 
 
 @dataclass(frozen=True)
@@ -125,8 +131,9 @@ def network(options: Options, name: str, weights: Path | str, peer: Any) -> Tabl
     )  # fmt: skip
     table.note = (
         f'ratio: how many times as fast as {PEER}, eager, float32. GFLOP/s: of what the folded '
-        'network needs. The matrix product: 2048 x 2048, float32, in the same run. Largest '
-        f'difference: of the heatmaps, from {PEER} or torch float32; their peak is in the title.'
+        'network needs. The matrix product: 2048 x 2048, of the same precision, in the same run. '
+        f'Largest difference: of the heatmaps, from {PEER} or torch float32; their peak is in the '
+        'title.'
     )
     backends: dict[str, Backend] = {}
     for backend, precision in options.contenders():
@@ -138,7 +145,10 @@ def network(options: Options, name: str, weights: Path | str, peer: Any) -> Tabl
     for batch in options.batches:
         crops = torch.from_numpy(random.integers(0, 256, (batch, *SIZE, 3), dtype=np.uint8))
         pixels = normalise(crops).contiguous()
-        contenders: dict[str, Callable[[], object]] = {'product': timing.matmul()}
+        contenders: dict[str, Callable[[], object]] = {PRODUCT['float32']: timing.matmul()}
+        for backend_ in backends.values():
+            product = timing.matmul(getattr(torch, backend_.precision), str(backend_.device))
+            contenders[PRODUCT[backend_.precision]] = product
         if peer is not None:
             contenders[PEER] = partial(peer.network, pixels)
         for key, backend_ in backends.items():
@@ -152,23 +162,33 @@ def network(options: Options, name: str, weights: Path | str, peer: Any) -> Tabl
                 first = next(iter(backends.values())).heatmaps(crops, [batch])[0].cpu()
         peak = float(first.abs().max())
         if peer is not None:
-            table.add(PEER, 'float32', batch, *row(times, PEER, batch, work, None))
+            table.add(PEER, 'float32', batch, *row(times, PEER, 'float32', batch, work, None))
         for key, backend_ in backends.items():
             maps = backend_.heatmaps(crops.to(backend_.device), [batch])[0].cpu()
             difference = float((maps - first).abs().max())
-            table.add(*key.split(' '), batch, *row(times, key, batch, work, difference))
-    rate = timing.matmul_rate(times, 'product') / 1e9
-    table.title += f' (the matrix product: {rate:.0f} GFLOP/s; peak of the heatmaps: {peak:.2g})'
+            cells = row(times, key, backend_.precision, batch, work, difference)
+            table.add(backend_.description.split(' ')[0], backend_.precision, batch, *cells)
+    rates = ', '.join(
+        f'{precision} {timing.matmul_rate(times, name) / 1e9:.0f} GFLOP/s'
+        for precision, name in PRODUCT.items()
+        if name in times
+    )
+    table.title += f' (the matrix product: {rates}; peak of the heatmaps: {peak:.2g})'
     return table
 
 
 def row(
-    times: timing.Times, key: str, batch: int, work: float, difference: float | None
+    times: timing.Times,
+    key: str,
+    precision: Precision,
+    batch: int,
+    work: float,
+    difference: float | None,
 ) -> tuple[float | None, ...]:
     """Return the figures of a contender in the network's table."""
     rate = work * batch / median(times[key])
     product_flops = 2 * timing.MATMUL**3
-    share = timing.ratio(times, 'product', key) * work * batch / product_flops
+    share = timing.ratio(times, PRODUCT[precision], key) * work * batch / product_flops
     return (
         timing.milliseconds(times, key) / batch,
         1e3 * timing.percentile(times[key], 95) / batch,
