@@ -131,6 +131,8 @@ def _tables(chosen: argparse.Namespace) -> Iterator[Table]:
     print(', '.join(f'{name} {value}' for name, value in _about(chosen).items()))
     if 'crop' in wanted:
         yield sections.crops(options)
+        if torch.cuda.is_available() and chosen.device != 'cpu':
+            yield sections.crops_on_gpu(options)
     if 'decode' in wanted:
         yield sections.decoding(options)
     for name in chosen.models:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from vitpose_ros.core.backends import Backend, open_backend
+from vitpose_ros.core.backends.cuda import CudaCrops
 from vitpose_ros.core.backends.onnx import is_installed as has_onnx
 from vitpose_ros.core.backends.openvino import is_installed as has_openvino
 from vitpose_ros.core.checkpoints import load_network
@@ -18,7 +19,7 @@ from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, no
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.heatmaps import decode
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.types import Precision
+from vitpose_ros.core.types import Frame, Precision
 from vitpose_ros.tools.bench import subjects, timing
 from vitpose_ros.tools.bench.tables import Table
 
@@ -84,6 +85,37 @@ def crops(options: Options) -> Table:
             contenders[PEER] = partial(options.peer.crop, processor, frame)
         times = timing.interleave(contenders, rounds=2 * options.rounds)
         table.add(people, *against_peer(times, people))
+    return table
+
+
+def crops_on_gpu(options: Options) -> Table:
+    """Measure the two ways of crops to a GPU, and which one the backend takes."""
+    table = Table(
+        'crop cuda',
+        'Crops on a GPU: a 1080p frame and boxes to crops there, ms a frame',
+        ('people', 'cut here, sent', 'sent, cut there', 'taken'),
+    )
+    device = torch.device('cuda' if options.device == 'auto' else options.device)
+    cutter = CudaCrops(SIZE, device)
+    for people in options.people:
+        frame = subjects.frame(people)
+        regions = crop_regions(frame.boxes, SIZE)
+
+        def run(
+            cut: Callable[..., None],
+            frame: Frame = frame,
+            regions: Any = regions,
+            people: int = people,
+        ) -> None:
+            cutter.begin(people)
+            cut(frame, regions, np.ones(people, bool), np.arange(people))
+            cutter.batch()
+            torch.cuda.synchronize(device)
+
+        ways = {'here': cutter.cut_here, 'there': cutter.cut_there, 'taken': cutter.cut}
+        contenders = {name: partial(run, cut) for name, cut in ways.items()}
+        times = timing.interleave(contenders, rounds=2 * options.rounds)
+        table.add(people, *(timing.milliseconds(times, name) for name in ways))
     return table
 
 
