@@ -1,7 +1,7 @@
 """bench: measure crops, network and decoding on this machine, and compare with a peer."""
 
 import argparse
-import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -116,6 +116,10 @@ def _tables(chosen: argparse.Namespace) -> Iterator[Table]:
         raise BackendError(f"section '{unknown[0]}' is not known; give {', '.join(SECTIONS)}")
     peer = None
     if chosen.compare:
+        if importlib.util.find_spec(chosen.compare) is None:
+            raise BackendError(
+                f'{chosen.compare} is not installed: pip install {chosen.compare} pillow scipy'
+            )
         peer = importlib.import_module(f'vitpose_ros.tools.bench.{chosen.compare}_peer')
     threads = chosen.threads or processor.default_threads()
     torch.set_num_threads(threads)  # the peer's, too
