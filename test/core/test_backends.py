@@ -383,6 +383,20 @@ def test_a_file_has_its_configuration_in_it(tmp_path, six_sets):
         assert (estimator.heatmaps(crops)[0] - expected).abs().max() < 1e-4
 
 
+def test_what_a_file_does_not_have_is_refused(tmp_path):
+    file = tmp_path / 'nano.onnx'
+    write_onnx(load_network('nano'), file, 'coco')
+    with pytest.raises(CheckpointError, match="gives coco, not 'ap10k': an ONNX file has one"):
+        PoseEstimator.load(file, 'cpu', keypoint_sets=['coco', 'ap10k'])
+    with pytest.raises(BackendError, match='is for backend onnx, not torch'):
+        PoseEstimator.load(file, 'cpu', backend='torch')
+    with pytest.raises(
+        BackendError, match=r"precision 'float16' is not for .* give auto or float32"
+    ):
+        PoseEstimator.load(file, 'cpu', precision='float16')
+    assert PoseEstimator.load(file, 'cpu', keypoint_sets='coco', precision='float32')
+
+
 def test_files_of_other_programs_are_refused(tmp_path):
     import onnx
     from onnx import TensorProto, helper

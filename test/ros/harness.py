@@ -165,13 +165,24 @@ class Probe(Node):
         """Wait until pose_node hears this node and is heard by it."""
         self.wait(
             lambda: (
-                self.images.get_subscription_count()
-                and self.detections.get_subscription_count()
+                self._settled(self.images)
+                and self._settled(self.detections)
                 and self.count_publishers(f'pose_node/{self.prefix}keypoints')
                 and self.skeletons
             ),
             'pose_node active and matched',
             START_LIMIT_S,
+        )
+
+    def _settled(self, publisher):
+        """Return whether one subscription, as the publisher offers it, is left and matched.
+
+        While pose_node changes from two subscriptions to one, a message may be lost.
+        """
+        offered = publisher.qos_profile.reliability
+        found = self.get_subscriptions_info_by_topic(publisher.topic_name)
+        return publisher.get_subscription_count() == 1 and (
+            [subscription.qos_profile.reliability for subscription in found] == [offered]
         )
 
     def send(self, image, detections):

@@ -55,7 +55,7 @@ def test_bad_weights_are_named_and_good_ones_help(
 
 
 def test_without_the_device_asked_for_it_runs_on_the_cpu_and_says_so(start, probe):
-    node = start('pose_node', device='cuda:77')
+    node = start('pose_node', device='cuda:77', precision='float16')
     probe.wait_until_matched()
     assert "device 'cuda:77' is not there" in node.log
     assert 'runs on the CPU instead' in node.log

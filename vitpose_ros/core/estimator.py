@@ -104,13 +104,20 @@ class PoseEstimator:
         fastest. image_size: height and width of the crops in pixels, multiples of 16, if not
         those that the network was trained with. say: gets a line about what takes long. The
         other arguments are those of the constructor. An ONNX file that models export wrote has
-        its keypoint set and sizes in it.
+        its keypoint set, precision and image size in it.
         Raises CheckpointError for weights that do not fit, BackendError for a device that is not
         there and for what does not fit together.
         """
         if str(model).endswith('.onnx'):
             opened = open_onnx(
-                Path(model), device=device, threads=threads, max_batch=max_batch, say=say
+                Path(model).expanduser(),
+                backend,
+                device=device,
+                precision=precision,
+                threads=threads,
+                keypoint_sets=keypoint_sets,
+                max_batch=max_batch,
+                say=say,
             )
         else:
             opened = open_backend(

@@ -152,13 +152,14 @@ class PoseNode(LifecycleNode):
     def _load(self) -> PoseEstimator:
         """Load the network, and run it once, so that what fails does so now."""
         values = self._values
-        backend, device, self._device_warning = values.backend, values.device, ''
+        backend, device, precision = values.backend, values.device, values.precision
+        self._device_warning = ''
         try:
             choice = choose(backend, device)
         except DeviceError as error:
             self._device_warning = f'{error}; the network runs on the CPU instead'
             self.get_logger().error(self._device_warning)
-            device = 'cpu'
+            device, precision = 'cpu', 'auto'  # what was asked for may be for a GPU alone
         else:
             if device == 'auto' and choice.device == 'cpu' and NVIDIA_DEVICE.exists():
                 self._device_warning = (
@@ -171,7 +172,7 @@ class PoseNode(LifecycleNode):
             values.model,
             device,
             backend=backend,
-            precision=values.precision,
+            precision=precision,
             threads=values.threads,
             keypoint_sets=values.wanted_keypoint_sets() or None,
             max_batch=values.max_batch,

@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,10 @@ from vitpose_ros.core.heatmaps import covariances, decode, merge_flipped
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPoseConfig
+
+# Crops in one run of a network on a processor. Larger ones are no faster: eight keep it busy, and
+# their activations in memory that the allocator keeps.
+CHUNK = 8
 
 
 class BackendError(ValueError):
@@ -92,6 +97,50 @@ class Backend(ABC):
             spreads_here = None if spreads is None else spreads.cpu().numpy()
             found.append(Found(points.cpu().numpy(), scores.cpu().numpy(), spreads_here))
         return found, Seconds(between - begin, time.perf_counter() - between)
+
+
+class GraphBackend(Backend):
+    """Runs a network as one compiled graph a keypoint set."""
+
+    def __init__(self, config: ViTPoseConfig) -> None:
+        """Take the shape of the network; what inherits fills in graphs, in the order of sets."""
+        self.config = config
+        self.device = torch.device('cpu')
+        self._graphs: Sequence[Any] = ()
+        self._most = CHUNK  # crops in one run
+
+    @abstractmethod
+    def _run(self, graph: Any, crops: torch.Tensor, heatmaps: torch.Tensor) -> None:
+        """Let a graph read crops and write heatmaps (n, k, h/4, w/4) float32."""
+
+    @torch.inference_mode()
+    def heatmaps(self, crops: torch.Tensor, counts: Sequence[int]) -> list[torch.Tensor]:
+        """Map crops to heatmaps; see Backend."""
+        heatmaps: list[torch.Tensor] = []
+        keypoints = self.config.num_keypoints.values()
+        parts = torch.split(crops, list(counts))
+        for graph, own, k in zip(self._graphs, parts, keypoints, strict=True):
+            maps = torch.empty(len(own), k, *self.config.heatmap_size, device=self.device)
+            for start in range(0, len(own), self._most):
+                part = slice(start, start + self._most)
+                self._run(graph, own[part], maps[part])
+            heatmaps.append(maps)
+        return heatmaps
+
+
+def read_precision(precision: str, choices: Sequence[Precision], where: str) -> Precision | None:
+    """Return the precision that is asked for, None where 'auto' leaves it open.
+
+    choices: what there is; where: on what, for the error. Raises BackendError for another word.
+    """
+    for choice in choices:
+        if precision == choice:
+            return choice
+    if precision != 'auto':
+        raise BackendError(
+            f"precision '{precision}' is not for {where}; give auto or {', '.join(choices)}"
+        )
+    return None
 
 
 def decode_set(

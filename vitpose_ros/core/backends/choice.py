@@ -1,14 +1,16 @@
 """Which backend runs a network, and why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from vitpose_ros.core.backends import onnx, openvino
-from vitpose_ros.core.backends.base import Backend, BackendError, DeviceError
+from vitpose_ros.core.backends.base import Backend, BackendError, DeviceError, read_precision
 from vitpose_ros.core.backends.cuda import CudaBackend
 from vitpose_ros.core.backends.torch import TorchBackend
+from vitpose_ros.core.checkpoints import CheckpointError, models_command
 from vitpose_ros.core.export import Say, silent
 from vitpose_ros.core.vit import ViTPose
 
@@ -126,13 +128,21 @@ def open_backend(
 
 def open_onnx(
     file: Path,
+    backend: str = 'auto',
     *,
     device: str = 'auto',
+    precision: str = 'auto',
     threads: int = 0,
+    keypoint_sets: str | Sequence[str] | None = None,
     max_batch: int = 16,
     say: Say = silent,
 ) -> Backend:
-    """Prepare an ONNX file that models export wrote; arguments and errors as open_backend."""
+    """Prepare an ONNX file that models export wrote; arguments and errors as open_backend.
+
+    keypoint_sets: what is asked of it. Raises CheckpointError where the file has another.
+    """
+    if backend not in ('auto', 'onnx'):
+        raise BackendError(f"'{file}' is for backend onnx, not {backend}; give auto or onnx")
     opened = onnx.OnnxBackend.of_file(
         file,
         device=onnx.choose_device(device),
@@ -140,5 +150,14 @@ def open_onnx(
         max_batch=max_batch,
         say=say,
     )
+    read_precision(precision, [opened.precision], f"'{file}'")
+    wanted = [keypoint_sets] if isinstance(keypoint_sets, str) else list(keypoint_sets or [])
+    for name in wanted:
+        if name not in opened.config.keypoint_sets:
+            raise CheckpointError(
+                f"'{file}' gives {', '.join(opened.config.keypoint_sets)}, not '{name}': an ONNX "
+                'file has one keypoint set; to write another: '
+                f'{models_command("export", "IN", "OUT")}'
+            )
     opened.reason = 'the model is an ONNX file'
     return opened

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from vitpose_ros.core.backends.base import (
     Backend,
-    BackendError,
     Decoding,
     Found,
     Seconds,
     decode_set,
+    read_precision,
 )
 from vitpose_ros.core.crops import HostCrops, normalise, sample_crops
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.types import Frame, Precision
+from vitpose_ros.core.types import Frame
 from vitpose_ros.core.vit import Experts, ViTPose
 
 WARM_UP = 3  # runs before a capture: they choose algorithms and allocate
@@ -195,16 +195,9 @@ class CudaBackend(Backend):
 
         precision: 'float32', 'bfloat16' or 'float16'; 'auto' is float16.
         """
-        choices: dict[str, Precision] = {
-            'auto': 'float16',
-            'float16': 'float16',
-            'bfloat16': 'bfloat16',
-            'float32': 'float32',
-        }
-        if precision not in choices:
-            raise BackendError(f"precision '{precision}' is not known; give {', '.join(choices)}")
+        chosen = read_precision(precision, ('float16', 'bfloat16', 'float32'), 'PyTorch on CUDA')
         self.config = network.config
-        self.precision = choices[precision]
+        self.precision = chosen or 'float16'
         index = torch.device(device).index
         self.device = torch.device('cuda', torch.cuda.current_device() if index is None else index)
         name = torch.cuda.get_device_name(self.device)

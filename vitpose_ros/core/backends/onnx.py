@@ -19,10 +19,10 @@ import torch
 from vitpose_ros.core import export
 from vitpose_ros.core.backends import processor
 from vitpose_ros.core.backends.base import (
-    Backend,
     BackendError,
     DeviceError,
-    chunks,
+    GraphBackend,
+    read_precision,
 )
 from vitpose_ros.core.backends.cuda import CudaCrops
 from vitpose_ros.core.checkpoints import CheckpointError, models_command
@@ -32,7 +32,6 @@ from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
 
 TENSORRT, CUDA, CPU = (f'{name}ExecutionProvider' for name in ('Tensorrt', 'CUDA', 'CPU'))
-CHUNK = 8  # crops in one run on the processor
 INSTALL = 'pip install onnxruntime (with an NVIDIA GPU onnxruntime-gpu)'
 
 
@@ -74,7 +73,7 @@ def choose_device(device: str) -> str:
     return device
 
 
-class OnnxBackend(Backend):
+class OnnxBackend(GraphBackend):
     """Runs ONNX files, one a keypoint set, on the best provider that is there."""
 
     def __init__(
@@ -97,13 +96,13 @@ class OnnxBackend(Backend):
         self._runtime = _runtime()
         self._index = int(device.partition(':')[2] or 0)
         self._threads = processor.use_threads(threads)
-        # Eight at a time on the processor: more are no faster, and take more memory.
-        self._most = max_batch if device != 'cpu' else CHUNK
-        self.config = config
+        super().__init__(config)
+        if device != 'cpu':
+            self._most = max_batch
         self.precision = precision
         wanted = self._providers(files, say) if device != 'cpu' else [CPU]
-        self._sessions = [self._session(file, wanted) for file in files]
-        provider = self._sessions[0].get_providers()[0]
+        self._graphs = [self._session(file, wanted) for file in files]
+        provider = self._graphs[0].get_providers()[0]
         if provider != wanted[0]:
             self.warning = (
                 f'ONNX Runtime could not start {wanted[0]} and runs on {provider}; its own log '
@@ -136,12 +135,7 @@ class OnnxBackend(Backend):
         choices: tuple[Precision, ...] = ('float16', 'float32')
         if device == 'cpu':
             choices = ('float32',)
-        chosen = next((c for c in choices if precision in ('auto', c)), None)
-        if chosen is None:
-            raise BackendError(
-                f"precision '{precision}' is not for ONNX Runtime on {device}; give auto or "
-                f'{", ".join(choices)}'
-            )
+        chosen = read_precision(precision, choices, f'ONNX Runtime on {device}') or choices[0]
 
         def write(folder: Path) -> None:
             for name in network.config.keypoint_sets:
@@ -204,32 +198,16 @@ class OnnxBackend(Backend):
             return CudaCrops(self.config.image_size, self.device)
         return super().crops()
 
-    @torch.inference_mode()
-    def heatmaps(self, crops: torch.Tensor, counts: Sequence[int]) -> list[torch.Tensor]:
-        """Map crops to heatmaps; see Backend."""
-        heatmaps: list[torch.Tensor] = []
-        start = 0
-        for session, count, k in zip(
-            self._sessions, counts, self.config.num_keypoints.values(), strict=True
-        ):
-            own = torch.empty(count, k, *self.config.heatmap_size, device=self.device)
-            for part, _ in chunks([count], self._most):
-                self._run(session, crops[start : start + count][part], own[part])
-            heatmaps.append(own)
-            start += count
-        return heatmaps
-
-    def _run(self, session: Any, crops: torch.Tensor, heatmaps: torch.Tensor) -> None:
-        """Let a session read crops and write heatmaps, both where they are."""
+    def _run(self, graph: Any, crops: torch.Tensor, heatmaps: torch.Tensor) -> None:
         crops = crops.to(self.device).contiguous()
         if self.device.type == 'cuda':
             torch.cuda.current_stream(self.device).synchronize()  # the runtime has its own stream
-        binding = session.io_binding()
+        binding = graph.io_binding()
         place = (self.device.type, self._index if self.device.type == 'cuda' else 0)
         binding.bind_input(INPUT, *place, np.uint8, tuple(crops.shape), crops.data_ptr())
         shape = tuple(heatmaps.shape)
         binding.bind_output(OUTPUT, *place, np.float32, shape, heatmaps.data_ptr())
-        session.run_with_iobinding(binding)  # returns when it is done
+        graph.run_with_iobinding(binding)  # returns when it is done
 
     def _session(self, file: Path, providers: Sequence[str]) -> Any:
         options = self._runtime.SessionOptions()

@@ -4,7 +4,6 @@ Its own threads suffer least where other programs use the same cores. One graph 
 """
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -14,12 +13,11 @@ import torch
 
 from vitpose_ros.core import export
 from vitpose_ros.core.backends import processor
-from vitpose_ros.core.backends.base import Backend, BackendError, DeviceError, chunks
+from vitpose_ros.core.backends.base import BackendError, DeviceError, GraphBackend, read_precision
 from vitpose_ros.core.export import Say, silent
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose
 
-CHUNK = 8  # crops in one run of a graph
 INTEL_GPU = 'intel_gpu'
 DEVICES = {'cpu': 'CPU', INTEL_GPU: 'GPU'}  # what OpenVINO calls them
 ROUNDS = 3  # of the comparison of number types
@@ -54,7 +52,7 @@ def check_device(device: str) -> None:
         )
 
 
-class OpenVinoBackend(Backend):
+class OpenVinoBackend(GraphBackend):
     """Runs the graphs of a network in OpenVINO."""
 
     def __init__(
@@ -77,8 +75,7 @@ class OpenVinoBackend(Backend):
 
         self._core = openvino.Core()
         self._where = DEVICES[device]
-        self.config = network.config
-        self.device = torch.device('cpu')  # where crops come from and heatmaps go to
+        super().__init__(network.config)
         self._threads = processor.use_threads(threads)
 
         def load(folder: Path) -> list[Any]:
@@ -92,7 +89,7 @@ class OpenVinoBackend(Backend):
             say,
         )
         self.precision = self._choose(precision, device, models[0])
-        self._requests = [self._compile(model, self.precision) for model in models]
+        self._graphs = [self._compile(model, self.precision) for model in models]
         where = f'{device}, {self.precision}'
         if device == 'cpu':
             where = processor.description(self.precision, self._threads)
@@ -104,14 +101,9 @@ class OpenVinoBackend(Backend):
             choices = ('float16', 'float32')
         elif not processor.has_bfloat16():
             choices = ('float32',)
-        for choice in choices:
-            if precision == choice:
-                return choice
-        if precision != 'auto':
-            raise BackendError(
-                f"precision '{precision}' is not for OpenVINO on this {device}; give "
-                f'auto or {", ".join(choices)}'
-            )
+        chosen = read_precision(precision, choices, f'OpenVINO on this {device}')
+        if chosen is not None:
+            return chosen
         if self._where == 'GPU' or len(choices) == 1:
             return choices[0]
         requests = [self._compile(model, choice) for choice in choices]
@@ -133,22 +125,9 @@ class OpenVinoBackend(Backend):
             options['ENABLE_CPU_PINNING'] = 'NO'
         return self._core.compile_model(model, self._where, options).create_infer_request()
 
-    @torch.inference_mode()
-    def heatmaps(self, crops: torch.Tensor, counts: Sequence[int]) -> list[torch.Tensor]:
-        """Map crops to heatmaps; see Backend."""
-        heatmaps: list[torch.Tensor] = []
-        start = 0
-        for request, count, k in zip(
-            self._requests, counts, self.config.num_keypoints.values(), strict=True
-        ):
-            own = torch.empty(count, k, *self.config.heatmap_size)
-            for part, _ in chunks([count], CHUNK):
-                given = crops[start : start + count][part].numpy()
-                found = request.infer([given], share_inputs=True, share_outputs=True)
-                own[part] = torch.from_numpy(found[0])
-            heatmaps.append(own)
-            start += count
-        return heatmaps
+    def _run(self, graph: Any, crops: torch.Tensor, heatmaps: torch.Tensor) -> None:
+        found = graph.infer([crops.numpy()], share_inputs=True, share_outputs=True)
+        heatmaps.copy_(torch.from_numpy(found[0]))
 
 
 def _write(network: ViTPose, folder: Path, say: Say) -> None:

@@ -9,14 +9,11 @@ import torch
 from torch import nn
 
 from vitpose_ros.core.backends import packed, processor
-from vitpose_ros.core.backends.base import Backend, BackendError, chunks
+from vitpose_ros.core.backends.base import CHUNK, Backend, chunks, read_precision
 from vitpose_ros.core.crops import normalise
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose
 
-# Crops in one run of the network. Larger ones are no faster: eight keep the processor busy, and
-# their activations in memory that the allocator keeps.
-CHUNK = 8
 ROUNDS = 5  # of the comparison of number types
 
 
@@ -48,15 +45,9 @@ class TorchBackend(Backend):
 
     @staticmethod
     def _choose(precision: str, network: ViTPose) -> Precision:
-        choices: tuple[Precision, ...] = ('float32', 'bfloat16')
-        for choice in choices:
-            if precision == choice:
-                return choice
-        if precision != 'auto':
-            raise BackendError(
-                f"precision '{precision}' is not for PyTorch on the CPU; give auto, float32 or "
-                'bfloat16'
-            )
+        chosen = read_precision(precision, ('float32', 'bfloat16'), 'PyTorch on a processor')
+        if chosen is not None:
+            return chosen
         if processor.has_bfloat16() and bfloat16_gain(network) > 1:
             return 'bfloat16'
         return 'float32'

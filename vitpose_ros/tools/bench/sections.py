@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitpose_ros.core.backends import Backend, open_backend
+from vitpose_ros.core.backends import Backend, Decoding, open_backend
 from vitpose_ros.core.backends.cuda import CudaCrops
 from vitpose_ros.core.backends.onnx import is_installed as has_onnx
 from vitpose_ros.core.backends.openvino import is_installed as has_openvino
@@ -185,8 +185,7 @@ def network(options: Options, name: str, weights: Path | str, peer: Any) -> Tabl
             contenders[PEER] = partial(peer.network, pixels)
         for key, backend_ in backends.items():
             there = crops.to(backend_.device)
-            run = partial(backend_.heatmaps, there, [batch])
-            contenders[key] = timing.synchronous(run, str(backend_.device))
+            contenders[key] = network_run(backend_, there, [batch])
         with torch.inference_mode():
             times = timing.interleave(contenders, rounds=options.rounds)
             first: Any = peer.network(pixels) if peer is not None else None
@@ -207,6 +206,16 @@ def network(options: Options, name: str, weights: Path | str, peer: Any) -> Tabl
     )
     table.title += f' (the matrix product: {rates}; peak of the heatmaps: {peak:.2g})'
     return table
+
+
+def network_run(
+    backend: Backend, crops: torch.Tensor, counts: Sequence[int]
+) -> Callable[[], object]:
+    """Return a run of a network alone; on CUDA with decoding, which its graphs hold, too."""
+    if backend.device.type == 'cpu':
+        return partial(backend.heatmaps, crops, counts)
+    backend.prepare(Decoding(), len(crops))
+    return partial(backend.keypoints, crops, counts, Decoding())
 
 
 def row(
@@ -311,12 +320,8 @@ def experts(options: Options, name: str, weights: Path | str) -> Table:
             crops = torch.zeros(batch, *SIZE, 3, dtype=torch.uint8).to(plain.device)
             times = timing.interleave(
                 {
-                    'one': timing.synchronous(
-                        partial(plain.heatmaps, crops, [batch]), str(plain.device)
-                    ),
-                    'six': timing.synchronous(
-                        partial(mixed.heatmaps, crops, [batch // 6] * 6), str(plain.device)
-                    ),
+                    'one': network_run(plain, crops, [batch]),
+                    'six': network_run(mixed, crops, [batch // 6] * 6),
                 },
                 rounds=options.rounds,
             )
