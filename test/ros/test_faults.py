@@ -104,13 +104,14 @@ def test_frames_that_are_too_old_are_dropped_and_counted(start, probe):
     assert node.alive
 
 
-def test_memory_is_freed_at_cleanup(start, probe, tmp_path):
+@pytest.mark.parametrize('backend', ['torch', 'openvino'])
+def test_memory_is_freed_at_cleanup(backend, start, probe, tmp_path):
     large = ViTPoseConfig(embed_dim=1280, depth=16, num_heads=16, num_keypoints={'coco': 17})
     path = tmp_path / 'large.safetensors'
     write_checkpoint(path, large, ViTPose(large).state_dict())
     size_mb = path.stat().st_size / 1e6
     assert size_mb > 1000
-    node = start('pose_node', device='cpu', autostart='false', model='nano')
+    node = start('pose_node', device='cpu', backend=backend, autostart='false', model='nano')
     for _ in range(2):  # once, so that all libraries are loaded
         assert probe.transition('configure') and probe.transition('cleanup')
     before = node.memory_mb

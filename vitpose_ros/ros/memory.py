@@ -19,7 +19,7 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    # Without it glibc keeps a freed network: of 1400 MB more, 1360 stayed; with it 60.
+    # Without it glibc keeps what is freed: of a network of 1400 MB 1360, with it 60.
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
     if trim is not None:
         trim(0)

@@ -184,6 +184,7 @@ class PoseNode(LifecycleNode):
         if estimator.backend.warning:
             self._device_warning = estimator.backend.warning
             self.get_logger().error(self._device_warning)
+        release_memory()  # what loading took
         estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
         return estimator
 
