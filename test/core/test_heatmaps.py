@@ -6,7 +6,7 @@ import slow
 import torch
 
 from vitpose_ros.core import SKELETONS
-from vitpose_ros.core.heatmaps import covariances, decode, merge_flipped
+from vitpose_ros.core.heatmaps import covariances, decode, decode_by, merge_flipped
 
 H, W = 64, 48
 BOTH = pytest.mark.parametrize('udp', [True, False], ids=['dark', 'quarter'])
@@ -126,6 +126,23 @@ def test_maps_with_nan_give_nan_and_spoil_no_other(udp):
     points, scores = decode(maps, udp=udp)
     assert torch.isnan(points[0, 0]).all() and torch.isnan(scores[0, 0])
     assert torch.allclose(points[0, 1], torch.tensor([20.0, 30.0]), atol=0.01)
+
+
+@pytest.mark.parametrize('size', [(H, W), (8, 6), (20, 9)], ids=str)
+@pytest.mark.parametrize(('udp', 'hybrid'), [(True, False), (True, True), (False, False)])
+def test_pytorch_decodes_like_numpy(size, udp, hybrid):
+    """PyTorch decodes on other devices; here on the processor, so that it is tested anywhere."""
+    h, w = size
+    maps = torch.rand(60, h * w, generator=torch.Generator().manual_seed(4))
+    maps[0], maps[1], maps[2], maps[3, 5] = 0, 0.7, maps[2] - 2, torch.nan
+    for some in (maps, maps[:0]):
+        with np.errstate(all='ignore'):
+            expected, best = decode_by(np, some.numpy(), size, udp=udp, hybrid=hybrid)
+        points, scores = decode_by(torch, some, size, udp=udp, hybrid=hybrid)
+        assert points.dtype == scores.dtype == torch.float32
+        assert points.shape == (len(some), 2)
+        assert np.allclose(points.numpy(), expected, atol=1e-5, equal_nan=True)
+        assert np.array_equal(scores.numpy(), best, equal_nan=True)
 
 
 @BOTH

@@ -16,8 +16,11 @@ some 40 subjects with 133 keypoints reach.
 
 import functools
 import math
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitpose_ros.core.skeletons import Skeleton
@@ -34,6 +37,17 @@ LARGEST_STEP = 2.0  # cells; well-formed peaks stay below 1, flat ones must not 
 SPREAD_FLOOR = 0.1  # of the peak; what is lower does not count as spread
 
 
+class Tables(NamedTuple):
+    """What decoding looks up for a size of the maps: arrays of numpy, or tensors on a device."""
+
+    cells: Any  # (h w, 3) int64: of each cell its column, its row, and where its patch begins
+    offsets: Any  # (PATCH PATCH,) int64: where the cells of a patch lie from there
+    rows: Any  # (h, 3, PATCH) float64: what smooths a row of a patch and its two neighbours
+    columns: Any  # (w, PATCH, 3) float64: the same for a column, transposed
+    derivatives: Any  # (9, 7) float64: from 3 x 3 smoothed cells, row by row, to derivatives
+    constants: Any  # (7,) float64, added to them
+
+
 def decode(heatmaps: Tensor, *, udp: bool, hybrid: bool = False) -> tuple[Tensor, Tensor]:
     """Find the peak of each heatmap, in the way of the keypoint set's convention.
 
@@ -43,59 +57,84 @@ def decode(heatmaps: Tensor, *, udp: bool, hybrid: bool = False) -> tuple[Tensor
     float32. A map without a positive value gives the cell of its highest value, unrefined; one
     with NaN gives NaN.
     """
-    return decode_dark_udp(heatmaps, hybrid=hybrid) if udp else decode_quarter_shift(heatmaps)
-
-
-def decode_dark_udp(heatmaps: Tensor, *, hybrid: bool = False) -> tuple[Tensor, Tensor]:
-    """Refine the highest cells with DARK; arguments and results are those of decode."""
     n, k, h, w = heatmaps.shape
-    maps, scores, x, y = _highest_cells(heatmaps)
-
-    # Only the 3 x 3 neighbourhood of the peak is smoothed, from the patch that it depends on.
-    # Neighbours outside the map repeat its border. Double precision, because differences of
-    # logarithms follow.
-    rows, top = _smoothing(h, maps.device, hybrid)
-    columns, left = _smoothing(w, maps.device, hybrid)
-    height, width = rows.shape[2], columns.shape[2]
-    corner = top[y] * w + left[x]
-    index = corner[:, None] + _patch_offsets(height, width, w, maps.device)
-    patches = maps.flatten(1).gather(1, index).view(n * k, height, width).double()
-    smooth = rows[y] @ patches @ columns[x].transpose(1, 2)  # (n k, 3, 3): y, x
-    log = smooth.clamp(LOWEST, HIGHEST).log()
-
-    weights, offsets = _derivatives(maps.device)
-    dx, dy, dxx, dyy, dxy = torch.addmm(offsets, log.flatten(1), weights).unbind(1)
-    determinant = dxx * dyy - dxy * dxy
-    step = torch.stack((dyy * dx - dxy * dy, dxx * dy - dxy * dx), dim=1) / determinant[:, None]
-    unrefined = ((determinant == 0) | (scores <= 0))[:, None]
-    step = step.clamp(-LARGEST_STEP, LARGEST_STEP).masked_fill(unrefined, 0)
-
-    points = (torch.stack((x, y), dim=1) - step).float()
+    maps = heatmaps.detach().float().reshape(n * k, h * w)
+    if maps.is_cpu:
+        with np.errstate(all='ignore'):  # maps may hold anything
+            found = decode_by(np, maps.numpy(), (h, w), udp=udp, hybrid=hybrid)
+        points, scores = (torch.from_numpy(array) for array in found)
+    else:
+        points, scores = decode_by(torch, maps, (h, w), udp=udp, hybrid=hybrid)
     return points.view(n, k, 2), scores.view(n, k)
 
 
-def decode_quarter_shift(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """Shift the highest cells by a quarter; arguments and results are those of decode.
+def decode_by(
+    xp: Any, maps: Any, size: tuple[int, int], *, udp: bool, hybrid: bool
+) -> tuple[Any, Any]:
+    """Decode maps (m, h w) of a size by numpy or torch, xp; returns points (m, 2), scores (m,).
+
+    PyTorch stays on the maps' device. On a processor numpy takes half its time for a handful of
+    subjects, whose many small operations cost their calls, and no more for many.
+    """
+    device = None if xp is np else maps.device
+    tables = _tables(*size, hybrid, device)
+    each = np.arange(len(maps)) if device is None else torch.arange(len(maps), device=device)
+    highest = maps.argmax(1)
+    refine = _refine_dark_udp if udp else _refine_quarter_shift
+    scores = maps[each, highest]
+    points = refine(xp, maps, each * maps.shape[1], highest, scores, tables)
+    return xp.asarray(points, dtype=xp.float32), scores
+
+
+def _refine_dark_udp(
+    xp: Any, maps: Any, starts: Any, highest: Any, scores: Any, tables: Tables
+) -> Any:
+    """Refine the highest cells with DARK; starts: (m,), where each map begins in the memory."""
+    # Only the 3 x 3 neighbourhood of the peak is smoothed, from the patch that it depends on.
+    # Neighbours outside the map repeat its border. Double precision, because differences of
+    # logarithms follow.
+    place = tables.cells[highest]
+    x, y, corners = place[:, 0], place[:, 1], place[:, 2]
+    patches = maps.reshape(-1)[(starts + corners)[:, None] + tables.offsets]
+    rows, columns = tables.rows[y], tables.columns[x]
+    patches = patches.reshape(len(maps), rows.shape[2], columns.shape[1])
+    smooth = rows @ xp.asarray(patches, dtype=xp.float64) @ columns  # (m, 3, 3): y, x
+    log = xp.log(smooth.clip(LOWEST, HIGHEST)).reshape(len(maps), 9)
+
+    # A Newton step: the inverse of the second derivatives times the first.
+    derivatives = log @ tables.derivatives + tables.constants
+    first, second = derivatives[:, :2], derivatives[:, 2:4]
+    swapped, mixed = derivatives[:, 4:6], derivatives[:, 6:]
+    determinant = second[:, :1] * second[:, 1:] - mixed * mixed
+    step = (second * first - mixed * swapped) / determinant
+    unrefined = (determinant == 0) | (scores[:, None] <= 0)
+    step = xp.where(unrefined, 0, step.clip(-LARGEST_STEP, LARGEST_STEP))
+    return place[:, :2] - step
+
+
+def _refine_quarter_shift(
+    xp: Any, maps: Any, starts: Any, highest: Any, scores: Any, tables: Tables
+) -> Any:
+    """Shift the highest cells by a quarter; arguments as above.
 
     Cells of the two outermost rows and columns on the low side, and of the outermost on the high
     side, stay unshifted, as in the reference code.
     """
-    n, k, h, w = heatmaps.shape
-    maps, scores, x, y = _highest_cells(heatmaps)
-    each = torch.arange(n * k, device=maps.device)
-    x_low, x_high = (x - 1).clamp(min=0), (x + 1).clamp(max=w - 1)
-    y_low, y_high = (y - 1).clamp(min=0), (y + 1).clamp(max=h - 1)
-    step = torch.stack(
+    h, w = tables.rows.shape[0], tables.columns.shape[0]
+    place = tables.cells[highest, :2]
+    x, y = place[:, 0], place[:, 1]
+    cells, row = maps.reshape(-1), starts + y * w
+    step = xp.stack(
         (
-            maps[each, y, x_high] - maps[each, y, x_low],
-            maps[each, y_high, x] - maps[each, y_low, x],
+            cells[row + (x + 1).clip(max=w - 1)] - cells[row + (x - 1).clip(min=0)],
+            cells[starts + (y + 1).clip(max=h - 1) * w + x]
+            - cells[starts + (y - 1).clip(min=0) * w + x],
         ),
-        dim=1,
-    ).sign()
+        1,
+    )
     inside = (x > 1) & (x < w - 1) & (y > 1) & (y < h - 1) & ~(scores <= 0)
-    points = torch.stack((x, y), dim=1) + 0.25 * step * inside[:, None]
-    points = points.masked_fill(scores.isnan()[:, None], torch.nan)
-    return points.view(n, k, 2), scores.view(n, k)
+    points = place + 0.25 * xp.sign(step) * inside[:, None]
+    return xp.where(xp.isnan(scores)[:, None], xp.nan, points)
 
 
 def covariances(heatmaps: Tensor, points: Tensor) -> Tensor:
@@ -132,71 +171,55 @@ def merge_flipped(heatmaps: Tensor, flipped: Tensor, skeleton: Skeleton) -> Tens
     return (heatmaps + back) / 2
 
 
-def _highest_cells(heatmaps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the maps (n k, h, w), and of each the highest value, its column and its row."""
-    n, k, h, w = heatmaps.shape
-    maps = heatmaps.float().reshape(n * k, h, w)
-    flat = maps.flatten(1)
-    if flat.is_cpu:  # numpy's is ten times as fast as PyTorch's there, and the same
-        index = torch.from_numpy(flat.detach().numpy().argmax(axis=1))
-    else:
-        index = flat.argmax(dim=1)
-    scores = flat.gather(1, index[:, None])[:, 0]
-    return maps, scores, index % w, torch.div(index, w, rounding_mode='floor')
-
-
 @functools.cache
 def _flip_order(skeleton: Skeleton, device: torch.device) -> Tensor:
     return torch.tensor(skeleton.flip_order).to(device)
 
 
 @functools.cache
-def _derivatives(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return what turns the values of 3 x 3 cells, row by row, into derivatives at the middle.
-
-    (9, 5) float64 weights and (5,) offsets: of d/dx, d/dy, d2/dx2, d2/dy2, d2/dxdy.
-    """
-    weights = torch.tensor(
-        [
-            [0, 0, 0, -0.5, 0, 0.5, 0, 0, 0],
-            [0, -0.5, 0, 0, 0, 0, 0, 0.5, 0],
-            [0, 0, 0, 1, -2, 1, 0, 0, 0],
-            [0, 1, 0, 0, -2, 0, 0, 1, 0],
-            [0.5, -0.5, 0, -0.5, 1, -0.5, 0, -0.5, 0.5],
-        ],
-        dtype=torch.float64,
+def _tables(h: int, w: int, hybrid: bool, device: torch.device | None) -> Tables:
+    """Return the tables of a size, on a device; None: for numpy. hybrid: a narrow blur at ends."""
+    top, left = _patch_starts(h), _patch_starts(w)
+    rows, columns = np.indices((h, w))
+    # d/dx and d/dy; d2/dy2 and d2/dx2; d/dy and d/dx again, swapped; d2/dxdy.
+    dx, dy = [0, 0, 0, -0.5, 0, 0.5, 0, 0, 0], [0, -0.5, 0, 0, 0, 0, 0, 0.5, 0]
+    dxx, dyy = [0, 0, 0, 1, -2, 1, 0, 0, 0], [0, 1, 0, 0, -2, 0, 0, 1, 0]
+    dxy = [0.5, -0.5, 0, -0.5, 1, -0.5, 0, -0.5, 0.5]
+    tables = Tables(
+        cells=np.stack((columns, rows, top[:, None] * w + left), axis=2).reshape(h * w, 3),
+        offsets=(np.arange(min(PATCH, h))[:, None] * w + np.arange(min(PATCH, w))).ravel(),
+        rows=_smoothing(h, hybrid),
+        columns=np.ascontiguousarray(_smoothing(w, hybrid).transpose(0, 2, 1)),
+        derivatives=np.array([dx, dy, dyy, dxx, dy, dx, dxy], dtype=np.float64).T.copy(),
+        constants=np.array([0, 0, FLOAT32_EPS, FLOAT32_EPS, 0, 0, 0], dtype=np.float64),
     )
-    offsets = torch.tensor([0, 0, FLOAT32_EPS, FLOAT32_EPS, 0], dtype=torch.float64)
-    return weights.T.contiguous().to(device), offsets.to(device)
+    if device is None:
+        return tables
+    return Tables(*(torch.from_numpy(table).to(device) for table in tables))
 
 
-@functools.cache
-def _patch_offsets(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """Return (height * width,), where the cells of a patch lie from its corner in a flat map."""
-    rows, columns = torch.arange(height)[:, None] * stride, torch.arange(width)
-    return (rows + columns).flatten().to(device)
+def _patch_starts(size: int) -> NDArray[np.int64]:
+    """Return (size,), where the patch around each place of a signal begins."""
+    return (np.arange(size) - PATCH // 2).clip(0, max(size - PATCH, 0))
 
 
-@functools.cache
-def _smoothing(size: int, device: torch.device, hybrid: bool) -> tuple[Tensor, Tensor]:
+def _smoothing(size: int, hybrid: bool) -> NDArray[np.float64]:
     """Return for each place of a signal what smooths it and its two neighbours.
 
-    A (size, 3, PATCH) matrix for the patch of the signal that begins at (size,). hybrid: a
-    narrower blur near the ends.
+    A (size, 3, PATCH) matrix for the patch around it. hybrid: a narrower blur near the ends.
     """
-    place = torch.arange(size)
-    start = (place - PATCH // 2).clamp(0, max(size - PATCH, 0))
-    neighbours = (place[:, None] + torch.arange(-1, 2)).clamp(0, size - 1)  # (size, 3)
-    columns = start[:, None] + torch.arange(min(PATCH, size))  # (size, PATCH)
-    rows = _blur(size, BLUR_SIGMA)[neighbours[:, :, None], columns[:, None]]
+    place = np.arange(size)
+    neighbours = (place[:, None] + np.arange(-1, 2)).clip(0, size - 1)  # (size, 3)
+    columns = _patch_starts(size)[:, None] + np.arange(min(PATCH, size))  # (size, PATCH)
+    rows: NDArray[np.float64] = _blur(size, BLUR_SIGMA)[neighbours[:, :, None], columns[:, None]]
     if hybrid:
-        near = torch.minimum(place, size - 1 - place) < NARROW_REACH
+        near = np.minimum(place, size - 1 - place) < NARROW_REACH
         narrow = _blur(size, NARROW_SIGMA)[neighbours[:, :, None], columns[:, None]]
-        rows = torch.where(near[:, None, None], narrow, rows)
-    return rows.to(device), start.to(device)
+        rows = np.where(near[:, None, None], narrow, rows)
+    return rows
 
 
-def _blur(size: int, sigma: float) -> Tensor:
+def _blur(size: int, sigma: float) -> NDArray[np.float64]:
     """Return the (size, size) matrix that smooths a signal with BLUR_TAPS taps.
 
     The signal is mirrored at its ends without repeating the outermost value
@@ -205,7 +228,7 @@ def _blur(size: int, sigma: float) -> Tensor:
     reach = BLUR_TAPS // 2
     weights = [math.exp(-0.5 * (tap / sigma) ** 2) for tap in range(-reach, reach + 1)]
     total = sum(weights)
-    matrix = torch.zeros(size, size, dtype=torch.float64)
+    matrix = np.zeros((size, size))
     for row in range(size):
         for tap in range(-reach, reach + 1):
             column = abs(row + tap) % (2 * (size - 1))

