@@ -89,7 +89,11 @@ def decode_by(
 def _refine_dark_udp(
     xp: Any, maps: Any, starts: Any, highest: Any, scores: Any, tables: Tables
 ) -> Any:
-    """Refine the highest cells with DARK; starts: (m,), where each map begins in the memory."""
+    """Refine the highest cells with DARK.
+
+    maps: (m, h w); starts: (m,), where each begins in their memory; highest and scores: (m,), its
+    highest cell and value. Returns points (m, 2), x and y in cells.
+    """
     # Only the 3 x 3 neighbourhood of the peak is smoothed, from the patch that it depends on.
     # Neighbours outside the map repeat its border. Double precision, because differences of
     # logarithms follow.
@@ -115,7 +119,7 @@ def _refine_dark_udp(
 def _refine_quarter_shift(
     xp: Any, maps: Any, starts: Any, highest: Any, scores: Any, tables: Tables
 ) -> Any:
-    """Shift the highest cells by a quarter; arguments as above.
+    """Shift the highest cells by a quarter; arguments and result are those of _refine_dark_udp.
 
     Cells of the two outermost rows and columns on the low side, and of the outermost on the high
     side, stay unshifted, as in the reference code.
