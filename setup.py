@@ -25,6 +25,7 @@ setup(
         'opencv': ['opencv-python-headless'],
         'hub': ['huggingface_hub>=0.30'],
         'openvino': ['openvino>=2024.4'],
+        'evaluate': ['pycocotools'],
         'onnx': ['onnxruntime', 'onnx', 'onnxscript'],  # with an NVIDIA GPU onnxruntime-gpu
     },
     entry_points={'console_scripts': ['vitpose_ros = vitpose_ros.__main__:main']},

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from vitpose_ros.tools import bench, models
+from vitpose_ros.tools import bench, evaluate, models
 
-TOOLS = {'models': models.main, 'bench': bench.main}
+TOOLS = {'models': models.main, 'bench': bench.main, 'evaluate': evaluate.main}
 
 
 def main() -> int:

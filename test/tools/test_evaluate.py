@@ -1,0 +1,197 @@
+"""evaluate: the figures are those of the COCO library, and files that do not fit are named."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from vitpose_ros.core import SKELETONS
+from vitpose_ros.demo.accuracy import load_truth
+from vitpose_ros.demo.sources import DEMO_CLIP
+from vitpose_ros.tools import evaluate
+
+ROOT = Path(__file__).parents[2]
+FRAMES = (0, 30, 60)
+PEOPLE = SKELETONS['coco']
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    """Three frames of the demo clip as a COCO keypoint file; people without feet, and a crowd."""
+    folder = tmp_path_factory.mktemp('dataset')
+    (folder / 'images').mkdir()
+    clip = cv2.VideoCapture(str(DEMO_CLIP))
+    truth = load_truth(DEMO_CLIP.with_suffix('.json'))
+    images, annotations = [], []
+    for number in FRAMES:
+        clip.set(cv2.CAP_PROP_POS_FRAMES, number)
+        _, picture = clip.read()
+        height, width = picture.shape[:2]
+        cv2.imwrite(str(folder / 'images' / f'{number}.png'), picture)
+        images.append(
+            {'id': number, 'file_name': f'{number}.png', 'height': height, 'width': width}
+        )
+        for person in truth[number]:
+            x_min, y_min, x_max, y_max = person.box.tolist()
+            keypoints = person.keypoints.copy()
+            keypoints[15:] = 0  # not labelled
+            annotations.append(
+                {
+                    'id': len(annotations) + 1,
+                    'image_id': number,
+                    'category_id': 1,
+                    'bbox': [x_min, y_min, x_max - x_min, y_max - y_min],
+                    'area': 0.53 * (x_max - x_min) * (y_max - y_min),
+                    'iscrowd': 0,
+                    'keypoints': keypoints.ravel().tolist(),
+                    'num_keypoints': 15,
+                }
+            )
+    crowd = {**annotations[-1], 'id': 99, 'iscrowd': 1, 'keypoints': [0] * 51, 'num_keypoints': 0}
+    content = {
+        'images': images,
+        'annotations': [*annotations, crowd],
+        'categories': [{'id': 1, 'name': 'person'}],
+    }
+    (folder / 'people.json').write_text(json.dumps(content))
+    return folder
+
+
+def run(*arguments):
+    """Run the tool in a process of its own, as without ROS."""
+    return subprocess.run(
+        [sys.executable, '-m', 'vitpose_ros', 'evaluate', *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        timeout=200,
+    )
+
+
+def by_hand(folder, results):
+    """Return the figures of a results file as the library's own example computes them."""
+    truth = COCO(str(folder / 'people.json'))
+    evaluation = COCOeval(truth, truth.loadRes(str(results)), 'keypoints')
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation.stats
+
+
+def printed(output):
+    """Return the figures in the table that the tool prints, in percent."""
+    lines = output.splitlines()
+    row = next(i for i, line in enumerate(lines) if line.split()[:1] == ['AP'])
+    return dict(zip(lines[row].split(), map(float, lines[row + 1].split()), strict=True))
+
+
+def test_the_figures_are_those_of_the_library_fed_by_hand(dataset, tmp_path):
+    results = tmp_path / 'results.json'
+    ran = run(dataset / 'people.json', dataset / 'images', '--results', results)
+    assert ran.returncode == 0, ran.stderr
+    table, figures = printed(ran.stdout), by_hand(dataset, results)
+    assert table == pytest.approx(
+        dict(zip(evaluate.FIGURES, 100 * figures, strict=True)), abs=0.05001
+    )
+    assert table['AP50'] > 50  # the network does find them
+    people = [a for a in json.loads((dataset / 'people.json').read_text())['annotations']]
+    assert len(json.loads(results.read_text())) == len(people) - 1  # not in the crowd's box
+
+
+def test_given_boxes_are_used_and_doubles_dropped(dataset, tmp_path):
+    people = json.loads((dataset / 'people.json').read_text())['annotations']
+    box = {key: people[0][key] for key in ('image_id', 'category_id', 'bbox')}
+    elsewhere = {**box, 'image_id': 12345, 'score': 1.0}
+    boxes = [{**box, 'score': 0.9}, {**box, 'score': 0.5}, {**box, 'score': 0.1}, elsewhere]
+    (tmp_path / 'boxes.json').write_text(json.dumps(boxes))
+    results = tmp_path / 'results.json'
+    ran = run(
+        dataset / 'people.json', dataset / 'images', '--boxes', tmp_path / 'boxes.json',
+        '--box-threshold', 0.2, '--no-flip-test', '--results', results,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert '2 boxes (boxes.json) in 1 images' in ran.stdout
+    [result] = json.loads(results.read_text())
+    scores = np.array(result['keypoints'])[2::3]
+    assert result['score'] == pytest.approx(0.9 * scores[scores > 0.2].mean(), abs=1e-3)
+
+
+def perfect_results(content):
+    """Return results that say the truth; of what is not labelled anything."""
+    return [
+        {
+            'image_id': person['image_id'],
+            'category_id': 1,
+            'keypoints': np.column_stack(
+                (np.reshape(person['keypoints'], (-1, 3))[:, :2], np.ones(17))
+            ).ravel().tolist(),
+            'score': 1.0,
+        }
+        for person in content['annotations']
+        if not person['iscrowd']
+    ]  # fmt: skip
+
+
+def test_perfect_predictions_give_one(dataset):
+    content = json.loads((dataset / 'people.json').read_text())
+    figures = evaluate.average_precision(content, perfect_results(content), PEOPLE, FRAMES)
+    assert {figures[name] for name in ('AP', 'AP50', 'AP75', 'AR')} == {1.0}
+
+
+def test_a_shift_by_a_known_oks_passes_the_thresholds_below_it(dataset):
+    content = json.loads((dataset / 'people.json').read_text())
+    results = perfect_results(content)
+    people = [p for p in content['annotations'] if not p['iscrowd']]
+    for result, person in zip(results, people, strict=True):
+        # Each keypoint so far off that its similarity is 0.72.
+        spread = 2 * np.array(PEOPLE.sigmas) * np.sqrt(-2 * person['area'] * np.log(0.72))
+        points = np.array(result['keypoints']).reshape(17, 3)
+        points[:, 0] += spread
+        result['keypoints'] = points.ravel().tolist()
+    figures = evaluate.average_precision(content, results, PEOPLE, FRAMES)
+    assert figures['AP'] == pytest.approx(0.5)  # 0.50 to 0.70 of 0.50 to 0.95
+    assert (figures['AP50'], figures['AP75']) == (1.0, 0.0)
+
+
+def test_whole_body_lists_are_joined(tmp_path):
+    lists = {'foot_kpts': 6, 'face_kpts': 68, 'lefthand_kpts': 21, 'righthand_kpts': 21}
+    person = {
+        'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [0, 0, 10, 10],
+        'keypoints': [1.0] * 51, **{name: [2.0] * 3 * n for name, n in lists.items()},
+    }  # fmt: skip
+    path = tmp_path / 'whole.json'
+    path.write_text(
+        json.dumps({'images': [{'id': 1, 'file_name': 'a.png'}], 'annotations': [person]})
+    )
+    data = evaluate.Dataset(path, tmp_path, SKELETONS['wholebody'])
+    [joined] = data.content['annotations']
+    assert joined['keypoints'] == [1.0] * 51 + [2.0] * 3 * 116
+
+
+def test_what_does_not_fit_is_named(dataset, tmp_path):
+    people = dataset / 'people.json'
+    empty = tmp_path / 'empty.json'
+    empty.write_text('[]')
+    for arguments, words in (
+        ((people, tmp_path), f'{tmp_path}/0.png: no image there'),
+        ((tmp_path / 'none.json', dataset), 'none.json: No such file'),
+        ((empty, dataset), 'empty.json: not a COCO keypoint file'),
+        ((people, dataset / 'images', '--boxes', empty), 'empty.json: no box to look at'),
+        ((people, dataset / 'images', '--boxes', people), 'not a COCO results file'),
+    ):
+        ran = run(*arguments, '--results', tmp_path / 'results.json')
+        assert ran.returncode == 1
+        assert words in ran.stderr, ran.stderr
+        assert 'Traceback' not in ran.stderr
+
+
+def test_a_set_with_other_keypoints_is_named(dataset):
+    with pytest.raises(evaluate.DatasetError, match="has 17 keypoints, the network's set 'mpii'"):
+        evaluate.Dataset(dataset / 'people.json', dataset, SKELETONS['mpii'])

@@ -1,0 +1,457 @@
+"""Samples: views of people put before a background, among others, into what a camera would send.
+
+A sample is the network's input for one person, as the node would cut it from an image: the crop of
+a box that a detector gave, black where the image ends. The steps follow what goes wrong with real
+images: people cut by the border of the image, hidden by things and other people, boxes too loose
+or shifted, pictures small, blurred, noisy and compressed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.bodies import NAMES, indices_of
+from training.panoramas import Panorama
+from training.people import View
+from vitpose_ros.core.crops import crop_regions
+from vitpose_ros.core.skeletons import SKELETONS
+
+Array = NDArray[Any]
+Random = np.random.Generator
+
+SIZE = (256, 192)  # height, width of a crop in pixels
+STRIDE = 4
+SEEN, HIDDEN, OUTSIDE = 2, 1, 0
+
+
+def _flip_order() -> list[int]:
+    swap = {'left': 'right', 'right': 'left'}
+    other = [
+        name.replace(name.split('_')[0], swap[name.split('_')[0]], 1)
+        if name.split('_')[0] in swap
+        else name
+        for name in NAMES
+    ]
+    return [NAMES.index(name) for name in other]
+
+
+FLIP = _flip_order()
+INDICES = {name: indices_of(name) for name in ('coco', 'aic', 'mpii', 'wholebody')}
+
+
+@dataclass
+class Sample:
+    """The input for one person, and its truth."""
+
+    crop: Array  # (256, 192, 3) uint8 RGB
+    points: Array  # (k, 2) float32: of the keypoint set, in pixels of the crop
+    states: Array  # (k,) uint8: SEEN, HIDDEN, OUTSIDE the image or crop; 255: not known
+    scale: float  # pixels of the crop a pixel of the view
+    area: float  # of the person's true box, in square pixels of the crop
+    side: float  # the longer one of that box, in pixels of the crop
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """How often what makes a sample hard happens, 0 to 1."""
+
+    truncated: float = 0.42
+    loose_box: float = 0.5
+    turned: float = 0.5
+    others: float = 0.55
+    occluder: float = 0.3
+    degraded: float = 0.6
+
+
+HARD = Difficulty()
+WHOLE = Difficulty(truncated=0, loose_box=0, turned=0, others=0, occluder=0, degraded=0.3)
+
+
+class Composer:
+    """Makes samples of views."""
+
+    def __init__(self, views: Sequence[View], panoramas: list[Panorama]) -> None:
+        self.views = views
+        self._panoramas = panoramas
+
+    def sample(
+        self, rng: Random, index: int, keypoint_set: str, difficulty: Difficulty = HARD
+    ) -> Sample:
+        """Make a sample of view number index."""
+        d = difficulty
+        view = self.views[index]
+        flipped = bool(rng.random() < 0.5)
+        keypoints = _flipped(view) if flipped else view.keypoints
+        width = view.person.shape[1]
+        window = self._window(rng, view, keypoints) if rng.random() < d.truncated else None
+        box = _box(view, flipped, window)
+        extent = box[2:] - box[:2]
+        if rng.random() < d.loose_box:
+            box = _loosened(rng, box)
+        elif rng.random() < d.truncated * 0.25:
+            box = _half(rng, keypoints, box)
+        udp = SKELETONS[keypoint_set].udp
+        matrix = _placement(rng, box, udp, turned=rng.random() < d.turned)
+        scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+        image = self._background(rng, view)
+        if rng.random() < 0.5:
+            _shadow(rng, image, matrix, view, keypoints)
+        others = [self._other(rng, view) for _ in range(_count(rng))]
+        if rng.random() >= d.others:
+            others = []
+        for other, place in (o[:2] for o in others if not o[2]):
+            _blend(image, _warped(other, matrix @ place), _gain(rng))
+        layer = _warped(view, matrix @ _mirror(width, flipped))
+        _blend(image, layer, _gain(rng))
+        visible = layer[..., 3] > 127
+        total = max(int(visible.sum()), 1)
+        for other, place in (o[:2] for o in others if o[2]):
+            layer = _warped(other, matrix @ place)
+            left = visible & (layer[..., 3] < 128)
+            if left.sum() > 0.45 * total:
+                _blend(image, layer, _gain(rng))
+                visible = left
+        if rng.random() < d.occluder:
+            self._occlude(rng, image, visible, total)
+        points = keypoints[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        inside = np.all((points >= 0) & (points <= np.array(SIZE[::-1]) - 1), axis=1)
+        if window is not None:
+            inside &= np.all(
+                (keypoints[:, :2] >= window[:2]) & (keypoints[:, :2] <= window[2:]), axis=1
+            )
+        image = _developed(rng, image, scale, d.degraded)
+        if window is not None:
+            image[_outside(matrix, window)] = 0
+        indices = INDICES[keypoint_set]
+        states = np.where(inside, np.where(keypoints[:, 2] == 2, SEEN, HIDDEN), OUTSIDE)
+        return Sample(
+            crop=image,
+            points=points[indices].astype(np.float32),
+            states=np.where(indices < 0, 255, states[indices]).astype(np.uint8),
+            scale=scale,
+            area=float(extent.prod()) * scale**2,
+            side=float(extent.max()) * scale,
+        )
+
+    def _window(self, rng: Random, view: View, keypoints: Array) -> Array:
+        """Draw where the image ends, in pixels of the view: x_min, y_min, x_max, y_max."""
+        height, width = view.person.shape
+        window = np.array([-1e4, -1e4, 1e4, 1e4])
+        kind = rng.random()
+        if kind < 0.6:  # cut from below: from the knees up to head and shoulders
+            shoulders = keypoints[5:7, 1].mean()
+            feet = max(keypoints[15:17, 1].max(), shoulders + 0.3 * height)
+            window[3] = shoulders + (feet - shoulders) * rng.uniform(0.12, 0.95)
+        elif kind < 0.72:  # from above
+            window[1] = rng.uniform(0.05, 0.4) * height
+        if kind > 0.62 or rng.random() < 0.2:  # from a side
+            if rng.random() < 0.5:
+                window[0] = rng.uniform(0.1, 0.5) * width
+            else:
+                window[2] = rng.uniform(0.5, 0.9) * width
+        return window
+
+    def _background(self, rng: Random, view: View) -> Array:
+        if self._panoramas and rng.random() < 0.62:
+            same = view.light >= 0 and rng.random() < 0.6
+            index = view.light if same else int(rng.integers(len(self._panoramas)))
+            heading = view.heading if same else rng.uniform(0, 2 * np.pi)
+            pitch = view.pitch + rng.normal(0, 0.15)
+            image = self._panoramas[index].look(SIZE, heading, pitch, rng.uniform(0.35, 1.3))
+            if rng.random() < 0.5:
+                image = image[:, ::-1].copy()
+            if rng.random() < 0.55:
+                clutter(rng, image, int(rng.integers(1, 7)))
+            return image
+        return _procedural(rng)
+
+    def _other(self, rng: Random, view: View) -> tuple[View, Array, bool]:
+        """Draw another person, its place (2, 3) beside the first, and whether it is in front."""
+        other = self.views[int(rng.integers(len(self.views)))]
+        height, width = view.person.shape
+        front = bool(rng.random() < 0.4)
+        size = rng.uniform(0.85, 1.45) if front else rng.uniform(0.4, 1.1)
+        size *= max(height, 0.7 * width) / max(other.person.shape[0], 0.7 * other.person.shape[1])
+        aside = rng.choice([-1, 1]) * rng.uniform(0.15, 1.3) * max(width, 0.35 * height)
+        x = width / 2 + aside - other.person.shape[1] * size / 2
+        ground = height * (rng.uniform(0.95, 1.25) if front else rng.uniform(0.7, 1.02))
+        y = ground - other.person.shape[0] * size
+        place = np.array([[size, 0, x], [0, size, y], [0, 0, 1.0]])
+        return other, place @ _mirror(other.person.shape[1], bool(rng.random() < 0.5)), front
+
+    def _occlude(self, rng: Random, image: Array, visible: Array, total: int) -> None:
+        """Draw a thing before the person, unless too little of it would be seen."""
+        mask = np.zeros(SIZE, np.uint8)
+        rows, columns = np.nonzero(visible)
+        if len(rows) == 0:
+            return
+        middle = np.array([rng.choice(columns), rng.choice(rows)])
+        kind = rng.random()
+        if kind < 0.3:  # a table, a wall, a car: all below a line
+            line = np.percentile(rows, rng.uniform(45, 90))
+            tilt = rng.normal(0, 6)
+            corners = [[0, line - tilt], [SIZE[1], line + tilt], [SIZE[1], 999], [0, 999]]
+            if rng.random() < 0.5:
+                left = middle[0] + rng.uniform(-60, 0)
+                right = left + rng.uniform(40, 150)
+                corners = [[left, line], [right, line], [right, 999], [left, 999]]
+            cv2.fillPoly(mask, [np.array(corners, np.int32)], 255)
+        elif kind < 0.55:  # a post
+            half = rng.uniform(2, 13)
+            slant = rng.normal(0, 8)
+            corners = [[middle[0] - half - slant, 0], [middle[0] + half - slant, 0],
+                       [middle[0] + half + slant, 999], [middle[0] - half + slant, 999]]  # fmt: skip
+            cv2.fillPoly(mask, [np.array(corners, np.int32)], 255)
+        else:
+            spread = rng.uniform(8, 50)
+            corners = middle + rng.normal(0, spread, (int(rng.integers(3, 8)), 2))
+            hull = cv2.convexHull(corners.astype(np.int32))
+            cv2.fillPoly(mask, [hull], 255)
+        if (visible & (mask == 0)).sum() >= 0.4 * total:
+            _texture(rng, image, mask, self._panoramas)
+
+
+def clutter(rng: Random, image: Array, count: int) -> None:
+    """Draw shapes into an image (h, w, 3), in place."""
+    height, width = image.shape[:2]
+    for _ in range(count):
+        colour = _colour(rng, image)
+        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        a, b = np.exp(rng.uniform(np.log(3), np.log(90), 2))
+        kind = rng.integers(5)
+        if kind == 0:
+            cv2.rectangle(image, _point(x - a, y - b), _point(x + a, y + b), colour, -1)
+        elif kind == 1:
+            axes, angle = _point(a * 0.6, b * 0.6), rng.uniform(0, 180)
+            cv2.ellipse(image, _point(x, y), axes, angle, 0, 360, colour, -1, cv2.LINE_AA)
+        elif kind == 2:  # limb-like: two thick segments
+            points = np.cumsum(np.vstack(([x, y], rng.normal(0, 35, (2, 2)))), axis=0)
+            thickness = int(rng.integers(2, 16))
+            cv2.polylines(image, [points.astype(np.int32)], False, colour, thickness, cv2.LINE_AA)
+        elif kind == 3:
+            points = (np.array([x, y]) + rng.normal(0, 40, (int(rng.integers(3, 7)), 2))).astype(int)
+            cv2.fillPoly(image, [points.astype(np.int32)], colour, cv2.LINE_AA)
+        else:  # a grid: windows, fences, shelves
+            step = rng.uniform(6, 30)
+            thickness = int(rng.integers(1, 4))
+            for k in range(int(rng.integers(3, 9))):
+                cv2.line(image, _point(x + k * step, y), _point(x + k * step, y + b * 1.5), colour,
+                         thickness)  # fmt: skip
+
+
+def _procedural(rng: Random) -> Array:
+    """Draw a background: noise of several sizes, or a floor and a wall, with clutter."""
+    image = np.empty((*SIZE, 3), np.uint8)
+    colours = rng.uniform(0, 255, (2, 3)) * 0.6 + rng.uniform(0, 255, (2, 1)) * 0.4
+    line = rng.uniform(0.2, 0.95) * SIZE[0]
+    image[: int(line)], image[int(line) :] = colours[0], colours[1]
+    if rng.random() < 0.3:
+        shade = np.linspace(rng.uniform(0.4, 1), rng.uniform(0.4, 1), SIZE[0])[:, None, None]
+        image[:] = image * shade
+    clutter(rng, image, int(rng.integers(3, 30)))
+    total = np.zeros((*SIZE, 3), np.float32)
+    for cells in (4, 12, 40, 110):
+        grain = rng.normal(0, 1, (cells, max(2, cells * 3 // 4), 3)).astype(np.float32)
+        grain = grain * 0.4 + grain.mean(axis=2, keepdims=True)
+        total += cv2.resize(grain, SIZE[::-1], interpolation=cv2.INTER_LINEAR) * rng.uniform(0, 14)
+    return np.clip(image + total, 0, 255).astype(np.uint8)
+
+
+def _texture(rng: Random, image: Array, mask: Array, panoramas: list[Panorama]) -> None:
+    """Fill what the mask (h, w) covers of an image, in place."""
+    if panoramas and rng.random() < 0.4:
+        panorama = panoramas[int(rng.integers(len(panoramas)))]
+        fill = panorama.look(SIZE, rng.uniform(0, 6.28), rng.uniform(0, 0.6), rng.uniform(0.2, 0.8))
+    elif rng.random() < 0.3:
+        fill = _procedural(rng)
+    else:
+        fill = np.empty_like(image)
+        fill[:] = _colour(rng, image)
+        shade = np.linspace(rng.uniform(0.5, 1), rng.uniform(0.5, 1), SIZE[0])[:, None, None]
+        fill = (fill * shade).astype(np.uint8)
+    soft = cv2.GaussianBlur(mask, (3, 3), 0)[..., None].astype(np.float32) / 255
+    image[:] = image * (1 - soft) + fill * soft
+
+
+def _colour(rng: Random, image: Array) -> tuple[float, float, float]:
+    """Draw a colour: one of the image's own, dark, or any."""
+    if rng.random() < 0.5:
+        pixel = image[rng.integers(image.shape[0]), rng.integers(image.shape[1])].astype(float)
+        colour = pixel * rng.uniform(0.5, 1.4)
+    else:
+        colour = rng.uniform(0, 255, 3) * 0.5 + rng.uniform(0, 255) * 0.5
+    r, g, b = np.clip(colour, 0, 255)
+    return float(r), float(g), float(b)
+
+
+def _point(x: float, y: float) -> tuple[int, int]:
+    return int(x), int(y)
+
+
+def _flipped(view: View) -> Array:
+    keypoints = view.keypoints[FLIP]
+    keypoints[:, 0] = view.person.shape[1] - 1 - keypoints[:, 0]
+    return keypoints
+
+
+def _mirror(width: int, flipped: bool) -> Array:
+    """Return what mirrors a view, or the identity: (3, 3)."""
+    if not flipped:
+        return np.eye(3)
+    return np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1.0]])
+
+
+def _box(view: View, flipped: bool, window: Array | None) -> Array:
+    """Return the box of what the image shows of a person, in pixels of the view."""
+    mask = view.person
+    if flipped:
+        mask = mask[:, ::-1]
+    if window is not None:
+        height, width = mask.shape
+        x_min, y_min = (max(0, int(c)) for c in window[:2])
+        x_max, y_max = (int(min(c, n)) for c, n in zip(window[2:], (width, height), strict=True))
+        kept = np.zeros_like(mask)
+        kept[y_min:y_max, x_min:x_max] = mask[y_min:y_max, x_min:x_max]
+        if kept.sum() > 0.08 * mask.sum():
+            mask = kept
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
+
+
+def _loosened(rng: Random, box: Array) -> Array:
+    """Return a box as a detector gives it: shifted, too small or too large."""
+    extent = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    kind = rng.random()
+    if kind < 0.6:
+        shift = rng.normal(0, 0.06, 4)
+    elif kind < 0.85:
+        shift = rng.uniform(0, 0.22, 4) * [-1, -1, 1, 1]
+    else:
+        shift = rng.uniform(0.1, 0.4, 4) * [-1, -1, 1, 1]
+    return box + shift * extent
+
+
+def _half(rng: Random, keypoints: Array, box: Array) -> Array:
+    """Return a box around the upper or the lower body alone."""
+    rows = range(11) if rng.random() < 0.65 else range(11, 17)
+    points = keypoints[list(rows), :2]
+    low, high = points.min(axis=0), points.max(axis=0)
+    pad = 0.15 * max(high - low) + 4
+    half = np.concatenate((low - pad, high + pad))
+    return np.array(half if min(high - low) > 12 else box)
+
+
+def _placement(rng: Random, box: Array, udp: bool, *, turned: bool) -> Array:
+    """Return what maps pixels of the view to those of the crop, (2, 3)."""
+    left, top, width, height = crop_regions(box[None].astype(np.float32), SIZE)[0]
+    centre = np.array([left + width / 2, top + height / 2])
+    angle, zoom = 0.0, 1.0
+    if turned:
+        angle = float(np.clip(rng.normal(0, 18), -45, 45)) if rng.random() < 0.6 else 0.0
+        zoom = float(np.clip(np.exp(rng.normal(0, 0.16)), 0.65, 1.45))
+    span = np.array(SIZE[::-1], float) - (1 if udp else 0)
+    scale = span[0] / width * zoom
+    c, s = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
+    rotation = np.array([[c, -s], [s, c]])
+    return np.column_stack((rotation, span / 2 - rotation @ centre))
+
+
+def _warped(view: View, matrix: Array) -> Array:
+    """Return a view in its place: (h, w, 4) uint8."""
+    picture = view.picture
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    while scale < 0.6 and min(picture.shape[:2]) > 16:
+        half = (picture.shape[1] // 2, picture.shape[0] // 2)
+        ratio = np.array([picture.shape[1] / half[0], picture.shape[0] / half[1]])
+        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+        # Positions are those of pixel centres.
+        shift = matrix[:, :2] @ ((ratio - 1) / 2)
+        matrix = np.column_stack((matrix[:, :2] * ratio, matrix[:, 2] + shift))
+        scale *= float(ratio.mean())
+    return cv2.warpAffine(picture, matrix, SIZE[::-1], flags=cv2.INTER_LINEAR)
+
+
+def _blend(image: Array, layer: Array, gain: Array) -> None:
+    rows = np.nonzero(layer[..., 3].any(axis=1))[0]
+    if len(rows) == 0:
+        return
+    part = slice(rows[0], rows[-1] + 1)
+    alpha = layer[part, :, 3:].astype(np.float32) / 255
+    colour = layer[part, :, :3] * gain
+    image[part] = np.clip(image[part] * (1 - alpha) + colour, 0, 255)
+
+
+def _gain(rng: Random) -> Array:
+    return np.exp(rng.normal(0, 0.18) + rng.normal(0, 0.04, 3)).astype(np.float32)
+
+
+def _count(rng: Random) -> int:
+    return int(rng.choice([1, 2, 3, 5], p=[0.45, 0.3, 0.17, 0.08]))
+
+
+def _shadow(rng: Random, image: Array, matrix: Array, view: View, keypoints: Array) -> None:
+    """Darken the ground below the feet, in place."""
+    feet = keypoints[15:17, :2].mean(axis=0) if rng.random() < 0.8 else keypoints[15, :2]
+    feet = matrix[:, :2] @ [feet[0], view.ground - 2] + matrix[:, 2]
+    size = np.linalg.norm(matrix[:, 0]) * view.person.shape[0]
+    mask = np.zeros(SIZE, np.uint8)
+    axes = _point(size * rng.uniform(0.08, 0.25) + 1, size * rng.uniform(0.015, 0.06) + 1)
+    cv2.ellipse(mask, _point(*feet), axes, rng.normal(0, 6), 0, 360, int(rng.uniform(60, 180)), -1)
+    soft = cv2.GaussianBlur(mask, (0, 0), 1.5 + size * 0.012)[..., None].astype(np.float32) / 255
+    image[:] = image * (1 - soft)
+
+
+def _outside(matrix: Array, window: Array) -> Array:
+    """Return which pixels of the crop lie outside the image, (h, w) bool."""
+    x_min, y_min, x_max, y_max = window
+    corners = np.array([[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]])
+    mapped = corners @ matrix[:, :2].T + matrix[:, 2]
+    mask = np.ones(SIZE, np.uint8)
+    cv2.fillConvexPoly(mask, mapped.round().astype(np.int32), 0)
+    return mask.astype(bool)
+
+
+def _developed(rng: Random, image: Array, scale: float, degraded: float) -> Array:
+    """Return an image as a camera would deliver it: colours, resolution, blur, noise, JPEG."""
+    pixels = image.astype(np.float32)
+    if rng.random() < 0.8:
+        level = pixels.mean()
+        pixels = (pixels - level) * np.exp(rng.normal(0, 0.2)) + level
+        pixels *= np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.05, 3)).astype(np.float32)
+        saturation = max(0.0, rng.normal(0.9, 0.3)) if rng.random() > 0.05 else 0.0
+        grey = pixels.mean(axis=2, keepdims=True)
+        pixels = grey + (pixels - grey) * saturation
+    if rng.random() < 0.08 * degraded:  # haze
+        pixels = pixels * 0.5 + rng.uniform(60, 150)
+    size = SIZE
+    if rng.random() < degraded:
+        less = float(np.exp(rng.uniform(0, np.log(4.5))))
+        size = (int(SIZE[0] / less), int(SIZE[1] / less))
+        pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.35 * degraded:
+        if rng.random() < 0.6:
+            pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.6))
+        else:
+            length = int(rng.integers(3, 9))
+            kernel = np.zeros((length, length), np.float32)
+            end = (np.array([np.cos(t := rng.uniform(0, np.pi)), np.sin(t)]) * length / 2).astype(int)
+            cv2.line(kernel, _point(*(length // 2 - end)), _point(*(length // 2 + end)), 1)
+            pixels = cv2.filter2D(pixels, -1, kernel / max(kernel.sum(), 1))
+    if rng.random() < 0.6 * degraded + 0.1:
+        grain = np.random.Generator(np.random.SFC64(int(rng.integers(2**31))))
+        noise = grain.standard_normal((*size, 3), dtype=np.float32)
+        pixels += noise * rng.uniform(1, 14)
+    picture = np.clip(pixels, 0, 255).astype(np.uint8)
+    if rng.random() < 0.6 * degraded:
+        quality = int(rng.uniform(20, 92))
+        _, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if size != SIZE:
+        how = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
+        picture = cv2.resize(picture, SIZE[::-1], interpolation=how)
+    return np.ascontiguousarray(picture)

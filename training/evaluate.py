@@ -1,0 +1,144 @@
+"""Measure a network on rendered people that training never sees: other bodies, poses, backgrounds.
+
+Two sets of crops a keypoint set: whole people in their true boxes, and hard ones, distributed as in
+training (cut, hidden, among others, in loose boxes, in poor pictures). Of each: mean OKS; AP, the
+share of people whose OKS passes a threshold, over the thresholds 0.50, 0.55 to 0.95, and AP50 (as
+COCO defines them, with a person a crop); PCK, the share of keypoints within 0.05 and 0.1 of the
+longer side of the true box.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training import panoramas
+from training.compose import HARD, SIZE, WHOLE, Composer, Difficulty, Sample
+from training.people import People
+from vitpose_ros.core.checkpoints import load_network
+from vitpose_ros.core.crops import normalise
+from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.skeletons import SKELETONS
+
+Array = NDArray[Any]
+
+SEED = 987_654  # no seed of training
+AREA_OF_BOX = 0.53  # a person covers about this part of its box
+KNOWN = 255  # from here on nobody knows the keypoint
+DIFFICULTIES: dict[str, Difficulty] = {'whole': WHOLE, 'hard': HARD}
+# Heights of the person in pixels of the image, to show how quality falls with size.
+HEIGHTS = (256, 128, 64, 32)
+FEET, HANDS = range(17, 23), range(91, 133)  # of WholeBody
+
+
+class HeldOut:
+    """Held-out people and the crops made of them."""
+
+    def __init__(self, cache: Path | None, count: int = 400, seed: int = SEED) -> None:
+        """Draw so many people; cache: where panoramas are kept, None: do without them."""
+        scenes = [] if cache is None else panoramas.load(cache, held_out=True)
+        people = People(scenes)
+        views = [people.views(np.random.default_rng([seed, i]), 1)[0] for i in range(count)]
+        self._composer = Composer(views, scenes)
+        self._seed = seed
+        self._count = count
+
+    def samples(self, keypoint_set: str, difficulty: Difficulty) -> list[Sample]:
+        """Return a crop of each person, the same each time."""
+        return [
+            self._composer.sample(
+                np.random.default_rng([self._seed, 1, i]), i, keypoint_set, difficulty
+            )
+            for i in range(self._count)
+        ]
+
+
+def predict(
+    network: Callable[[Tensor], Tensor], samples: list[Sample], keypoint_set: str, batch: int = 32
+) -> Array:
+    """Return the keypoints that a network finds, (n, k, 2) in pixels of the crops."""
+    skeleton = SKELETONS[keypoint_set]
+    found = []
+    for start in range(0, len(samples), batch):
+        crops = torch.from_numpy(np.stack([s.crop for s in samples[start : start + batch]]))
+        with torch.inference_mode():
+            points, _ = decode(network(normalise(crops)).float(), udp=skeleton.udp)
+        found.append(points.numpy())
+    cells = np.array([SIZE[1] / 4, SIZE[0] / 4]) - (1 if skeleton.udp else 0)
+    span = np.array(SIZE[::-1]) - (1 if skeleton.udp else 0)
+    return np.concatenate(found) * (span / cells)
+
+
+def measure(points: Array, samples: list[Sample], keypoint_set: str) -> dict[str, float]:
+    """Return the figures of keypoints (n, k, 2) found in samples, over all that the crop shows."""
+    sigmas = np.array(SKELETONS[keypoint_set].sigmas)
+    truth = np.stack([s.points for s in samples])
+    states = np.stack([s.states for s in samples])
+    areas = np.array([s.area for s in samples])
+    sides = np.array([s.side for s in samples])
+    there = (states > 0) & (states < KNOWN)
+    squared = ((points - truth) ** 2).sum(axis=2)
+    similar = np.exp(-squared / (2 * AREA_OF_BOX * areas[:, None] * (2 * sigmas) ** 2))
+    some = there.any(axis=1)
+    similarity = (similar * there).sum(axis=1)[some] / there.sum(axis=1)[some]
+    thresholds = np.arange(0.5, 0.96, 0.05)
+    near = np.sqrt(squared) / sides[:, None]
+    figures = {
+        'OKS': similarity.mean(),
+        'AP': (similarity[:, None] >= thresholds).mean(),
+        'AP50': (similarity >= 0.5).mean(),
+        'PCK.05': (near[there] < 0.05).mean(),
+        'PCK.1': (near[there] < 0.1).mean(),
+    }
+    if keypoint_set == 'wholebody':
+        for name, rows in (('feet', FEET), ('hands', HANDS)):
+            mine = np.zeros_like(there)
+            mine[:, list(rows)] = there[:, list(rows)]
+            figures[f'{name} PCK.05'] = (near[mine] < 0.05).mean()
+            figures[f'{name} PCK.1'] = (near[mine] < 0.1).mean()
+    return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def evaluate(
+    network: Callable[[Tensor], Tensor], held_out: HeldOut, keypoint_set: str
+) -> dict[str, dict[str, float]]:
+    """Return the figures of a network of one keypoint set: of each difficulty."""
+    figures = {}
+    for name, difficulty in DIFFICULTIES.items():
+        samples = held_out.samples(keypoint_set, difficulty)
+        points = predict(network, samples, keypoint_set)
+        figures[name] = measure(points, samples, keypoint_set)
+    return figures
+
+
+def main() -> None:
+    """Print the figures of a weight file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('model', type=Path, help='a weight file')
+    parser.add_argument('--sets', help='keypoint sets, comma separated; all without it')
+    parser.add_argument('--count', type=int, default=400, help='people')
+    parser.add_argument('--seed', type=int, default=SEED)
+    parser.add_argument('--cache', type=Path, default=Path('training/cache'))
+    parser.add_argument('--json', type=Path, help='write the figures there, too')
+    arguments = parser.parse_args()
+    held_out = HeldOut(arguments.cache, arguments.count, arguments.seed)
+    sets = arguments.sets.split(',') if arguments.sets else ['coco']
+    report = {}
+    for name in sets:
+        network = load_network(arguments.model, name)
+        report[name] = evaluate(lambda pixels, n=network: n(pixels)[0], held_out, name)
+        for difficulty, figures in report[name].items():
+            text = '  '.join(f'{key} {value:.3f}' for key, value in figures.items())
+            print(f'{name:10} {difficulty:6} {text}', flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,50 @@
+"""What the network is to say, and how far off it is."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.compose import SIZE, STRIDE, Sample
+from vitpose_ros.core.skeletons import SKELETONS
+
+SIGMA = 2.0  # heatmap cells
+SHARPNESS = 10.0  # of the distribution that heatmaps are compared as
+
+
+def targets(samples: list[Sample], keypoint_set: str) -> tuple[Tensor, Tensor]:
+    """Return the heatmaps (n, k, 64, 48) of samples of a set, and which are known (n, k).
+
+    A Gaussian around each keypoint, in the convention of its set; zero where the keypoint lies
+    outside the image.
+    """
+    height, width = SIZE[0] // STRIDE, SIZE[1] // STRIDE
+    points = np.stack([s.points for s in samples])
+    states = np.stack([s.states for s in samples])
+    if SKELETONS[keypoint_set].udp:
+        points = points * (np.array([width, height]) - 1) / (np.array(SIZE[::-1]) - 1)
+    else:
+        points = points / STRIDE
+    x, y = (torch.from_numpy(points[..., i, None]).float() for i in range(2))
+    across = torch.exp(-((torch.arange(width) - x) ** 2) / (2 * SIGMA**2))
+    down = torch.exp(-((torch.arange(height) - y) ** 2) / (2 * SIGMA**2))
+    known = torch.from_numpy((states < 255).astype(np.float32))
+    there = torch.from_numpy(((states > 0) & (states < 255)).astype(np.float32))
+    return down[..., :, None] * across[..., None, :] * there[..., None, None], known
+
+
+def heatmap_loss(heatmaps: Tensor, wanted: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean squared error times 1000, and the cross-entropy of where peaks are.
+
+    heatmaps, wanted: (n, k, h, w); known: (n, k). The squared error alone first falls by saying
+    nothing anywhere; the cross-entropy against the target, as a distribution over the cells, has
+    no such plateau.
+    """
+    squared = ((heatmaps - wanted) ** 2).mean(dim=(2, 3))
+    error = 1000 * (squared * known).sum() / known.sum().clamp(min=1)
+    mass = wanted.sum(dim=(2, 3), keepdim=True)
+    there = known * (mass[..., 0, 0] > 1)  # at least part of the peak is inside
+    share = (wanted / mass.clamp(min=1e-6)).flatten(2)
+    chances = F.log_softmax(SHARPNESS * heatmaps.flatten(2), dim=2)
+    entropy = -(share * chances).sum(dim=2)
+    return error, (entropy * there).sum() / there.sum().clamp(min=1)

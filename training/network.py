@@ -1,0 +1,98 @@
+"""The network as it is trained: the package's own, and what only training needs."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.vit import Attention, ClassicDecoder, ViTPose, ViTPoseConfig
+
+SETS = ('coco', 'aic', 'mpii', 'wholebody')
+CELLS = 4  # heatmap cells a side of a patch
+
+
+def config(embed_dim: int = 192, depth: int = 8, sets: Sequence[str] = SETS) -> ViTPoseConfig:
+    """Return the shape of a small network; a quarter of the FFN's output belongs to the expert."""
+    return ViTPoseConfig(
+        embed_dim=embed_dim,
+        depth=depth,
+        num_heads=embed_dim // 64,
+        num_keypoints={name: len(SKELETONS[name]) for name in sets},
+        part_features=embed_dim // 4 if len(sets) > 1 else 0,
+        deconv_channels=64,
+    )
+
+
+class Trained(nn.Module):
+    """A ViTPose in training, with random weights; may be given a knowledge token."""
+
+    def __init__(self, config: ViTPoseConfig, token_width: int = 0) -> None:
+        """Take the shape; token_width: of a knowledge token that the encoder is given, 0: none."""
+        super().__init__()
+        self.model = ViTPose(config)
+        # A token that another network learned comes in that network's width.
+        self.token_in: nn.Module | None = None
+        if token_width:
+            same = token_width == config.embed_dim
+            self.token_in = nn.Identity() if same else nn.Linear(token_width, config.embed_dim)
+        self._initialise()
+
+    def forward(
+        self, pixels: Tensor, counts: Sequence[int], token: Tensor | None = None
+    ) -> list[Tensor]:
+        """Map pixels (n, 3, h, w) to heatmaps (count, k, h/4, w/4) of each set.
+
+        counts: samples of each set, in their order; of sets without samples heatmaps are empty.
+        token: (1, 1, width), joins the patches.
+        """
+        features = self._encode(pixels, counts, token)
+        rows, columns = features.shape[2:]
+        heatmaps = []
+        for head, part in zip(self.model.heads.values(), features.split(list(counts)), strict=True):
+            assert isinstance(head, ClassicDecoder)
+            empty = part.new_zeros(0, head.final_layer.out_channels, CELLS * rows, CELLS * columns)
+            heatmaps.append(head(part) if len(part) else empty)
+        return heatmaps
+
+    def _encode(self, pixels: Tensor, counts: Sequence[int], token: Tensor | None) -> Tensor:
+        vit = self.model.backbone
+        if token is None:
+            features: Tensor = vit(pixels, counts)
+            return features
+        assert self.token_in is not None
+        tokens = vit.patch_embed(pixels) + vit.pos_embed[:, 1:] + vit.pos_embed[:, :1]
+        extra = self.token_in(token).to(tokens.dtype).expand(len(tokens), -1, -1)
+        tokens = torch.cat((tokens, extra), dim=1)
+        for block in vit.blocks:
+            tokens = block(tokens, counts)
+        out: Tensor = vit.last_norm(tokens[:, :-1]).transpose(1, 2).unflatten(2, vit.grid_size)
+        return out
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.trunc_normal_(self.model.backbone.pos_embed, std=0.02)
+        for head in self.model.heads.values():
+            assert isinstance(head, ClassicDecoder)
+            nn.init.normal_(head.final_layer.weight, std=0.001)
+            assert head.final_layer.bias is not None
+            nn.init.zeros_(head.final_layer.bias)
+
+
+def _plain_attention(self: Attention, tokens: Tensor) -> Tensor:
+    """Attend as Attention does, in two products: its gradient costs less on a processor."""
+    n, t, d = tokens.shape
+    qkv = self.qkv(tokens).view(n, t, 3, self.num_heads, d // self.num_heads)
+    query, key, value = qkv.permute(2, 0, 3, 1, 4)
+    scores = (query * (d // self.num_heads) ** -0.5) @ key.transpose(-2, -1)
+    mixed = scores.softmax(dim=-1) @ value
+    out: Tensor = self.proj(mixed.transpose(1, 2).reshape(n, t, d))
+    return out
+
+
+def hasten() -> None:
+    """Make training quick on a processor; of all networks of this process."""
+    Attention.forward = _plain_attention  # type: ignore[method-assign]

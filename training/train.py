@@ -1,0 +1,383 @@
+"""Train a ViTPose++ on rendered people: several keypoint sets at once, an expert and a head each.
+
+As the paper does (Xu et al., ViTPose++, arXiv:2212.04246): heatmap regression, every sample through
+the expert and the head of its set, each set in its own crop convention. On a processor: a process a
+core, each with its own stream of samples, gradients added up at each step. What is trained follows
+from the recipe, its seed and the number of processes; a stopped training goes on where it was.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from training import panoramas
+from training.compose import Sample
+from training.losses import heatmap_loss, targets
+from training.network import SETS, Trained, config, hasten
+from training.stream import Mixture, Stream
+from vitpose_ros.core.checkpoints import read_checkpoint, write_checkpoint
+from vitpose_ros.core.crops import normalise
+
+# COCO is what the network is for; the others share its encoder.
+ALL_SETS = Mixture(
+    (
+        {'coco': 5, 'wholebody': 3},
+        {'coco': 5, 'aic': 3},
+        {'coco': 5, 'wholebody': 3},
+        {'coco': 5, 'mpii': 3},
+    )
+)
+COCO = Mixture(({'coco': 8},))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a trained network follows from, beside the code."""
+
+    samples: int
+    sets: tuple[str, ...] = SETS
+    embed_dim: int = 192
+    depth: int = 8
+    seed: int = 1
+    processes: int = 2
+    pool: int = 2400  # views that a process keeps
+    reuse: int = 8  # samples a view
+    rate: float = 1e-3
+    last_rate: float = 0.02  # of the rate, at the end
+    warm_up: int = 300  # steps
+    decay: float = 0.05
+    averaging: float = 0.999  # of the weights, a step
+    entropy: float = 0.5  # weight of the cross-entropy of the peaks
+    # The share of whole people in true boxes: at first, later, and how soon (of the samples).
+    easy_first: float = 0.75
+    easy: float = 0.25
+    easy_until: float = 0.3
+    panoramas: bool = True
+    # After so many samples the averaged weights are trained on, with a new optimiser: where the
+    # recipe's training was interrupted for good.
+    restarts: tuple[int, ...] = field(default=())
+
+    @property
+    def mixture(self) -> Mixture:
+        """What a step of one process trains."""
+        return ALL_SETS if len(self.sets) > 1 else COCO
+
+    @property
+    def batch(self) -> int:
+        """Samples a step, of all processes."""
+        return sum(self.mixture.of(0).values()) * self.processes
+
+
+RECIPES = {
+    'nano': Recipe(samples=500_000),
+    'smoke': Recipe(
+        samples=640, pool=48, reuse=8, warm_up=5, rate=2e-3, averaging=0.9, depth=2, panoramas=False
+    ),
+}
+
+class Training:
+    """A network in training, in one of several processes."""
+
+    def __init__(self, recipe: Recipe, folder: Path, cache: Path, process: int) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.process = process
+        torch.manual_seed(recipe.seed)
+        self.network = Trained(config(recipe.embed_dim, recipe.depth, recipe.sets))
+        self.average = Trained(config(recipe.embed_dim, recipe.depth, recipe.sets))
+        self.average.load_state_dict(self.network.state_dict())
+        self.step = 0
+        self._restarted = 0  # the step of the last restart
+        self._new_optimiser()
+        scenes = panoramas.load(cache) if recipe.panoramas else []
+        self.stream = Stream(scenes, recipe.seed, process, recipe.pool, recipe.reuse)
+        self.sums = dict.fromkeys(('error', 'entropy'), 0.0)
+        self.seconds = 0.0
+
+    @property
+    def samples(self) -> int:
+        """How many samples all processes have seen."""
+        return self.step * self.recipe.batch
+
+    def train_step(self) -> None:
+        """Train one batch."""
+        recipe = self.recipe
+        if any(self.samples <= at < self.samples + recipe.batch for at in recipe.restarts):
+            self.restart()
+        counts = recipe.mixture.of(self.step)
+        batch = self.stream.batch(self.step, counts, self._easy())
+        batch = {name: batch.get(name, []) for name in recipe.sets}
+        for group in self._optimiser.param_groups:
+            group['lr'] = self._rate()
+        loss = self._loss(batch)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._share_gradients()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimiser.step()
+        self.step += 1
+        self._update_average()
+
+    def _loss(self, batch: dict[str, list[Sample]]) -> Tensor:
+        samples = [sample for part in batch.values() for sample in part]
+        crops = torch.stack([torch.from_numpy(sample.crop) for sample in samples])
+        counts = [len(part) for part in batch.values()]
+        with autocast():
+            heatmaps = self.network(normalise(crops), counts)
+        total = torch.zeros(())
+        for maps, (name, part) in zip(heatmaps, batch.items(), strict=True):
+            if not part:
+                continue
+            error, entropy = heatmap_loss(maps.float(), *targets(part, name))
+            share = len(part) / len(samples)
+            total = total + share * (error + self.recipe.entropy * entropy)
+            if name == 'coco':
+                self.sums['error'] += float(error.detach())
+                self.sums['entropy'] += float(entropy.detach())
+        return total
+
+    def _share_gradients(self) -> None:
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        if self.recipe.processes == 1:
+            return
+        flat = torch.cat([p.grad.flatten() for p in parameters])  # type: ignore[union-attr]
+        dist.all_reduce(flat)
+        flat /= self.recipe.processes
+        for parameter, part in zip(
+            parameters, flat.split([p.numel() for p in parameters]), strict=True
+        ):
+            parameter.grad.copy_(part.view_as(parameter))  # type: ignore[union-attr]
+
+    def _rate(self) -> float:
+        """Return the learning rate: a warm-up, then a cosine down."""
+        recipe = self.recipe
+        done = min(1.0, self.samples / recipe.samples)
+        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
+        rate = recipe.rate * (recipe.last_rate + (1 - recipe.last_rate) * cosine)
+        return rate * min(1.0, (self.step - self._restarted + 1) / recipe.warm_up)
+
+    def _easy(self) -> float:
+        """Return the share of whole people: easy ones come first."""
+        recipe = self.recipe
+        left = max(0.0, 1 - self.samples / (recipe.samples * recipe.easy_until))
+        return recipe.easy + (recipe.easy_first - recipe.easy) * left
+
+    def _update_average(self) -> None:
+        # At first the average follows closely.
+        keep = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            mine, new = self.average.state_dict(), self.network.state_dict()
+            floats = [name for name, value in mine.items() if value.is_floating_point()]
+            torch._foreach_lerp_(
+                [mine[name] for name in floats], [new[name] for name in floats], 1 - keep
+            )
+
+    def restart(self) -> None:
+        """Go on from the averaged weights, with a new optimiser."""
+        self.network.load_state_dict(self.average.state_dict())
+        self._restarted = self.step
+        self._new_optimiser()
+
+    def _new_optimiser(self) -> None:
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        self._optimiser = torch.optim.AdamW(
+            [
+                {'params': matrices, 'weight_decay': self.recipe.decay},
+                {'params': others, 'weight_decay': 0.0},
+            ],
+            betas=(0.9, 0.99),
+            fused=True,
+        )
+
+    def save(self) -> None:
+        """Write the state to go on from, and the averaged network."""
+        state = {
+            'recipe': asdict(self.recipe),
+            'step': self.step,
+            'restarted': self._restarted,
+            'seconds': self.seconds,
+            'network': self.network.state_dict(),
+            'average': self.average.state_dict(),
+            'optimiser': self._optimiser.state_dict(),
+        }
+        temporary = self.folder / 'state.tmp'
+        torch.save(state, temporary)
+        temporary.replace(self.folder / 'state.pt')
+        write_network(self.average, self.folder / 'network.safetensors')
+
+    def load(self) -> None:
+        """Go on from the folder's state, if it has one."""
+        path = self.folder / 'state.pt'
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self.step, self._restarted = state['step'], state['restarted']
+        self.seconds = state['seconds']
+        self.network.load_state_dict(state['network'])
+        self.average.load_state_dict(state['average'])
+        self._optimiser.load_state_dict(state['optimiser'])
+
+    def load_weights(self, path: Path, samples: int) -> None:
+        """Go on from a network that was written after so many samples."""
+        state = {f'model.{k}': v for k, v in read_checkpoint(path).state.items()}
+        self.average.load_state_dict(state, strict=False)
+        self.step = samples // self.recipe.batch
+        self.restart()
+
+
+def write_network(trained: Trained, path: Path) -> None:
+    """Write a network as the package reads it: in float16, keypoints that nobody knows at zero."""
+    from training.bodies import indices_of
+
+    state = {k: v.detach().clone() for k, v in trained.model.state_dict().items()}
+    for name in trained.model.config.keypoint_sets:
+        unknown = torch.from_numpy(indices_of(name) < 0)
+        for end in ('weight', 'bias'):
+            state[f'heads.{name}.final_layer.{end}'][unknown] = 0
+    for key, value in state.items():
+        if 'running' not in key and value.is_floating_point():
+            state[key] = value.half()
+    state = {k: v for k, v in state.items() if 'num_batches' not in k}
+    write_checkpoint(path, trained.model.config, state)
+
+
+def autocast() -> torch.autocast:
+    """Compute in bf16 where the processor multiplies such matrices itself; else it is slower."""
+    flags = Path('/proc/cpuinfo')
+    has_bf16 = flags.exists() and 'avx512_bf16' in flags.read_text()
+    return torch.autocast('cpu', torch.bfloat16, enabled=has_bf16)
+
+
+def pin(process: int) -> None:
+    """Give a process a core and a thread of its own."""
+    if hasattr(os, 'sched_setaffinity'):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[process % len(cores)]})
+    torch.set_num_threads(1)
+
+
+def run(process: int, recipe: Recipe, folder: Path, options: dict[str, Any]) -> None:
+    """Train, as one of the recipe's processes."""
+    pin(process)
+    hasten()
+    if recipe.processes > 1:
+        dist.init_process_group('gloo', rank=process, world_size=recipe.processes)
+    training = Training(recipe, folder, options['cache'], process)
+    if options['weights']:
+        training.load_weights(*options['weights'])
+    training.load()
+    last = recipe.samples if options['until'] is None else min(options['until'], recipe.samples)
+    stop = _Stop(recipe.processes)
+    bar = tqdm(
+        total=recipe.samples, initial=training.samples, unit='', disable=process > 0, mininterval=5,
+        smoothing=0.05,
+    )  # fmt: skip
+    logged, began, saved = training.step, time.monotonic(), time.monotonic()
+    while training.samples < last and not stop():
+        training.train_step()
+        bar.update(recipe.batch)
+        if training.step % options['log_every'] == 0 or training.samples >= last:
+            now = time.monotonic()
+            training.seconds += now - began
+            began = now
+            steps = max(1, training.step - logged)
+            figures = {name: value / steps for name, value in training.sums.items()}
+            training.sums = dict.fromkeys(training.sums, 0.0)
+            logged = training.step
+            if process == 0:
+                bar.set_postfix({k: f'{v:.3f}' for k, v in figures.items()})
+                _log(folder / 'log.csv', training, figures)
+        if process == 0 and time.monotonic() - saved > options['save_every']:
+            training.save()
+            saved = time.monotonic()
+    if process == 0:
+        training.save()
+        bar.close()
+    if recipe.processes > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+class _Stop:
+    """Whether to stop: some process got SIGTERM or SIGINT."""
+
+    def __init__(self, processes: int) -> None:
+        self._asked = False
+        self._processes = processes
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
+
+    def __call__(self) -> bool:
+        if self._processes == 1:
+            return self._asked
+        asked = torch.tensor(float(self._asked))
+        dist.all_reduce(asked)  # all processes stop at the same step
+        return bool(asked > 0)
+
+
+def _log(path: Path, training: Training, figures: dict[str, float]) -> None:
+    new = not path.exists()
+    with path.open('a', newline='') as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(['samples', 'seconds', *figures])
+        values = (f'{value:.4f}' for value in figures.values())
+        writer.writerow([training.samples, round(training.seconds), *values])
+
+
+def train(recipe: Recipe, folder: Path, **options: Any) -> None:
+    """Train a recipe into a folder: state.pt, network.safetensors, log.csv, recipe.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'recipe.json').write_text(json.dumps(asdict(recipe), indent=1) + '\n')
+    options = {
+        'cache': Path('training/cache'), 'until': None, 'weights': None, 'log_every': 50,
+        'save_every': 600, **options,
+    }  # fmt: skip
+    if options['cache'] and recipe.panoramas:
+        panoramas.load(options['cache'])  # fetched once, before the processes need it
+    os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+    os.environ.setdefault('MASTER_PORT', str(29500 + os.getpid() % 1000))
+    if recipe.processes == 1:
+        run(0, recipe, folder, options)
+    else:
+        mp.spawn(run, (recipe, folder, options), nprocs=recipe.processes)
+
+
+def main() -> None:
+    """Train a recipe."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('recipe', choices=RECIPES)
+    parser.add_argument('--folder', type=Path, help='where state, network and log go')
+    parser.add_argument('--until', type=int, help='stop after so many samples')
+    parser.add_argument(
+        '--weights', nargs=2, metavar=('FILE', 'SAMPLES'),
+        help='go on from a network that was written after so many samples',
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    weights = arguments.weights and (Path(arguments.weights[0]), int(arguments.weights[1]))
+    folder = arguments.folder or Path('training/runs') / arguments.recipe
+    train(RECIPES[arguments.recipe], folder, until=arguments.until, weights=weights)
+
+
+if __name__ == '__main__':
+    main()
