@@ -1,11 +1,12 @@
 # Two commands do everything: `make demo` and `make test`. See README.md.
 SHELL := bash
-.PHONY: help demo test bench format clean
+.PHONY: help demo test bench train train-smoke format clean
 
 help:
 	@echo 'make demo    play a clip through camera, detector and pose node; VIDEO=file RATE=hz'
 	@echo 'make test    all checks and tests'
 	@echo 'make bench   measure, and write docs/performance.md (twenty minutes)'
+	@echo 'make train   train the network that comes with the package (hours; goes on where it was)'
 	@echo 'make format  format the code'
 	@echo 'make clean   remove what the others made'
 
@@ -23,6 +24,15 @@ bench:
 	@. dev/activate.bash && mkdir -p bench_output && python -m vitpose_ros bench \
 	  --compare transformers --models small,base --batches 1,4 --ros \
 	  --json bench_output/results.json && python dev/write_performance.py bench_output/results.json
+
+train:
+	@bash dev/prepare.bash train
+	@. dev/activate.bash && python -m training.train nano && \
+	  python -m training.evaluate training/runs/nano/network.safetensors --sets coco,mpii,aic,wholebody
+
+train-smoke:
+	@bash dev/prepare.bash train
+	@. dev/activate.bash && rm -rf training/runs/smoke && python -m training.smoke
 
 format:
 	@bash dev/prepare.bash test

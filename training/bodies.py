@@ -25,6 +25,8 @@ from vitpose_ros.core.skeletons import SKELETONS
 Array = NDArray[Any]
 
 LAYERS = ('body', 'tights', 'skirt', 'hair')
+SKIN, TIGHTS = slice(0, 13380), slice(15328, 18002)  # their vertices
+SKIRT, HAIR = slice(18002, 18722), slice(18722, 19158)
 PARTS = (
     'head', 'torso', 'left_upper_arm', 'right_upper_arm', 'left_lower_arm',
     'right_lower_arm', 'left_hand', 'right_hand', 'left_thigh', 'right_thigh', 'left_shin',
@@ -54,11 +56,13 @@ def indices_of(keypoint_set: str) -> Array:
 
 
 @dataclass(frozen=True)
-class Body:
+class Person:
     """A person's build: the mesh and the bones at rest."""
 
     vertices: Array  # (v, 3)
     heads: Array  # (b, 3): where each bone begins
+    female: bool
+    adult: bool
 
 
 class BodyModel:
@@ -71,9 +75,9 @@ class BodyModel:
             self._model = anny.Anny(rig='anny', topology=topology)
         self.bones: list[str] = self._model.bone_labels
         self.parents: list[int] = self._model.bone_parents
-        self.traits: list[str] = self._model.phenotype_labels
         self.template = self._model.template_vertices.numpy().astype(np.float32)
         self.triangles = {'body': self._model.faces.numpy().astype(np.int32), **_helpers()}
+        self.template_heads = self._model.template_bone_heads.numpy()
         self._bone_of = {name: i for i, name in enumerate(self.bones)}
         rows = np.arange(len(self.template)).repeat(self._model.vertex_bone_weights.shape[1])
         weights = self._model.vertex_bone_weights.numpy().ravel().astype(np.float32)
@@ -93,17 +97,22 @@ class BodyModel:
         """Return the index of a bone."""
         return self._bone_of[name]
 
-    def build(self, **traits: float) -> Body:
-        """Make a body of traits, each 0 to 1: gender, age, muscle, weight, height, proportions."""
+    def build(self, traits: dict[str, float], *, adult: bool) -> Person:
+        """Make a person of traits, each 0 to 1: gender, age, muscle, weight, height, proportions.
+
+        adult: whether it is dressed and bearded like one.
+        """
         values = {k: torch.tensor([v], dtype=torch.float64) for k, v in traits.items()}
         with torch.no_grad():
             rest = self._model(phenotype_kwargs=values)
-        return Body(
+        return Person(
             rest['rest_vertices'][0].numpy().astype(np.float32),
             rest['rest_bone_heads'][0].numpy().astype(np.float32),
+            female=traits['gender'] < 0.5,
+            adult=adult,
         )
 
-    def bend(self, body: Body, turns: dict[str, Array]) -> tuple[Array, Array]:
+    def bend(self, body: Person, turns: dict[str, Array]) -> tuple[Array, Array]:
         """Bend a body; returns its vertices (v, 3) and its bones' heads (b, 3).
 
         turns: for bones that turn against their parent, the rotation (3, 3) in axes at rest.
@@ -141,16 +150,15 @@ class BodyModel:
             weights[root] = weights[NAMES.index(f'{side}_wrist')]
             for finger in _FINGERS:
                 weights[NAMES.index(f'{side}_{finger}4')][self._fingertip(side, finger)] = 1
-        body = slice(0, 13380)
-        top = np.argmax(self.template[body, 2])
+        top = np.argmax(self.template[SKIN, 2])
         weights[NAMES.index('head_top')][top] = 1
         both = [weights[NAMES.index(f'{side}_hip')] for side in ('left', 'right')]
         weights[NAMES.index('pelvis')] = (both[0] + both[1]) / 2
         # Necks: rings of vertices around the bones there.
         for name, bone in (('neck', 'neck01'), ('upper_neck', 'neck03')):
-            head = self._model.template_bone_heads[self.bone(bone)].numpy()
+            head = self.template_heads[self.bone(bone)]
             distance = np.linalg.norm(self.template - head, axis=1)
-            distance[13380:] = np.inf
+            distance[SKIN.stop :] = np.inf
             near = np.argsort(distance)[:60]
             weights[NAMES.index(name)][near] = 1 / len(near)
         return csr_matrix(weights)
@@ -158,15 +166,15 @@ class BodyModel:
     def _fingertip(self, side: str, finger: str) -> int:
         """Return the vertex at the end of a finger."""
         bone = self.bone(f'finger{_FINGERS.index(finger) + 1}-3.{side[0].upper()}')
-        heads = self._model.template_bone_heads.numpy()
+        heads = self.template_heads
         along = heads[bone] - heads[self.parents[bone]]
         reach = np.where(self.main_bone == bone, (self.template - heads[bone]) @ along, -np.inf)
-        reach[13380:] = -np.inf
+        reach[SKIN.stop :] = -np.inf
         return int(np.argmax(reach))
 
 
 def forward(
-    body: Body, bones: list[str], parents: list[int], turns: dict[str, Array]
+    body: Person, bones: list[str], parents: list[int], turns: dict[str, Array]
 ) -> tuple[Array, Array]:
     """Return the orientations (b, 3, 3) and heads (b, 3) of all bones: forward kinematics."""
     orientations = np.empty((len(bones), 3, 3), np.float32)

@@ -124,7 +124,7 @@ class Composer:
             inside &= np.all(
                 (keypoints[:, :2] >= window[:2]) & (keypoints[:, :2] <= window[2:]), axis=1
             )
-        image = _developed(rng, image, scale, d.degraded)
+        image = _developed(rng, image, d.degraded)
         if window is not None:
             image[_outside(matrix, window)] = 0
         indices = INDICES[keypoint_set]
@@ -205,7 +205,8 @@ class Composer:
             half = rng.uniform(2, 13)
             slant = rng.normal(0, 8)
             corners = [[middle[0] - half - slant, 0], [middle[0] + half - slant, 0],
-                       [middle[0] + half + slant, 999], [middle[0] - half + slant, 999]]  # fmt: skip
+                       [middle[0] + half + slant, 999],
+                       [middle[0] - half + slant, 999]]  # fmt: skip
             cv2.fillPoly(mask, [np.array(corners, np.int32)], 255)
         else:
             spread = rng.uniform(8, 50)
@@ -234,7 +235,9 @@ def clutter(rng: Random, image: Array, count: int) -> None:
             thickness = int(rng.integers(2, 16))
             cv2.polylines(image, [points.astype(np.int32)], False, colour, thickness, cv2.LINE_AA)
         elif kind == 3:
-            points = (np.array([x, y]) + rng.normal(0, 40, (int(rng.integers(3, 7)), 2))).astype(int)
+            points = (np.array([x, y]) + rng.normal(0, 40, (int(rng.integers(3, 7)), 2))).astype(
+                int
+            )
             cv2.fillPoly(image, [points.astype(np.int32)], colour, cv2.LINE_AA)
         else:  # a grid: windows, fences, shelves
             step = rng.uniform(6, 30)
@@ -266,7 +269,9 @@ def _texture(rng: Random, image: Array, mask: Array, panoramas: list[Panorama]) 
     """Fill what the mask (h, w) covers of an image, in place."""
     if panoramas and rng.random() < 0.4:
         panorama = panoramas[int(rng.integers(len(panoramas)))]
-        fill = panorama.look(SIZE, rng.uniform(0, 6.28), rng.uniform(0, 0.6), rng.uniform(0.2, 0.8))
+        fill = panorama.look(
+            SIZE, rng.uniform(0, 6.28), rng.uniform(0, 0.6), rng.uniform(0.2, 0.8)
+        )
     elif rng.random() < 0.3:
         fill = _procedural(rng)
     else:
@@ -416,7 +421,7 @@ def _outside(matrix: Array, window: Array) -> Array:
     return mask.astype(bool)
 
 
-def _developed(rng: Random, image: Array, scale: float, degraded: float) -> Array:
+def _developed(rng: Random, image: Array, degraded: float) -> Array:
     """Return an image as a camera would deliver it: colours, resolution, blur, noise, JPEG."""
     pixels = image.astype(np.float32)
     if rng.random() < 0.8:
@@ -439,7 +444,9 @@ def _developed(rng: Random, image: Array, scale: float, degraded: float) -> Arra
         else:
             length = int(rng.integers(3, 9))
             kernel = np.zeros((length, length), np.float32)
-            end = (np.array([np.cos(t := rng.uniform(0, np.pi)), np.sin(t)]) * length / 2).astype(int)
+            end = (np.array([np.cos(t := rng.uniform(0, np.pi)), np.sin(t)]) * length / 2).astype(
+                int
+            )
             cv2.line(kernel, _point(*(length // 2 - end)), _point(*(length // 2 + end)), 1)
             pixels = cv2.filter2D(pixels, -1, kernel / max(kernel.sum(), 1))
     if rng.random() < 0.6 * degraded + 0.1:

@@ -1,4 +1,4 @@
-"""Knowledge transfer: a small student learns from a larger, trained teacher, in ViTPose's two ways.
+"""Knowledge transfer: a small student learns from a larger teacher, in ViTPose's two ways.
 
 Xu et al., "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation"
 (arXiv:2204.12484), section 3.3:
@@ -116,7 +116,9 @@ class Student:
             self._network.parameters(), betas=(0.9, 0.99), weight_decay=plan.decay, fused=True
         )
 
-    def learn(self, step: int, pixels: Tensor, wanted: Tensor, known: Tensor, said: Tensor) -> None:
+    def learn(
+        self, step: int, pixels: Tensor, wanted: Tensor, known: Tensor, said: Tensor
+    ) -> None:
         """Learn from a batch: the truth, and what the teacher said."""
         plan = self._plan
         done = step * plan.batch / plan.samples

@@ -1,10 +1,8 @@
-"""Measure a network on rendered people that training never sees: other bodies, poses, backgrounds.
+"""Measure a network on rendered people that training never sees: other bodies and backgrounds.
 
-Two sets of crops a keypoint set: whole people in their true boxes, and hard ones, distributed as in
-training (cut, hidden, among others, in loose boxes, in poor pictures). Of each: mean OKS; AP, the
-share of people whose OKS passes a threshold, over the thresholds 0.50, 0.55 to 0.95, and AP50 (as
-COCO defines them, with a person a crop); PCK, the share of keypoints within 0.05 and 0.1 of the
-longer side of the true box.
+Of crops of several difficulties: mean OKS; AP, the share of people whose OKS passes a threshold,
+over the thresholds 0.50, 0.55 to 0.95, and AP50 (as COCO defines them, with a person a crop); PCK,
+the share of keypoints within 0.05 and 0.1 of the longer side of the true box.
 """
 
 import argparse

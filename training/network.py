@@ -49,7 +49,9 @@ class Trained(nn.Module):
         features = self._encode(pixels, counts, token)
         rows, columns = features.shape[2:]
         heatmaps = []
-        for head, part in zip(self.model.heads.values(), features.split(list(counts)), strict=True):
+        for head, part in zip(
+            self.model.heads.values(), features.split(list(counts)), strict=True
+        ):
             assert isinstance(head, ClassicDecoder)
             empty = part.new_zeros(0, head.final_layer.out_channels, CELLS * rows, CELLS * columns)
             heatmaps.append(head(part) if len(part) else empty)

@@ -6,6 +6,7 @@ the cache; 512 x 256 pixels each.
 
 import base64
 import hashlib
+import os
 import re
 import tarfile
 import urllib.request
@@ -33,6 +34,8 @@ class Panorama:
     def __init__(self, name: str, radiance: Array) -> None:
         """Take linear radiance (h, 2 h, 3)."""
         self.name = name
+        # Compression left negative values around lamps.
+        radiance = np.where(radiance < 0, cv2.dilate(radiance, np.ones((5, 5))), radiance)
         level = np.percentile(radiance.mean(axis=2), 60)
         self._radiance = np.minimum(radiance / max(level, 1e-6), 60).astype(np.float32)
         self.picture = _developed(self._radiance)
@@ -118,11 +121,12 @@ def load(folder: Path, *, held_out: bool = False) -> list[Panorama]:
             encoded = re.search(rb'base64,([A-Za-z0-9+/=]+)', file.read())
             assert encoded is not None
             path = folder / f'{name[1]}.exr'
-            path.write_bytes(base64.b64decode(encoded[1]))
+            if not path.exists():  # other processes may read it
+                whole = path.with_suffix(f'.{os.getpid()}')
+                whole.write_bytes(base64.b64decode(encoded[1]))
+                whole.replace(path)
             with OpenEXR.File(str(path)) as image:
                 channels = image.channels()
                 pixels = channels.get('RGB', channels.get('RGBA')).pixels[..., :3]
             found.append(Panorama(name[1], pixels.astype(np.float32)))
     return found
-
-

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from training.bodies import Body, BodyModel
+from training.bodies import BodyModel, Person
 
 Array = NDArray[Any]
 Random = np.random.Generator
@@ -37,11 +37,26 @@ class Legs:
     seat: bool = False  # on a seat
 
 
-def sample(rng: Random, model: BodyModel, body: Body) -> tuple[dict[str, Array], bool]:
+def sample(rng: Random, model: BodyModel, body: Person) -> tuple[dict[str, Array], bool]:
     """Draw a pose; returns turns of bones for BodyModel.bend, and whether it sits on a seat."""
     kinds = list(LEGS)
     kind = kinds[rng.choice(len(kinds), p=[LEGS[k][0] for k in kinds])]
-    legs = LEGS[kind][1](rng)
+    return assemble(rng, model, body, kind, LEGS[kind][1](rng))
+
+
+def assemble(
+    rng: Random,
+    model: BodyModel,
+    body: Person,
+    kind: str,
+    legs: Legs,
+    moves: list[tuple[Array, Array]] | None = None,
+) -> tuple[dict[str, Array], bool]:
+    """Draw what trunk and head do for legs of a kind, and the arms if their moves are not given.
+
+    moves: of the left and the right arm the directions of upper and lower arm, as if left, in the
+    trunk's axes. Returns what sample returns.
+    """
     turns: dict[str, Array] = {}
     hips = turn(LEFT, legs.lean * 0.5) @ turn(BACK, rng.normal(0, 3))
     twist = rng.normal(0, 5 if legs.seat else 9)
@@ -50,8 +65,8 @@ def sample(rng: Random, model: BodyModel, body: Body) -> tuple[dict[str, Array],
     spine = [f'spine0{i}' for i in range(1, 6)]
     step = turn(LEFT, bow / 5) @ turn(BACK, side / 5) @ turn(UP, twist / 5)
     turns.update(dict.fromkeys(spine, step))
-    looks = turn(UP, rng.normal(0, 24)) @ turn(LEFT, rng.normal(6, 13)) @ turn(
-        BACK, rng.normal(0, 6)
+    looks = (
+        turn(UP, rng.normal(0, 24)) @ turn(LEFT, rng.normal(6, 13)) @ turn(BACK, rng.normal(0, 6))
     )
     vector = Rotation.from_matrix(looks).as_rotvec() / 4
     part = Rotation.from_rotvec(vector).as_matrix()
@@ -79,15 +94,14 @@ def sample(rng: Random, model: BodyModel, body: Body) -> tuple[dict[str, Array],
         toe = turn(LEFT, -max(0.0, rng.normal(0, 8)))
         turns.update({f'toe{n}-1.{s}': toe for n in range(1, 6)})
 
-    trunk = np.linalg.matrix_power(step, 5)
-    for s, (upper_arm, lower_arm) in zip('LR', arms(rng, kind), strict=True):
-        _arm(rng, model, body, turns, s, upper_arm, lower_arm, trunk)
+    for s, (upper_arm, lower_arm) in zip('LR', moves or arms(rng, kind), strict=True):
+        _arm(rng, model, body, turns, s, upper_arm, lower_arm)
     return turns, legs.seat
 
 
 def _limb(
     model: BodyModel,
-    body: Body,
+    body: Person,
     bones: tuple[str, str, str],
     side: str,
     upper: Array,
@@ -120,15 +134,13 @@ def _limb(
 def _arm(
     rng: Random,
     model: BodyModel,
-    body: Body,
+    body: Person,
     turns: dict[str, Array],
     side: str,
     upper: Array,
     lower: Array,
-    trunk: Array,
 ) -> None:
     """Add the turns of an arm; directions in the trunk's axes, of the left arm."""
-    del trunk
     mirror = np.array([1.0, 1, 1]) if side == 'L' else np.array([-1.0, 1, 1])
     upper, lower = _unit(upper) * mirror, _unit(lower) * mirror
     whole, bend = _limb(model, body, ('upperarm01', 'lowerarm01', 'wrist'), side, upper, lower)
@@ -147,9 +159,9 @@ def _arm(
         @ turn(BACK, rng.normal(0, 14))
     )
     # Fingers bend together, from stretched to a fist; about the line across the knuckles.
-    across = body.heads[model.bone(f'finger5-1.{side}')] - body.heads[
-        model.bone(f'finger2-1.{side}')
-    ]
+    across = (
+        body.heads[model.bone(f'finger5-1.{side}')] - body.heads[model.bone(f'finger2-1.{side}')]
+    )
     curl = rng.choice([rng.uniform(-10, 25), rng.uniform(25, 80)], p=[0.7, 0.3]) * mirror[0]
     for finger in range(2, 6):
         for joint in (1, 2, 3):
@@ -184,8 +196,10 @@ def _stand(rng: Random) -> Legs:
     return Legs(_mirrored(*thighs), _mirrored(*shins), lean=rng.normal(2, 5))
 
 
-def _gait(rng: Random, run: bool) -> Legs:
-    phase = rng.uniform(0, 2 * np.pi)
+def gait(rng: Random, *, run: bool, phase: float | None = None) -> Legs:
+    """Walk or run; phase: where in a step, radians, drawn if not given."""
+    drawn = rng.uniform(0, 2 * np.pi)
+    phase = drawn if phase is None else phase
     stride = rng.uniform(0.55, 1.0) if run else rng.uniform(0.2, 0.5)
     thighs, shins, toes = [], [], []
     for offset in (0.0, np.pi):
@@ -203,11 +217,11 @@ def _gait(rng: Random, run: bool) -> Legs:
 
 
 def _walk(rng: Random) -> Legs:
-    return _gait(rng, run=False)
+    return gait(rng, run=False)
 
 
 def _run(rng: Random) -> Legs:
-    return _gait(rng, run=True)
+    return gait(rng, run=True)
 
 
 def _sit(rng: Random) -> Legs:
@@ -274,7 +288,9 @@ def _any(rng: Random) -> Legs:
         out = rng.normal(0.15, 0.3)
         thighs.append(np.array([out, -np.sin(hip), -np.cos(hip)]))
         shins.append(np.array([out * 0.7, -np.sin(hip - knee), -np.cos(hip - knee)]))
-    return Legs(_mirrored(*thighs), _mirrored(*shins), tuple(rng.uniform(0, 40, 2)), rng.normal(10, 22))
+    return Legs(
+        _mirrored(*thighs), _mirrored(*shins), tuple(rng.uniform(0, 40, 2)), rng.normal(10, 22)
+    )
 
 
 LEGS = {
@@ -307,16 +323,26 @@ ARMS = {
 }  # fmt: skip
 TOGETHER = ('hold', 'fold', 'behind', 'lap', 'wheel', 'face', 'head')  # seldom with one arm only
 _MIX = {
-    'stand': dict(hang=0.28, loose=0.12, front=0.1, hold=0.1, fold=0.05, akimbo=0.05, pocket=0.07,
-                  behind=0.03, ear=0.03, head=0.02, face=0.03, raise_=0.04, wave=0.03, point=0.02,
-                  side=0.02, any=0.05),
-    'walk': dict(swing=0.6, hang=0.1, front=0.07, hold=0.06, pocket=0.05, ear=0.03, wave=0.02,
-                 raise_=0.01, loose=0.04, any=0.02),
-    'run': dict(swing=0.8, any=0.1, raise_=0.05, point=0.05),
-    'sit': dict(lap=0.42, front=0.12, hold=0.12, wheel=0.1, hang=0.05, fold=0.05, face=0.05,
-                ear=0.02, back=0.02, any=0.05),
-    'other': dict(any=0.35, front=0.1, hold=0.08, raise_=0.1, side=0.1, point=0.08, back=0.05,
-                  hang=0.05, swing=0.09),
+    'stand': {
+        'hang': 0.28, 'loose': 0.12, 'front': 0.1, 'hold': 0.1, 'fold': 0.05, 'akimbo': 0.05,
+        'pocket': 0.07, 'behind': 0.03, 'ear': 0.03, 'head': 0.02, 'face': 0.03, 'raise': 0.04,
+        'wave': 0.03, 'point': 0.02, 'side': 0.02, 'any': 0.05,
+    },
+    'walk': {
+        'swing': 0.6, 'hang': 0.1, 'front': 0.07, 'hold': 0.06, 'pocket': 0.05, 'ear': 0.03,
+        'wave': 0.02, 'raise': 0.01, 'loose': 0.04, 'any': 0.02,
+    },
+    'run': {
+        'swing': 0.8, 'any': 0.1, 'raise': 0.05, 'point': 0.05,
+    },
+    'sit': {
+        'lap': 0.42, 'front': 0.12, 'hold': 0.12, 'wheel': 0.1, 'hang': 0.05, 'fold': 0.05,
+        'face': 0.05, 'ear': 0.02, 'back': 0.02, 'any': 0.05,
+    },
+    'other': {
+        'any': 0.35, 'front': 0.1, 'hold': 0.08, 'raise': 0.1, 'side': 0.1, 'point': 0.08,
+        'back': 0.05, 'hang': 0.05, 'swing': 0.09,
+    },
 }  # fmt: skip
 
 
@@ -325,19 +351,22 @@ def arms(rng: Random, kind: str) -> list[tuple[Array, Array]]:
     mix = _MIX.get(kind, _MIX['other'])
     names, chances = list(mix), np.array(list(mix.values()))
     first, second = (names[i] for i in rng.choice(len(names), 2, p=chances / chances.sum()))
-    if first in TOGETHER and rng.random() < 0.85:
-        second = first
-    elif rng.random() < 0.35:
+    if (first in TOGETHER and rng.random() < 0.85) or rng.random() < 0.35:
         second = first
     phase = rng.uniform(-1, 1)
     running = kind == 'run'
-    return [_arm_directions(rng, first, phase, running), _arm_directions(rng, second, -phase, running)]
+    return [
+        _arm_directions(rng, first, phase, running),
+        _arm_directions(rng, second, -phase, running),
+    ]
 
 
 def _arm_directions(rng: Random, name: str, phase: float, running: bool) -> tuple[Array, Array]:
     if name == 'swing':
         angle = phase * rng.uniform(0.3, 0.9 if running else 0.6)
-        bend = rng.uniform(1.0, 1.9) if running else abs(rng.normal(0.25, 0.2)) + max(0, angle) * 0.5
+        bend = (
+            rng.uniform(1.0, 1.9) if running else abs(rng.normal(0.25, 0.2)) + max(0, angle) * 0.5
+        )
         out = rng.normal(0.15, 0.06)
         upper = np.array([out, -np.sin(angle), -np.cos(angle)])
         inward = rng.uniform(0.0, 0.4) * min(bend, 1)
@@ -345,7 +374,7 @@ def _arm_directions(rng: Random, name: str, phase: float, running: bool) -> tupl
         return upper, lower
     if name == 'any':
         while True:
-            upper = _unit(rng.normal(size=3) + [0.5, -0.3, -0.2])
+            upper = _unit(rng.normal(size=3) + np.array([0.5, -0.3, -0.2]))
             if upper[0] > -0.35 and upper[1] < 0.75:
                 break
         bend = np.radians(abs(rng.normal(0, 60)) % 140)
@@ -354,7 +383,7 @@ def _arm_directions(rng: Random, name: str, phase: float, running: bool) -> tupl
         if aside @ [-0.5, -1, 0.4] < 0:
             aside = -aside
         return upper, np.cos(bend) * upper + np.sin(bend) * aside
-    upper, lower, spread = ARMS[name.rstrip('_')]
+    upper, lower, spread = ARMS[name]
     return (
         np.array(upper, float) + rng.normal(0, spread * 0.7, 3),
         np.array(lower, float) + rng.normal(0, spread, 3),

@@ -105,7 +105,8 @@ void main() {
         if (!on) discard;
         albedo = cloth(2, n); dressed = true;
     } else if (bare < 0.5) {
-        float neck = top.z - (v_place.y < 0.0 ? max(0.0, 0.12 - abs(v_place.x)) * top.w * 4.0 : 0.0);
+        float dip = v_place.y < 0.0 ? max(0.0, 0.12 - abs(v_place.x)) * top.w * 4.0 : 0.0;
+        float neck = top.z - dip;
         bool shirt = arm > 0.0 ? arm < top.x + ragged
                    : leg > 0.0 ? false : trunk > top.y + ragged && trunk < neck;
         bool pants = leg > 0.0 ? leg < bottom.x + ragged : arm <= 0.0 && trunk < bottom.y;
@@ -165,9 +166,7 @@ class Renderer:
         self._context = moderngl.create_context(standalone=True, backend='egl')
         self._program = self._context.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
         self._moving = self._context.buffer(reserve=len(model.template) * 9 * 4, dynamic=True)
-        fixed = np.concatenate(
-            (model.template, fields), axis=1, dtype=np.float32
-        )
+        fixed = np.concatenate((model.template, fields), axis=1, dtype=np.float32)
         self._fixed = self._context.buffer(fixed.tobytes())
         formats = (
             (self._moving, '3f 3f 3f', 'position', 'normal', 'skin'),
@@ -191,7 +190,7 @@ class Renderer:
         self._context.enable(moderngl.DEPTH_TEST)
 
     def draw(self, scene: Scene) -> tuple[Array, Array, Array]:
-        """Return the picture (h, w, 4) RGBA uint8, the person (h, w) bool, the depth (h, w) metres."""
+        """Return picture (h, w, 4) RGBA uint8, person (h, w) bool and depth (h, w) in metres."""
         height, width = scene.size
         self._frame.use()
         self._context.viewport = (0, 0, width, height)

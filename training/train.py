@@ -1,9 +1,10 @@
 """Train a ViTPose++ on rendered people: several keypoint sets at once, an expert and a head each.
 
-As the paper does (Xu et al., ViTPose++, arXiv:2212.04246): heatmap regression, every sample through
-the expert and the head of its set, each set in its own crop convention. On a processor: a process a
-core, each with its own stream of samples, gradients added up at each step. What is trained follows
-from the recipe, its seed and the number of processes; a stopped training goes on where it was.
+As the paper does (Xu et al., "ViTPose++: Vision Transformer for Generic Body Pose Estimation",
+arXiv:2212.04246): heatmap regression, each sample through the expert and the head of its set and
+in its set's crop convention. A process a core, each with its own stream of samples; gradients are
+averaged at each step. What is trained follows from the recipe, its seed and the number of
+processes; a stopped training goes on where it was.
 """
 
 import argparse
@@ -84,9 +85,17 @@ class Recipe:
 RECIPES = {
     'nano': Recipe(samples=500_000),
     'smoke': Recipe(
-        samples=640, pool=48, reuse=8, warm_up=5, rate=2e-3, averaging=0.9, depth=2, panoramas=False
+        samples=640,
+        pool=48,
+        reuse=8,
+        warm_up=5,
+        rate=2e-3,
+        averaging=0.9,
+        depth=2,
+        panoramas=False,
     ),
 }
+
 
 class Training:
     """A network in training, in one of several processes."""
@@ -286,9 +295,13 @@ def run(process: int, recipe: Recipe, folder: Path, options: dict[str, Any]) -> 
     last = recipe.samples if options['until'] is None else min(options['until'], recipe.samples)
     stop = _Stop(recipe.processes)
     bar = tqdm(
-        total=recipe.samples, initial=training.samples, unit='', disable=process > 0, mininterval=5,
+        total=recipe.samples,
+        initial=training.samples,
+        unit='',
+        disable=process > 0,
+        mininterval=5,
         smoothing=0.05,
-    )  # fmt: skip
+    )
     logged, began, saved = training.step, time.monotonic(), time.monotonic()
     while training.samples < last and not stop():
         training.train_step()

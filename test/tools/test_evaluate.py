@@ -101,7 +101,7 @@ def test_the_figures_are_those_of_the_library_fed_by_hand(dataset, tmp_path):
         dict(zip(evaluate.FIGURES, 100 * figures, strict=True)), abs=0.05001
     )
     assert table['AP50'] > 50  # the network does find them
-    people = [a for a in json.loads((dataset / 'people.json').read_text())['annotations']]
+    people = json.loads((dataset / 'people.json').read_text())['annotations']
     assert len(json.loads(results.read_text())) == len(people) - 1  # not in the crowd's box
 
 

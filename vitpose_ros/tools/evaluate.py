@@ -210,9 +210,7 @@ def _run(chosen: argparse.Namespace) -> None:
     if chosen.boxes is not None:
         results = without_doubles(results, skeleton)
     chosen.results.write_text(json.dumps(results))
-    figures = average_precision(
-        dataset.content, results, skeleton, [s.image_id for s in subjects]
-    )
+    figures = average_precision(dataset.content, results, skeleton, [s.image_id for s in subjects])
     people = sum(len(s.boxes) for s in subjects)
     boxes = 'true boxes' if chosen.boxes is None else chosen.boxes.name
     print(f"{chosen.model}, keypoint set '{skeleton.name}': {people} boxes ({boxes}) in "

@@ -1,0 +1,23 @@
+"""What the tests of the training share."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope='session')
+def people():
+    """What draws people; without panoramas, which would have to be fetched."""
+    from training.people import People
+
+    try:
+        return People([])
+    except Exception as error:
+        if 'EGL' in str(error) or 'libGL' in str(error):
+            pytest.skip(f'no EGL here (Debian: libegl1, libgl1-mesa-dri): {error}')
+        raise
+
+
+@pytest.fixture(scope='session')
+def views(people):
+    """A view of each of twelve people."""
+    return [people.views(np.random.default_rng([7, i]), 1)[0] for i in range(12)]

@@ -1,0 +1,118 @@
+"""Rendered people: bodies that bend as asked, and keypoints that lie where the picture says."""
+
+import numpy as np
+import pytest
+
+from training import poses
+from training.bodies import NAMES, SKIN, indices_of
+from training.camera import Camera
+from training.look import Look
+from vitpose_ros.core import SKELETONS
+
+MIDDLE = {
+    'gender': 0.5, 'age': 0.67, 'muscle': 0.5, 'weight': 0.5, 'height': 0.5, 'proportions': 0.5,
+}  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def person(people):
+    return people.model.build(MIDDLE, adult=True)
+
+
+def test_bodies_are_as_large_as_people(person):
+    assert 1.5 < np.ptp(person.vertices[:, 2]) < 2.0
+
+
+def test_left_and_right_mirror_each_other_at_rest(people, person):
+    vertices, heads = people.model.bend(person, {})
+    points = dict(zip(NAMES, people.model.keypoints(vertices, heads), strict=True))
+    for name, point in points.items():
+        if name.startswith('left'):
+            mirrored = points[name.replace('left', 'right')] * [-1, 1, 1]
+            assert point == pytest.approx(mirrored, abs=2e-3), name
+            assert point[0] > 0, name  # x points to the left
+
+
+def test_bodies_bend_about_their_joints_only(people, person):
+    rest, _ = people.model.bend(person, {})
+    assert rest == pytest.approx(person.vertices, abs=1e-5)
+    bent, _ = people.model.bend(person, {'lowerleg01.L': poses.turn(poses.LEFT, 60)})
+    moved = np.linalg.norm(bent - rest, axis=1) > 1e-3
+    moved[SKIN.stop :] = False  # clothes span both legs
+    assert moved.any()
+    knee = person.heads[people.model.bone('lowerleg01.L')]
+    assert rest[moved, 2].max() < knee[2] + 0.2
+    assert (rest[moved, 0] > 0).all()  # the left leg alone
+    ankle = NAMES.index('left_ankle')
+    before = people.model.keypoints(rest, person.heads)[ankle]
+    after = people.model.keypoints(bent, person.heads)[ankle]
+    assert after[1] > before[1] + 0.2  # to the back
+
+
+@pytest.mark.parametrize('side', ['left', 'right'])
+def test_arms_point_where_they_are_asked_to(people, person, side):
+    outside = 1 if side == 'left' else -1
+    moves = [(np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))] * 2  # out, and up
+    legs = poses.Legs(*[(np.array([0.05, 0, -1.0]), np.array([-0.05, 0, -1.0]))] * 2)
+    turns, _ = poses.assemble(np.random.default_rng(0), people.model, person, 'stand', legs, moves)
+    for name in [name for name in turns if name.startswith(('spine', 'root'))]:
+        turns[name] = np.eye(3)  # stand straight
+    vertices, heads = people.model.bend(person, turns)
+    points = people.model.keypoints(vertices, heads)
+    shoulder, elbow, wrist = (
+        points[NAMES.index(f'{side}_{joint}')] for joint in ('shoulder', 'elbow', 'wrist')
+    )
+    upper, lower = (v / np.linalg.norm(v) for v in (elbow - shoulder, wrist - elbow))
+    assert upper @ [outside, 0, 0] > 0.9
+    assert lower @ [0, 0, 1] > 0.9
+
+
+def test_what_people_carry_and_wear_does_not_move_keypoints(people, person):
+    rng = np.random.default_rng(3)
+    vertices, heads = people.model.bend(person, {})
+    camera = Camera(0.0, 0.0, 0.0, 4.0, np.zeros(3), 600.0, (-160.0, -240.0))
+    light = {
+        'sky': np.eye(9, 3, dtype=np.float32), 'sun': (0.0, 0.0, 1.0),
+        'sun_colour': (0.0, 0.0, 0.0), 'exposure': 1.0,
+    }  # fmt: skip
+    found = []
+    for _ in range(3):
+        look = Look(rng, person)
+        things = look.things(rng, people.model, heads, seated=False)
+        found.append(people.draw(look, vertices, heads, things, light, camera, (480, 320))[2])
+    assert (found[0][:, :2] == found[1][:, :2]).all()
+    assert (found[0][:, :2] == found[2][:, :2]).all()
+    # Seen from the front, the body's left is on the right of the picture.
+    assert found[0][NAMES.index('left_shoulder'), 0] > found[0][NAMES.index('right_shoulder'), 0]
+
+
+def test_visible_keypoints_lie_on_the_person(views):
+    on = total = 0
+    for view in views:
+        height, width = view.person.shape
+        for x, y, state in view.keypoints[:23]:
+            assert -2 <= x <= width + 2
+            assert -2 <= y <= height + 2
+            if state == 2:
+                total += 1
+                row, column = int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))
+                near = view.picture[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4, 3]
+                on += bool(near.any())
+    assert total > 100
+    assert on / total > 0.98
+
+
+def test_a_view_follows_from_its_seed(people, views):
+    again = people.views(np.random.default_rng([7, 4]), 1)[0]
+    assert (again.picture == views[4].picture).all()
+    assert (again.keypoints == views[4].keypoints).all()
+
+
+def test_sets_know_their_keypoints():
+    for name in ('coco', 'aic', 'mpii'):
+        assert (indices_of(name) >= 0).all(), name
+    unknown = np.nonzero(indices_of('wholebody') < 0)[0]
+    assert unknown.tolist() == list(range(23, 91))  # the face
+    names = np.array(NAMES)[indices_of('mpii')]
+    assert names[6:10].tolist() == ['pelvis', 'neck', 'upper_neck', 'head_top']
+    assert len(SKELETONS['mpii']) == 16

@@ -1,0 +1,64 @@
+"""Training: deterministic, resumable, and what it writes is a network of the package."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from training.network import Trained, config
+from training.train import RECIPES, Training, write_network
+from vitpose_ros.core import SKELETONS
+from vitpose_ros.core.checkpoints import load_network, read_checkpoint
+
+TINY = replace(RECIPES['smoke'], processes=1, depth=1, embed_dim=64, pool=6, samples=48)
+
+
+def train(folder, steps, state=None):
+    """Train so many steps, from a folder's state if one is given."""
+    training = Training(TINY, folder, folder, 0)
+    if state is not None:
+        training.folder = state
+        training.load()
+        training.folder = folder
+    for _ in range(steps):
+        training.train_step()
+    folder.mkdir(exist_ok=True)
+    training.save()
+    return training
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(people, tmp_path):
+    whole = train(tmp_path / 'whole', 4)
+    train(tmp_path / 'half', 2)
+    rest = train(tmp_path / 'rest', 2, state=tmp_path / 'half')
+    assert rest.step == whole.step
+    for (name, a), b in zip(
+        whole.average.state_dict().items(), rest.average.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+
+
+def test_the_network_is_written_as_the_package_reads_it(tmp_path):
+    torch.manual_seed(0)
+    trained = Trained(config(64, 1))
+    with torch.no_grad():
+        for head in trained.model.heads.values():
+            head.final_layer.weight.normal_()
+            head.final_layer.bias.normal_()
+    path = tmp_path / 'network.safetensors'
+    write_network(trained, path)
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.config.keypoint_sets == ('coco', 'aic', 'mpii', 'wholebody')
+    assert {v.dtype for k, v in checkpoint.state.items() if 'running' not in k} == {torch.float16}
+    pixels = torch.randn(1, 3, 256, 192)
+    trained.eval()
+    for i, name in enumerate(checkpoint.config.keypoint_sets):
+        counts = [int(i == j) for j in range(4)]
+        with torch.inference_mode():
+            maps = load_network(path, name)(pixels)[0]
+            expected = trained(pixels, counts)[i]
+        assert maps.shape[1] == len(SKELETONS[name])
+        known = slice(0, 23 if name == 'wholebody' else None)
+        assert np.allclose(maps[:, known], expected[:, known], atol=0.05)
+        if name == 'wholebody':  # nobody taught it faces: it says nothing
+            assert (maps[:, 23:91] == 0).all()

@@ -1,0 +1,51 @@
+"""Draw a training's log."""
+
+import argparse
+import csv
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+import numpy as np
+
+
+def read_log(path: Path) -> dict[str, list[float]]:
+    """Return the columns of a log."""
+    with path.open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+
+
+def plot(log: Path, picture: Path, *others: Path) -> None:
+    """Draw the losses of a log over the samples, and those of other logs beside it."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+    for path in (log, *others):
+        columns = read_log(path)
+        for ax, name in zip(axes, ('error', 'entropy'), strict=True):
+            values = np.array(columns[name])
+            count = max(1, len(values) // 100)
+            smooth = np.convolve(values, np.ones(count) / count, 'valid')
+            ax.plot(columns['samples'][count - 1 :], smooth, label=path.parent.name)
+            ax.set_title({'error': 'squared error x 1000', 'entropy': 'cross-entropy'}[name])
+            ax.set_xlabel('samples')
+            ax.grid(alpha=0.3)
+    if others:
+        axes[0].legend()
+    figure.tight_layout()
+    figure.savefig(picture, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Draw logs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('picture', type=Path)
+    parser.add_argument('log', type=Path, nargs='+')
+    arguments = parser.parse_args()
+    plot(arguments.log[0], arguments.picture, *arguments.log[1:])
+
+
+if __name__ == '__main__':
+    main()

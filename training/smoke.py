@@ -1,0 +1,41 @@
+"""Run all of the training once, small: train, stop, go on, transfer knowledge, evaluate, plot."""
+
+import argparse
+from pathlib import Path
+
+from training import distill
+from training.evaluate import HeldOut, evaluate
+from training.plot import plot, read_log
+from training.train import RECIPES, train
+from vitpose_ros.core.checkpoints import load_network
+
+
+def main() -> None:
+    """Do so, in a folder; fail where something does not do what it should."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--folder', type=Path, default=Path('training/runs/smoke'))
+    folder = parser.parse_args().folder
+    recipe = RECIPES['smoke']
+    half = recipe.samples // 2
+    train(recipe, folder, until=half, log_every=4)
+    train(recipe, folder, log_every=4)
+    log = read_log(folder / 'log.csv')
+    assert log['samples'][-1] == recipe.samples, log['samples']
+    assert half in log['samples'], log['samples']
+    quarter = len(log['samples']) // 4
+    for name in ('error', 'entropy'):
+        first = sum(log[name][:quarter]) / quarter
+        last = sum(log[name][-quarter:]) / quarter
+        print(f'{name}: {first:.3f} at first, {last:.3f} at last')
+        assert last < first, f'{name} does not fall'
+    plot(folder / 'log.csv', folder / 'log.png')
+    network = folder / 'network.safetensors'
+    held_out = HeldOut(None, count=8)
+    for name in recipe.sets:
+        loaded = load_network(network, name)
+        print(name, evaluate(lambda pixels, n=loaded: n(pixels)[0], held_out, name))
+    distill.distil(network, distill.SMOKE, folder / 'distil', folder)
+
+
+if __name__ == '__main__':
+    main()
