@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from training.initial import initialise
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.vit import Attention, ClassicDecoder, ViTPose, ViTPoseConfig
 
@@ -76,7 +77,7 @@ class Trained(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
-        nn.init.trunc_normal_(self.model.backbone.pos_embed, std=0.02)
+        initialise(self.model.backbone)
         for head in self.model.heads.values():
             assert isinstance(head, ClassicDecoder)
             nn.init.normal_(head.final_layer.weight, std=0.001)
