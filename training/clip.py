@@ -136,13 +136,14 @@ class Stage:
         vertices, heads = vertices + shift, heads + shift
 
         # Drawn twice as large, for smooth edges.
-        low, high = self._people.extent(look, vertices, self._camera)
+        dressed = self._people.dress(look, vertices)
+        low, high = self._people.extent(look, dressed, self._camera)
         corner = np.floor(low - 4)
         size = np.ceil(high - corner + 4).astype(int)
         colour, mask, keypoints = self._people.draw(
             look,
-            vertices,
-            heads,
+            dressed,
+            model.keypoints(vertices, heads),
             [],
             self._light,
             self._camera.cropped(2.0, 2 * corner),

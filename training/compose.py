@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from training.bodies import NAMES, indices_of
 from training.panoramas import Panorama
 from training.people import View
+from training.pictures import develop
+from training.scenery import SIZE, clutter, cover, point, procedural
 from vitpose_ros.core.crops import crop_regions
 from vitpose_ros.core.skeletons import SKELETONS
 
 Array = NDArray[Any]
 Random = np.random.Generator
 
-SIZE = (256, 192)  # height, width of a crop in pixels
 STRIDE = 4
-SEEN, HIDDEN, OUTSIDE = 2, 1, 0
+SEEN, HIDDEN, OUTSIDE, UNKNOWN = 2, 1, 0, 255  # states of keypoints
 
 
 def _flip_order() -> list[int]:
@@ -49,7 +50,7 @@ class Sample:
 
     crop: Array  # (256, 192, 3) uint8 RGB
     points: Array  # (k, 2) float32: of the keypoint set, in pixels of the crop
-    states: Array  # (k,) uint8: SEEN, HIDDEN, OUTSIDE the image or crop; 255: not known
+    states: Array  # (k,) uint8: SEEN, HIDDEN, OUTSIDE the image or crop, or UNKNOWN
     scale: float  # pixels of the crop a pixel of the view
     area: float  # of the person's true box, in square pixels of the crop
     side: float  # the longer one of that box, in pixels of the crop
@@ -124,7 +125,7 @@ class Composer:
             inside &= np.all(
                 (keypoints[:, :2] >= window[:2]) & (keypoints[:, :2] <= window[2:]), axis=1
             )
-        image = _developed(rng, image, d.degraded)
+        image = develop(rng, image, d.degraded)
         if window is not None:
             image[_outside(matrix, window)] = 0
         indices = INDICES[keypoint_set]
@@ -132,7 +133,7 @@ class Composer:
         return Sample(
             crop=image,
             points=points[indices].astype(np.float32),
-            states=np.where(indices < 0, 255, states[indices]).astype(np.uint8),
+            states=np.where(indices < 0, UNKNOWN, states[indices]).astype(np.uint8),
             scale=scale,
             area=float(extent.prod()) * scale**2,
             side=float(extent.max()) * scale,
@@ -168,10 +169,10 @@ class Composer:
             if rng.random() < 0.55:
                 clutter(rng, image, int(rng.integers(1, 7)))
             return image
-        return _procedural(rng)
+        return procedural(rng)
 
     def _other(self, rng: Random, view: View) -> tuple[View, Array, bool]:
-        """Draw another person, its place (2, 3) beside the first, and whether it is in front."""
+        """Draw another person; returns it, its place (3, 3) and whether it is in front."""
         other = self.views[int(rng.integers(len(self.views)))]
         height, width = view.person.shape
         front = bool(rng.random() < 0.4)
@@ -214,88 +215,7 @@ class Composer:
             hull = cv2.convexHull(corners.astype(np.int32))
             cv2.fillPoly(mask, [hull], 255)
         if (visible & (mask == 0)).sum() >= 0.4 * total:
-            _texture(rng, image, mask, self._panoramas)
-
-
-def clutter(rng: Random, image: Array, count: int) -> None:
-    """Draw shapes into an image (h, w, 3), in place."""
-    height, width = image.shape[:2]
-    for _ in range(count):
-        colour = _colour(rng, image)
-        x, y = rng.uniform(0, width), rng.uniform(0, height)
-        a, b = np.exp(rng.uniform(np.log(3), np.log(90), 2))
-        kind = rng.integers(5)
-        if kind == 0:
-            cv2.rectangle(image, _point(x - a, y - b), _point(x + a, y + b), colour, -1)
-        elif kind == 1:
-            axes, angle = _point(a * 0.6, b * 0.6), rng.uniform(0, 180)
-            cv2.ellipse(image, _point(x, y), axes, angle, 0, 360, colour, -1, cv2.LINE_AA)
-        elif kind == 2:  # limb-like: two thick segments
-            points = np.cumsum(np.vstack(([x, y], rng.normal(0, 35, (2, 2)))), axis=0)
-            thickness = int(rng.integers(2, 16))
-            cv2.polylines(image, [points.astype(np.int32)], False, colour, thickness, cv2.LINE_AA)
-        elif kind == 3:
-            points = (np.array([x, y]) + rng.normal(0, 40, (int(rng.integers(3, 7)), 2))).astype(
-                int
-            )
-            cv2.fillPoly(image, [points.astype(np.int32)], colour, cv2.LINE_AA)
-        else:  # a grid: windows, fences, shelves
-            step = rng.uniform(6, 30)
-            thickness = int(rng.integers(1, 4))
-            for k in range(int(rng.integers(3, 9))):
-                cv2.line(image, _point(x + k * step, y), _point(x + k * step, y + b * 1.5), colour,
-                         thickness)  # fmt: skip
-
-
-def _procedural(rng: Random) -> Array:
-    """Draw a background: noise of several sizes, or a floor and a wall, with clutter."""
-    image = np.empty((*SIZE, 3), np.uint8)
-    colours = rng.uniform(0, 255, (2, 3)) * 0.6 + rng.uniform(0, 255, (2, 1)) * 0.4
-    line = rng.uniform(0.2, 0.95) * SIZE[0]
-    image[: int(line)], image[int(line) :] = colours[0], colours[1]
-    if rng.random() < 0.3:
-        shade = np.linspace(rng.uniform(0.4, 1), rng.uniform(0.4, 1), SIZE[0])[:, None, None]
-        image[:] = image * shade
-    clutter(rng, image, int(rng.integers(3, 30)))
-    total = np.zeros((*SIZE, 3), np.float32)
-    for cells in (4, 12, 40, 110):
-        grain = rng.normal(0, 1, (cells, max(2, cells * 3 // 4), 3)).astype(np.float32)
-        grain = grain * 0.4 + grain.mean(axis=2, keepdims=True)
-        total += cv2.resize(grain, SIZE[::-1], interpolation=cv2.INTER_LINEAR) * rng.uniform(0, 14)
-    return np.clip(image + total, 0, 255).astype(np.uint8)
-
-
-def _texture(rng: Random, image: Array, mask: Array, panoramas: list[Panorama]) -> None:
-    """Fill what the mask (h, w) covers of an image, in place."""
-    if panoramas and rng.random() < 0.4:
-        panorama = panoramas[int(rng.integers(len(panoramas)))]
-        fill = panorama.look(
-            SIZE, rng.uniform(0, 6.28), rng.uniform(0, 0.6), rng.uniform(0.2, 0.8)
-        )
-    elif rng.random() < 0.3:
-        fill = _procedural(rng)
-    else:
-        fill = np.empty_like(image)
-        fill[:] = _colour(rng, image)
-        shade = np.linspace(rng.uniform(0.5, 1), rng.uniform(0.5, 1), SIZE[0])[:, None, None]
-        fill = (fill * shade).astype(np.uint8)
-    soft = cv2.GaussianBlur(mask, (3, 3), 0)[..., None].astype(np.float32) / 255
-    image[:] = image * (1 - soft) + fill * soft
-
-
-def _colour(rng: Random, image: Array) -> tuple[float, float, float]:
-    """Draw a colour: one of the image's own, dark, or any."""
-    if rng.random() < 0.5:
-        pixel = image[rng.integers(image.shape[0]), rng.integers(image.shape[1])].astype(float)
-        colour = pixel * rng.uniform(0.5, 1.4)
-    else:
-        colour = rng.uniform(0, 255, 3) * 0.5 + rng.uniform(0, 255) * 0.5
-    r, g, b = np.clip(colour, 0, 255)
-    return float(r), float(g), float(b)
-
-
-def _point(x: float, y: float) -> tuple[int, int]:
-    return int(x), int(y)
+            cover(rng, image, mask, self._panoramas)
 
 
 def _flipped(view: View) -> Array:
@@ -405,8 +325,8 @@ def _shadow(rng: Random, image: Array, matrix: Array, view: View, keypoints: Arr
     feet = matrix[:, :2] @ [feet[0], view.ground - 2] + matrix[:, 2]
     size = np.linalg.norm(matrix[:, 0]) * view.person.shape[0]
     mask = np.zeros(SIZE, np.uint8)
-    axes = _point(size * rng.uniform(0.08, 0.25) + 1, size * rng.uniform(0.015, 0.06) + 1)
-    cv2.ellipse(mask, _point(*feet), axes, rng.normal(0, 6), 0, 360, int(rng.uniform(60, 180)), -1)
+    axes = point(size * rng.uniform(0.08, 0.25) + 1, size * rng.uniform(0.015, 0.06) + 1)
+    cv2.ellipse(mask, point(*feet), axes, rng.normal(0, 6), 0, 360, int(rng.uniform(60, 180)), -1)
     soft = cv2.GaussianBlur(mask, (0, 0), 1.5 + size * 0.012)[..., None].astype(np.float32) / 255
     image[:] = image * (1 - soft)
 
@@ -419,46 +339,3 @@ def _outside(matrix: Array, window: Array) -> Array:
     mask = np.ones(SIZE, np.uint8)
     cv2.fillConvexPoly(mask, mapped.round().astype(np.int32), 0)
     return mask.astype(bool)
-
-
-def _developed(rng: Random, image: Array, degraded: float) -> Array:
-    """Return an image as a camera would deliver it: colours, resolution, blur, noise, JPEG."""
-    pixels = image.astype(np.float32)
-    if rng.random() < 0.8:
-        level = pixels.mean()
-        pixels = (pixels - level) * np.exp(rng.normal(0, 0.2)) + level
-        pixels *= np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.05, 3)).astype(np.float32)
-        saturation = max(0.0, rng.normal(0.9, 0.3)) if rng.random() > 0.05 else 0.0
-        grey = pixels.mean(axis=2, keepdims=True)
-        pixels = grey + (pixels - grey) * saturation
-    if rng.random() < 0.08 * degraded:  # haze
-        pixels = pixels * 0.5 + rng.uniform(60, 150)
-    size = SIZE
-    if rng.random() < degraded:
-        less = float(np.exp(rng.uniform(0, np.log(4.5))))
-        size = (int(SIZE[0] / less), int(SIZE[1] / less))
-        pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.35 * degraded:
-        if rng.random() < 0.6:
-            pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.6))
-        else:
-            length = int(rng.integers(3, 9))
-            kernel = np.zeros((length, length), np.float32)
-            end = (np.array([np.cos(t := rng.uniform(0, np.pi)), np.sin(t)]) * length / 2).astype(
-                int
-            )
-            cv2.line(kernel, _point(*(length // 2 - end)), _point(*(length // 2 + end)), 1)
-            pixels = cv2.filter2D(pixels, -1, kernel / max(kernel.sum(), 1))
-    if rng.random() < 0.6 * degraded + 0.1:
-        grain = np.random.Generator(np.random.SFC64(int(rng.integers(2**31))))
-        noise = grain.standard_normal((*size, 3), dtype=np.float32)
-        pixels += noise * rng.uniform(1, 14)
-    picture = np.clip(pixels, 0, 255).astype(np.uint8)
-    if rng.random() < 0.6 * degraded:
-        quality = int(rng.uniform(20, 92))
-        _, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if size != SIZE:
-        how = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
-        picture = cv2.resize(picture, SIZE[::-1], interpolation=how)
-    return np.ascontiguousarray(picture)

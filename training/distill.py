@@ -29,12 +29,11 @@ from training import panoramas
 from training.compose import Sample
 from training.evaluate import HeldOut, evaluate
 from training.losses import heatmap_loss, targets
-from training.network import Trained, config, hasten
+from training.network import Trained, config, encode_with_token, hasten
 from training.stream import Stream
 from training.train import autocast, pin
 from vitpose_ros.core.checkpoints import read_checkpoint
 from vitpose_ros.core.crops import normalise
-from vitpose_ros.core.vit import ViTPose
 
 VARIANTS = {
     'no teacher': (False, False),
@@ -93,7 +92,11 @@ class Teacher:
         for step in range(plan.token_samples // plan.batch):
             samples = stream.batch(step, {'coco': plan.batch}, 0.25)['coco']
             with autocast():
-                maps = _with_token(self._network, _pixels(samples), self.token)
+                features = encode_with_token(
+                    self._network.backbone, _pixels(samples), [len(samples)], self.token
+                )
+                [head] = self._network.heads.values()
+                maps = head(features)
             error, entropy = heatmap_loss(maps.float(), *targets(samples, 'coco'))
             optimiser.zero_grad()
             (error + 0.5 * entropy).backward()
@@ -152,19 +155,6 @@ class Student:
 
 def _pixels(samples: list[Sample]) -> Tensor:
     return normalise(torch.stack([torch.from_numpy(sample.crop) for sample in samples]))
-
-
-def _with_token(network: ViTPose, pixels: Tensor, token: Tensor) -> Tensor:
-    """Return a network's heatmaps when a token joins the patches."""
-    vit = network.backbone
-    tokens = vit.patch_embed(pixels) + vit.pos_embed
-    tokens = torch.cat((tokens, token.to(tokens.dtype).expand(len(tokens), -1, -1)), dim=1)
-    for block in vit.blocks:
-        tokens = block(tokens, [len(pixels)])
-    features = vit.last_norm(tokens[:, :-1]).transpose(1, 2).unflatten(2, vit.grid_size)
-    [head] = network.heads.values()
-    maps: Tensor = head(features)
-    return maps
 
 
 def transfer(number: int, path: Path, plan: Plan, cache: Path, folder: Path) -> None:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training import panoramas
-from training.compose import HARD, SIZE, WHOLE, Composer, Difficulty, Sample
+from training.compose import HARD, HIDDEN, SEEN, WHOLE, Composer, Difficulty, Sample
+from training.losses import pixels_a_cell
 from training.people import People
-from vitpose_ros.core.checkpoints import load_network
+from vitpose_ros.core.checkpoints import load_network, read_checkpoint
 from vitpose_ros.core.crops import normalise
 from vitpose_ros.core.heatmaps import decode
 from vitpose_ros.core.skeletons import SKELETONS
@@ -28,10 +29,7 @@ Array = NDArray[Any]
 
 SEED = 987_654  # no seed of training
 AREA_OF_BOX = 0.53  # a person covers about this part of its box
-KNOWN = 255  # from here on nobody knows the keypoint
 DIFFICULTIES: dict[str, Difficulty] = {'whole': WHOLE, 'hard': HARD}
-# Heights of the person in pixels of the image, to show how quality falls with size.
-HEIGHTS = (256, 128, 64, 32)
 FEET, HANDS = range(17, 23), range(91, 133)  # of WholeBody
 
 
@@ -68,9 +66,7 @@ def predict(
         with torch.inference_mode():
             points, _ = decode(network(normalise(crops)).float(), udp=skeleton.udp)
         found.append(points.numpy())
-    cells = np.array([SIZE[1] / 4, SIZE[0] / 4]) - (1 if skeleton.udp else 0)
-    span = np.array(SIZE[::-1]) - (1 if skeleton.udp else 0)
-    return np.concatenate(found) * (span / cells)
+    return np.concatenate(found) * pixels_a_cell(skeleton.udp)
 
 
 def measure(points: Array, samples: list[Sample], keypoint_set: str) -> dict[str, float]:
@@ -80,7 +76,7 @@ def measure(points: Array, samples: list[Sample], keypoint_set: str) -> dict[str
     states = np.stack([s.states for s in samples])
     areas = np.array([s.area for s in samples])
     sides = np.array([s.side for s in samples])
-    there = (states > 0) & (states < KNOWN)
+    there = (states == SEEN) | (states == HIDDEN)
     squared = ((points - truth) ** 2).sum(axis=2)
     similar = np.exp(-squared / (2 * AREA_OF_BOX * areas[:, None] * (2 * sigmas) ** 2))
     some = there.any(axis=1)
@@ -126,7 +122,8 @@ def main() -> None:
     parser.add_argument('--json', type=Path, help='write the figures there, too')
     arguments = parser.parse_args()
     held_out = HeldOut(arguments.cache, arguments.count, arguments.seed)
-    sets = arguments.sets.split(',') if arguments.sets else ['coco']
+    known = read_checkpoint(arguments.model).config.keypoint_sets
+    sets = arguments.sets.split(',') if arguments.sets else known
     report = {}
     for name in sets:
         network = load_network(arguments.model, name)

@@ -79,7 +79,7 @@ class Look:
         self.bulk = 0.0
         self.layers: tuple[str, ...] = ()
         self._outer = (0.0, 1.0, 0.0, 0.0)
-        self._skirt = (0.0, 0.0, 0.0, 0.0)
+        self._skirt = (0.0, 0.0, 0.0)
         self._dress_over(rng, person, colours, patterns)
         self._hair_length = -9.0
         self._cap(rng, person, colours)
@@ -115,7 +115,7 @@ class Look:
         elif kind < 0.4:  # a coat, closed at the legs by a skirt of the same cloth
             length = rng.uniform(0.3, 1.1)
             self._outer = (1.92, -length, rng.choice([0.0, 0.05]), 1.07)
-            self._skirt = (-length * 0.5, 0.4, 1.0, rng.choice([0.0, 0.04]))
+            self._skirt = (-length * 0.5, 0.4, rng.choice([0.0, 0.04]))
             colours[6:8], patterns[3] = colours[4:6], patterns[2]
             self.layers += ('skirt',)
             self.bulk = rng.uniform(0.01, 0.06)
@@ -126,7 +126,7 @@ class Look:
         if kind < 0.52:
             self.layers += ('tights',)
         elif person.female and rng.random() < 0.4:
-            self._skirt = (-rng.uniform(0.15, 1.0), rng.uniform(0.3, 0.45), 1.0, 0.0)
+            self._skirt = (-rng.uniform(0.15, 1.0), rng.uniform(0.3, 0.45), 0.0)
             if rng.random() < 0.5:  # a dress
                 colours[6:8], patterns[3] = colours[0:2], patterns[0]
             self.layers += ('skirt',)

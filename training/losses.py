@@ -3,13 +3,21 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from training.compose import SIZE, STRIDE, Sample
+from training.compose import HIDDEN, SEEN, SIZE, STRIDE, UNKNOWN, Sample
 from vitpose_ros.core.skeletons import SKELETONS
 
 SIGMA = 2.0  # heatmap cells
 SHARPNESS = 10.0  # of the distribution that heatmaps are compared as
+
+
+def pixels_a_cell(udp: bool) -> NDArray[np.float64]:
+    """Return how many pixels of the crop a heatmap cell spans, (2,): across, down."""
+    less = 1 if udp else 0  # sizes count intervals
+    pixels = np.array(SIZE[::-1], float)
+    return (pixels - less) / (pixels / STRIDE - less)
 
 
 def targets(samples: list[Sample], keypoint_set: str) -> tuple[Tensor, Tensor]:
@@ -21,15 +29,12 @@ def targets(samples: list[Sample], keypoint_set: str) -> tuple[Tensor, Tensor]:
     height, width = SIZE[0] // STRIDE, SIZE[1] // STRIDE
     points = np.stack([s.points for s in samples])
     states = np.stack([s.states for s in samples])
-    if SKELETONS[keypoint_set].udp:
-        points = points * (np.array([width, height]) - 1) / (np.array(SIZE[::-1]) - 1)
-    else:
-        points = points / STRIDE
+    points = points / pixels_a_cell(SKELETONS[keypoint_set].udp)
     x, y = (torch.from_numpy(points[..., i, None]).float() for i in range(2))
     across = torch.exp(-((torch.arange(width) - x) ** 2) / (2 * SIGMA**2))
     down = torch.exp(-((torch.arange(height) - y) ** 2) / (2 * SIGMA**2))
-    known = torch.from_numpy((states < 255).astype(np.float32))
-    there = torch.from_numpy(((states > 0) & (states < 255)).astype(np.float32))
+    known = torch.from_numpy((states != UNKNOWN).astype(np.float32))
+    there = torch.from_numpy(np.isin(states, (SEEN, HIDDEN)).astype(np.float32))
     return down[..., :, None] * across[..., None, :] * there[..., None, None], known
 
 

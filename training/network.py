@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from training.initial import initialise
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.vit import Attention, ClassicDecoder, ViTPose, ViTPoseConfig
+from vitpose_ros.core.vit import Attention, ClassicDecoder, ViT, ViTPose, ViTPoseConfig
 
 SETS = ('coco', 'aic', 'mpii', 'wholebody')
 CELLS = 4  # heatmap cells a side of a patch
@@ -59,18 +59,11 @@ class Trained(nn.Module):
         return heatmaps
 
     def _encode(self, pixels: Tensor, counts: Sequence[int], token: Tensor | None) -> Tensor:
-        vit = self.model.backbone
         if token is None:
-            features: Tensor = vit(pixels, counts)
+            features: Tensor = self.model.backbone(pixels, counts)
             return features
         assert self.token_in is not None
-        tokens = vit.patch_embed(pixels) + vit.pos_embed[:, 1:] + vit.pos_embed[:, :1]
-        extra = self.token_in(token).to(tokens.dtype).expand(len(tokens), -1, -1)
-        tokens = torch.cat((tokens, extra), dim=1)
-        for block in vit.blocks:
-            tokens = block(tokens, counts)
-        out: Tensor = vit.last_norm(tokens[:, :-1]).transpose(1, 2).unflatten(2, vit.grid_size)
-        return out
+        return encode_with_token(self.model.backbone, pixels, counts, self.token_in(token))
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -83,6 +76,24 @@ class Trained(nn.Module):
             nn.init.normal_(head.final_layer.weight, std=0.001)
             assert head.final_layer.bias is not None
             nn.init.zeros_(head.final_layer.bias)
+
+
+def encode_with_token(
+    encoder: ViT, pixels: Tensor, counts: Sequence[int], token: Tensor
+) -> Tensor:
+    """Map pixels (n, 3, h, w) to features (n, d, h/16, w/16), while a token joins the patches.
+
+    token: (1, 1, d). The encoder may be folded.
+    """
+    places = encoder.pos_embed
+    if not encoder.folded:
+        places = places[:, 1:] + places[:, :1]
+    tokens = encoder.patch_embed(pixels) + places
+    tokens = torch.cat((tokens, token.to(tokens.dtype).expand(len(tokens), -1, -1)), dim=1)
+    for block in encoder.blocks:
+        tokens = block(tokens, counts)
+    out: Tensor = encoder.last_norm(tokens[:, :-1]).transpose(1, 2).unflatten(2, encoder.grid_size)
+    return out
 
 
 def _plain_attention(self: Attention, tokens: Tensor) -> Tensor:

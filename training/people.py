@@ -80,14 +80,21 @@ class People:
         vertices, heads = self.model.bend(person, turns)
         camera = Camera.sample(rng).aimed(vertices)
         things = look.things(rng, self.model, heads, seated=seated)
-        low, high = self.extent(look, vertices, camera)
+        dressed = self.dress(look, vertices)
+        low, high = self.extent(look, dressed, camera)
         scale = (LONGEST - 2 * MARGIN) / (high - low).max()
         camera = camera.cropped(scale, low * scale - MARGIN)
         size = np.ceil((high - low) * scale).astype(int) + 2 * MARGIN
         heading = rng.uniform(0, 2 * np.pi)
         light, uniforms = self._light(rng, camera, heading)
         picture, mask, keypoints = self.draw(
-            look, vertices, heads, things, uniforms, camera, (int(size[1]), int(size[0]))
+            look,
+            dressed,
+            self.model.keypoints(vertices, heads),
+            things,
+            uniforms,
+            camera,
+            (int(size[1]), int(size[0])),
         )
         return View(
             picture=picture,
@@ -99,53 +106,54 @@ class People:
             pitch=camera.pitch,
         )
 
-    def extent(self, look: Look, vertices: Array, camera: Camera) -> tuple[Array, Array]:
-        """Return the lowest and highest position in a picture of all that is drawn, but things."""
-        dressed = self._dressed(look, vertices)[0]
-        surfaces = [self.model.triangles[layer].ravel() for layer in ('body', *look.layers)]
-        pixels, _ = camera.project(dressed[np.unique(np.concatenate(surfaces))])
-        return pixels.min(axis=0), pixels.max(axis=0)
-
-    def _dressed(self, look: Look, vertices: Array) -> tuple[Array, Array]:
-        """Return where the vertices of clothes are, and the normals."""
+    def dress(self, look: Look, vertices: Array) -> tuple[Array, Array]:
+        """Return where the surfaces of clothes are, (v, 3), and their normals."""
         normals = self.model.normals(vertices)
         return vertices + normals * look.thickness(self._fields)[:, None], normals
+
+    def extent(
+        self, look: Look, dressed: tuple[Array, Array], camera: Camera
+    ) -> tuple[Array, Array]:
+        """Return the lowest and highest position in a picture of all that is drawn, but things."""
+        surfaces = [self.model.triangles[layer].ravel() for layer in ('body', *look.layers)]
+        pixels, _ = camera.project(dressed[0][np.unique(np.concatenate(surfaces))])
+        return pixels.min(axis=0), pixels.max(axis=0)
 
     def draw(
         self,
         look: Look,
-        vertices: Array,
-        heads: Array,
+        dressed: tuple[Array, Array],
+        keypoints: Array,
         things: list[tuple[str, Array]],
         light: dict[str, Any],
         camera: Camera,
         size: tuple[int, int],
     ) -> tuple[Array, Array, Array]:
-        """Draw a person whose bent mesh is given, as a camera sees it.
+        """Draw a person as a camera sees it.
 
+        dressed: from dress; keypoints: (n, 3) metres, of bodies.NAMES.
         Returns the picture (h, w, 4) uint8 RGBA, the person in it (h, w) bool, and the keypoints
         (n, 3): see View.
         """
-        dressed, normals = self._dressed(look, vertices)
         scene = Scene(
             size=size,
             projection=camera.matrix(size),
             eye=camera.eye,
-            positions=dressed,
-            normals=normals,
+            positions=dressed[0],
+            normals=dressed[1],
             skin=self._head.paint(look),
             uniforms={**look.uniforms, **light},
             layers=('body', *look.layers),
             things=things,
         )
         colour, person, depth = self._renderer.draw(scene)
-        points, distance = camera.project(self.model.keypoints(vertices, heads))
+        points, distance = camera.project(keypoints)
         at = np.clip(np.round(points).astype(int), 0, np.array(size[::-1]) - 1)
         hidden = depth[at[:, 1], at[:, 0]] < distance - TOLERANCE - look.bulk
         known = np.column_stack((points, np.where(hidden, 1.0, 2.0)))
         return _shaded_by_depth(colour, depth), person.copy(), known.astype(np.float32)
 
-    def _light(self, rng: Random, camera: 'Camera', heading: float) -> tuple[int, dict[str, Any]]:
+    def _light(self, rng: Random, camera: Camera, heading: float) -> tuple[int, dict[str, Any]]:
         """Draw what light falls on the person: of a panorama, or of a sky and a sun at random."""
         if self._panoramas and rng.random() < 0.7:
             index = int(rng.integers(len(self._panoramas)))

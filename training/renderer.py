@@ -41,12 +41,12 @@ uniform vec3 sun, sun_colour;
 uniform vec4 top;            // sleeves end, hem, neckline, depth of the neckline
 uniform vec4 bottom;         // trousers end, waist, belt, socks end
 uniform vec4 outer;          // the coat: sleeves end, hem (below 0: on the legs), opening, collar
-uniform vec4 skirt;          // ends, starts, is there, opening
+uniform vec3 skirt;          // ends, starts, opening
 uniform vec3 colours[16];    // pairs: top, bottom, outer, skirt, shoes, hair, thing, print
 uniform vec4 patterns[4];    // of top, bottom, outer, skirt: kind, scale, strength, turn
-uniform vec3 face;            // half width, depth and height of the gap in the hair
+uniform vec3 face;           // half width, depth and height of the gap in the hair
 uniform vec3 print;          // on the chest: centre, half width (0: none), half height
-uniform float wrinkles, gloss, hood, exposure;
+uniform float wrinkles, gloss, exposure;
 in vec3 v_normal, v_place, v_skin, v_position;
 in vec4 v_fields;
 layout(location = 0) out vec4 colour;
@@ -80,7 +80,7 @@ void main() {
     float arm = v_fields.x, leg = v_fields.y, trunk = v_fields.z, bare = v_fields.w;
     float ragged = (fine.a - 0.5) * 0.03;
     vec3 albedo = v_skin;
-    float rough = 0.25, shine = 0.5;
+    float shine = 0.5;
     bool dressed = false;
     if (layer == 4) { albedo = mix(colours[12], colours[13], step(0.8, n.a)); dressed = true; }
     else if (layer == 3) {
@@ -93,7 +93,7 @@ void main() {
         shine = 1.5;
     } else if (layer == 2) {
         if (v_fields.z < skirt.x + ragged || v_fields.z > skirt.y) discard;
-        if (abs(v_place.x) < skirt.w && v_place.y < 0.0) discard;
+        if (abs(v_place.x) < skirt.z && v_place.y < 0.0) discard;
         albedo = cloth(3, n); dressed = true;
     } else if (layer == 1) {
         bool on = bare < 0.5;

@@ -6,7 +6,8 @@ from pathlib import Path
 from training import distill
 from training.evaluate import HeldOut, evaluate
 from training.plot import plot, read_log
-from training.train import RECIPES, train
+from training.recipes import RECIPES
+from training.train import train
 from vitpose_ros.core.checkpoints import load_network
 
 

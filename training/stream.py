@@ -6,7 +6,6 @@ that a step sees follows from the seed, the process and the step's number.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,6 @@ from training.panoramas import Panorama
 from training.people import People, View
 
 POSES = 2  # views of a body in the same clothes
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """What a step of one process trains: samples of each keypoint set, in their order."""
-
-    patterns: tuple[dict[str, int], ...]  # taken in turns
-
-    def of(self, step: int) -> dict[str, int]:
-        """Return how many samples of each set a step takes."""
-        return self.patterns[step % len(self.patterns)]
 
 
 class Stream:

@@ -9,12 +9,13 @@ processes; a stopped training goes on where it was.
 
 import argparse
 import csv
+import functools
 import json
 import math
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,76 +26,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training import panoramas
+from training.bodies import indices_of
 from training.compose import Sample
 from training.losses import heatmap_loss, targets
-from training.network import SETS, Trained, config, hasten
-from training.stream import Mixture, Stream
+from training.network import Trained, config, hasten
+from training.recipes import RECIPES, Recipe
+from training.stream import Stream
+from vitpose_ros.core.backends import processor
 from vitpose_ros.core.checkpoints import read_checkpoint, write_checkpoint
 from vitpose_ros.core.crops import normalise
-
-# COCO is what the network is for; the others share its encoder.
-ALL_SETS = Mixture(
-    (
-        {'coco': 5, 'wholebody': 3},
-        {'coco': 5, 'aic': 3},
-        {'coco': 5, 'wholebody': 3},
-        {'coco': 5, 'mpii': 3},
-    )
-)
-COCO = Mixture(({'coco': 8},))
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that a trained network follows from, beside the code."""
-
-    samples: int
-    sets: tuple[str, ...] = SETS
-    embed_dim: int = 192
-    depth: int = 8
-    seed: int = 1
-    processes: int = 2
-    pool: int = 2400  # views that a process keeps
-    reuse: int = 8  # samples a view
-    rate: float = 1e-3
-    last_rate: float = 0.02  # of the rate, at the end
-    warm_up: int = 300  # steps
-    decay: float = 0.05
-    averaging: float = 0.999  # of the weights, a step
-    entropy: float = 0.5  # weight of the cross-entropy of the peaks
-    # The share of whole people in true boxes: at first, later, and how soon (of the samples).
-    easy_first: float = 0.75
-    easy: float = 0.25
-    easy_until: float = 0.3
-    panoramas: bool = True
-    # After so many samples the averaged weights are trained on, with a new optimiser: where the
-    # recipe's training was interrupted for good.
-    restarts: tuple[int, ...] = field(default=())
-
-    @property
-    def mixture(self) -> Mixture:
-        """What a step of one process trains."""
-        return ALL_SETS if len(self.sets) > 1 else COCO
-
-    @property
-    def batch(self) -> int:
-        """Samples a step, of all processes."""
-        return sum(self.mixture.of(0).values()) * self.processes
-
-
-RECIPES = {
-    'nano': Recipe(samples=500_000),
-    'smoke': Recipe(
-        samples=640,
-        pool=48,
-        reuse=8,
-        warm_up=5,
-        rate=2e-3,
-        averaging=0.9,
-        depth=2,
-        panoramas=False,
-    ),
-}
 
 
 class Training:
@@ -237,6 +177,9 @@ class Training:
         if not path.exists():
             return
         state = torch.load(path, weights_only=True)
+        mine = json.loads(json.dumps(asdict(self.recipe)))
+        if json.loads(json.dumps(state['recipe'])) != mine:
+            raise ValueError(f'{path} is of another recipe; give another folder, or delete it')
         self.step, self._restarted = state['step'], state['restarted']
         self.seconds = state['seconds']
         self.network.load_state_dict(state['network'])
@@ -246,15 +189,15 @@ class Training:
     def load_weights(self, path: Path, samples: int) -> None:
         """Go on from a network that was written after so many samples."""
         state = {f'model.{k}': v for k, v in read_checkpoint(path).state.items()}
-        self.average.load_state_dict(state, strict=False)
+        missing, _ = self.average.load_state_dict(state, strict=False)
+        if any('num_batches' not in name for name in missing):
+            raise ValueError(f'{path} lacks {", ".join(missing)}')
         self.step = samples // self.recipe.batch
         self.restart()
 
 
 def write_network(trained: Trained, path: Path) -> None:
     """Write a network as the package reads it: in float16, keypoints that nobody knows at zero."""
-    from training.bodies import indices_of
-
     state = {k: v.detach().clone() for k, v in trained.model.state_dict().items()}
     for name in trained.model.config.keypoint_sets:
         unknown = torch.from_numpy(indices_of(name) < 0)
@@ -269,9 +212,10 @@ def write_network(trained: Trained, path: Path) -> None:
 
 def autocast() -> torch.autocast:
     """Compute in bf16 where the processor multiplies such matrices itself; else it is slower."""
-    flags = Path('/proc/cpuinfo')
-    has_bf16 = flags.exists() and 'avx512_bf16' in flags.read_text()
-    return torch.autocast('cpu', torch.bfloat16, enabled=has_bf16)
+    return torch.autocast('cpu', torch.bfloat16, enabled=_has_bfloat16())
+
+
+_has_bfloat16 = functools.cache(processor.has_bfloat16)
 
 
 def pin(process: int) -> None:

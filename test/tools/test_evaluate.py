@@ -123,6 +123,21 @@ def test_given_boxes_are_used_and_doubles_dropped(dataset, tmp_path):
     assert result['score'] == pytest.approx(0.9 * scores[scores > 0.2].mean(), abs=1e-3)
 
 
+def test_of_poses_alike_in_an_image_the_best_stays():
+    points = np.random.default_rng(0).uniform(0, 100, (17, 2))
+
+    def result(shift, score, image=1):
+        rows = np.column_stack((points + shift, np.ones(17)))
+        return {'image_id': image, 'keypoints': rows.ravel().tolist(), 'score': score}
+
+    results = [result(0, 0.5), result(1, 0.9), result(60, 0.4), result(0, 0.1, image=2)]
+    kept = evaluate.without_doubles(results, np.full(4, 100.0 * 200), PEOPLE)
+    assert [r['score'] for r in kept] == [0.9, 0.4, 0.1]
+    # The area decides what is alike: in small regions a pixel is far.
+    kept = evaluate.without_doubles(results, np.full(4, 10.0 * 20), PEOPLE)
+    assert len(kept) == 4
+
+
 def perfect_results(content):
     """Return results that say the truth; of what is not labelled anything."""
     return [

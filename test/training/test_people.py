@@ -79,7 +79,10 @@ def test_what_people_carry_and_wear_does_not_move_keypoints(people, person):
     for _ in range(3):
         look = Look(rng, person)
         things = look.things(rng, people.model, heads, seated=False)
-        found.append(people.draw(look, vertices, heads, things, light, camera, (480, 320))[2])
+        dressed = people.dress(look, vertices)
+        points = people.model.keypoints(vertices, heads)
+        drawn = people.draw(look, dressed, points, things, light, camera, (480, 320))
+        found.append(drawn[2])
     assert (found[0][:, :2] == found[1][:, :2]).all()
     assert (found[0][:, :2] == found[2][:, :2]).all()
     # Seen from the front, the body's left is on the right of the picture.

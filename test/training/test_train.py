@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from training.network import Trained, config
-from training.train import RECIPES, Training, write_network
+from training.recipes import RECIPES
+from training.train import Training, write_network
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.checkpoints import load_network, read_checkpoint
 
@@ -36,6 +38,13 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(people, tmp_path):
         whole.average.state_dict().items(), rest.average.state_dict().values(), strict=True
     ):
         assert torch.equal(a, b), name
+
+
+def test_the_state_of_another_recipe_is_refused(people, tmp_path):
+    train(tmp_path / 'one', 1)
+    other = Training(replace(TINY, rate=1e-4), tmp_path / 'one', tmp_path, 0)
+    with pytest.raises(ValueError, match=r'state\.pt is of another recipe'):
+        other.load()
 
 
 def test_the_network_is_written_as_the_package_reads_it(tmp_path):

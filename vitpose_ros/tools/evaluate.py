@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.backends import BackendError
 from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, CheckpointError
+from vitpose_ros.core.crops import crop_regions
 from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
 from vitpose_ros.core.export import ExportError
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
@@ -208,7 +209,9 @@ def _run(chosen: argparse.Namespace) -> None:
         raise DatasetError(f'{chosen.boxes or chosen.annotations}: no box to look at')
     results = estimate(estimator, subjects)
     if chosen.boxes is not None:
-        results = without_doubles(results, skeleton)
+        size = estimator.backend.config.image_size
+        regions = np.concatenate([crop_regions(s.boxes, size) for s in subjects])
+        results = without_doubles(results, regions[:, 2:].prod(axis=1), skeleton)
     chosen.results.write_text(json.dumps(results))
     figures = average_precision(dataset.content, results, skeleton, [s.image_id for s in subjects])
     people = sum(len(s.boxes) for s in subjects)
@@ -253,25 +256,26 @@ def _result(image_id: int, category: int, pose: Pose, box_score: float) -> Resul
     }
 
 
-def without_doubles(results: Sequence[Result], skeleton: Skeleton) -> list[Result]:
-    """Drop of poses that are alike all but the best: non-maximum suppression by the OKS."""
-    kept: list[Result] = []
-    of_image: dict[int, list[Result]] = {}
-    for result in sorted(results, key=lambda r: -r['score']):
-        others = of_image.setdefault(result['image_id'], [])
-        if all(_similarity(other, result, skeleton) <= ALIKE for other in others):
-            others.append(result)
-            kept.append(result)
-    return kept
+def without_doubles(
+    results: Sequence[Result], areas: NDArray[np.float64], skeleton: Skeleton
+) -> list[Result]:
+    """Drop of poses that are alike all but the best: non-maximum suppression by the OKS.
 
-
-def _similarity(first: Result, second: Result, skeleton: Skeleton) -> float:
-    """Return the OKS of two poses; their areas are those of the boxes around their keypoints."""
-    points = [np.array(r['keypoints']).reshape(-1, 3)[:, :2] for r in (first, second)]
-    area = float(np.mean([np.prod(np.ptp(p, axis=0)) for p in points]))
-    squared = ((points[0] - points[1]) ** 2).sum(axis=1)
-    spread = (2 * np.array(skeleton.sigmas)) ** 2
-    return float(np.exp(-squared / (2 * spread * (area + np.spacing(1)))).mean())
+    areas: (n,) square pixels, of the region that was cropped for each result.
+    """
+    points = [np.array(result['keypoints']).reshape(-1, 3)[:, :2] for result in results]
+    spread = 2 * (2 * np.array(skeleton.sigmas)) ** 2
+    kept: dict[int, list[int]] = {}
+    for i in sorted(range(len(results)), key=lambda i: -results[i]['score']):
+        others = kept.setdefault(results[i]['image_id'], [])
+        for other in others:
+            squared = ((points[i] - points[other]) ** 2).sum(axis=1)
+            area = (areas[i] + areas[other]) / 2
+            if np.exp(-squared / (spread * area)).mean() > ALIKE:
+                break
+        else:
+            others.append(i)
+    return [results[i] for others in kept.values() for i in others]
 
 
 def average_precision(

@@ -1,0 +1,81 @@
+"""What networks are trained as."""
+
+from dataclasses import dataclass
+
+from training.network import SETS
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a step of one process trains: samples of each keypoint set, in their order."""
+
+    patterns: tuple[dict[str, int], ...]  # taken in turns
+
+    def of(self, step: int) -> dict[str, int]:
+        """Return how many samples of each set a step takes."""
+        return self.patterns[step % len(self.patterns)]
+
+
+# COCO is what the network is for; the others share its encoder.
+ALL_SETS = Mixture(
+    (
+        {'coco': 5, 'wholebody': 3},
+        {'coco': 5, 'aic': 3},
+        {'coco': 5, 'wholebody': 3},
+        {'coco': 5, 'mpii': 3},
+    )
+)
+COCO = Mixture(({'coco': 8},))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a trained network follows from, beside the code."""
+
+    samples: int
+    sets: tuple[str, ...] = SETS
+    embed_dim: int = 192
+    depth: int = 8
+    seed: int = 1
+    processes: int = 2
+    pool: int = 2400  # views that a process keeps
+    reuse: int = 8  # samples a view
+    rate: float = 1e-3
+    last_rate: float = 0.02  # of the rate, at the end
+    warm_up: int = 300  # steps
+    decay: float = 0.05
+    averaging: float = 0.999  # of the weights, a step
+    entropy: float = 0.5  # weight of the cross-entropy of the peaks
+    # The share of whole people in true boxes: at first, later, and how soon (of the samples).
+    easy_first: float = 0.75
+    easy: float = 0.25
+    easy_until: float = 0.3
+    panoramas: bool = True
+    # After so many samples the averaged weights are trained on, with a new optimiser: where the
+    # recipe's training was interrupted for good.
+    restarts: tuple[int, ...] = ()
+
+    @property
+    def mixture(self) -> Mixture:
+        """What a step of one process trains."""
+        return ALL_SETS if len(self.sets) > 1 else COCO
+
+    @property
+    def batch(self) -> int:
+        """Samples a step, of all processes."""
+        return sum(self.mixture.of(0).values()) * self.processes
+
+
+RECIPES = {
+    'nano': Recipe(samples=500_000),
+    'smoke': Recipe(
+        samples=640,
+        pool=48,
+        reuse=8,
+        warm_up=5,
+        rate=2e-3,
+        averaging=0.9,
+        depth=2,
+        panoramas=False,
+    ),
+}
