@@ -317,7 +317,13 @@ def train(recipe: Recipe, folder: Path, **options: Any) -> None:
     if recipe.processes == 1:
         run(0, recipe, folder, options)
     else:
-        mp.spawn(run, (recipe, folder, options), nprocs=recipe.processes)
+        processes = mp.spawn(run, (recipe, folder, options), nprocs=recipe.processes, join=False)
+        try:
+            while not processes.join():
+                pass
+        except KeyboardInterrupt:  # they got it too, and save
+            while not processes.join():
+                pass
 
 
 def main() -> None:
