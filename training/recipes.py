@@ -41,15 +41,15 @@ class Recipe:
     pool: int = 2400  # views that a process keeps
     reuse: int = 8  # samples a view
     rate: float = 1e-3
-    last_rate: float = 0.02  # of the rate, at the end
     warm_up: int = 300  # steps
+    cool_down: float = 0.2  # the last part of the samples, in which the rate falls to zero
     decay: float = 0.05
     averaging: float = 0.999  # of the weights, a step
     entropy: float = 0.5  # weight of the cross-entropy of the peaks
-    # The share of whole people in true boxes: at first, later, and how soon (of the samples).
+    # The share of whole people in true boxes: at first, later, and after how many samples.
     easy_first: float = 0.75
     easy: float = 0.25
-    easy_until: float = 0.3
+    easy_until: int = 150_000
     panoramas: bool = True
     # After so many samples the averaged weights are trained on, with a new optimiser: where the
     # recipe's training was interrupted for good.
@@ -67,7 +67,7 @@ class Recipe:
 
 
 RECIPES = {
-    'nano': Recipe(samples=500_000),
+    'nano': Recipe(samples=700_000),
     'smoke': Recipe(
         samples=640,
         pool=48,
@@ -75,6 +75,7 @@ RECIPES = {
         warm_up=5,
         rate=2e-3,
         averaging=0.9,
+        easy_until=200,
         depth=2,
         panoramas=False,
     ),

@@ -114,17 +114,21 @@ class Training:
             parameter.grad.copy_(part.view_as(parameter))  # type: ignore[union-attr]
 
     def _rate(self) -> float:
-        """Return the learning rate: a warm-up, then a cosine down."""
+        """Return the learning rate: a warm-up, a constant, and at the end down to zero.
+
+        By one less the root of what is done of the last part, as in Hägele et al., "Scaling Laws
+        and Compute-Optimal Training Beyond Fixed Training Durations", 2024 (arXiv:2405.18392): a
+        training can be made longer without another beginning.
+        """
         recipe = self.recipe
-        done = min(1.0, self.samples / recipe.samples)
-        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
-        rate = recipe.rate * (recipe.last_rate + (1 - recipe.last_rate) * cosine)
-        return rate * min(1.0, (self.step - self._restarted + 1) / recipe.warm_up)
+        left = max(0.0, 1 - self.samples / recipe.samples)
+        cooling = 1 - math.sqrt(1 - min(1.0, left / recipe.cool_down))
+        return recipe.rate * cooling * min(1.0, (self.step - self._restarted + 1) / recipe.warm_up)
 
     def _easy(self) -> float:
         """Return the share of whole people: easy ones come first."""
         recipe = self.recipe
-        left = max(0.0, 1 - self.samples / (recipe.samples * recipe.easy_until))
+        left = max(0.0, 1 - self.samples / recipe.easy_until)
         return recipe.easy + (recipe.easy_first - recipe.easy) * left
 
     def _update_average(self) -> None:
