@@ -60,12 +60,12 @@ class Sample:
 class Difficulty:
     """How often what makes a sample hard happens, 0 to 1."""
 
-    truncated: float = 0.42
-    loose_box: float = 0.5
-    turned: float = 0.5
-    others: float = 0.55
-    occluder: float = 0.3
-    degraded: float = 0.6
+    truncated: float = 0.35
+    loose_box: float = 0.35
+    turned: float = 0.3
+    others: float = 0.4
+    occluder: float = 0.2
+    degraded: float = 0.45
 
 
 HARD = Difficulty()

@@ -29,12 +29,13 @@ from training import panoramas
 from training.compose import Sample
 from training.evaluate import HeldOut, evaluate
 from training.losses import heatmap_loss, targets
-from training.network import Trained, config, encode_with_token, hasten
+from training.network import Trained, config, encode, hasten
 from training.stream import Stream
 from training.train import autocast, pin
 from vitpose_ros.core.checkpoints import read_checkpoint
 from vitpose_ros.core.crops import normalise
 
+KINDS = ('whole', 'hard')  # of crops that students are measured on
 VARIANTS = {
     'no teacher': (False, False),
     'output': (True, False),
@@ -58,7 +59,7 @@ class Plan:
     averaging: float = 0.995
     pool: int = 1200
     reuse: int = 8
-    held_out: int = 400
+    held_out: int = 1000
     panoramas: bool = True
     seeds: tuple[int, ...] = (11, 12, 13)
 
@@ -92,9 +93,9 @@ class Teacher:
         for step in range(plan.token_samples // plan.batch):
             samples = stream.batch(step, {'coco': plan.batch}, 0.25)['coco']
             with autocast():
-                features = encode_with_token(
+                features = encode(
                     self._network.backbone, _pixels(samples), [len(samples)], self.token
-                )
+                )[-1]
                 [head] = self._network.heads.values()
                 maps = head(features)
             error, entropy = heatmap_loss(maps.float(), *targets(samples, 'coco'))
@@ -180,20 +181,22 @@ def transfer(number: int, path: Path, plan: Plan, cache: Path, folder: Path) -> 
             student.learn(step, pixels, wanted, known, said)
     held_out = HeldOut(cache if plan.panoramas else None, plan.held_out)
     with torch.inference_mode():
-        figures = {name: evaluate(student, held_out, 'coco') for name, student in students.items()}
+        figures = {
+            name: evaluate(student, held_out, 'coco', KINDS) for name, student in students.items()
+        }
     (folder / f'seed_{seed}.json').write_text(json.dumps(figures, indent=1) + '\n')
 
 
 def summary(folder: Path, plan: Plan) -> str:
     """Return a table of the figures of all seeds: means, and from the least to the greatest."""
     runs = [json.loads((folder / f'seed_{seed}.json').read_text()) for seed in plan.seeds]
-    lines = ['| student | ' + ' | '.join(f'{d} {f}' for d in ('whole', 'hard')
+    lines = ['| student | ' + ' | '.join(f'{kind} {f}' for kind in KINDS
              for f in ('AP', 'OKS')) + ' |', '| --- |' + ' --- |' * 4]  # fmt: skip
     for name in VARIANTS:
         cells = []
-        for difficulty in ('whole', 'hard'):
+        for kind in KINDS:
             for figure in ('AP', 'OKS'):
-                values = [run[name][difficulty][figure] for run in runs]
+                values = [run[name][kind][figure] for run in runs]
                 cells.append(f'{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})')
         lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)

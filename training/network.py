@@ -1,8 +1,11 @@
 """The network as it is trained: the package's own, and what only training needs."""
 
+import contextlib
+import ctypes
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.initial import initialise
@@ -11,6 +14,7 @@ from vitpose_ros.core.vit import Attention, ClassicDecoder, ViT, ViTPose, ViTPos
 
 SETS = ('coco', 'aic', 'mpii', 'wholebody')
 CELLS = 4  # heatmap cells a side of a patch
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def config(embed_dim: int = 192, depth: int = 8, sets: Sequence[str] = SETS) -> ViTPoseConfig:
@@ -26,9 +30,16 @@ def config(embed_dim: int = 192, depth: int = 8, sets: Sequence[str] = SETS) -> 
 
 
 class Trained(nn.Module):
-    """A ViTPose in training, with random weights; may be given a knowledge token."""
+    """A ViTPose in training, with random weights.
 
-    def __init__(self, config: ViTPoseConfig, token_width: int = 0) -> None:
+    May be given a knowledge token, and may say early, after half and three quarters of its blocks,
+    what it knows of the first keypoint set: intermediate supervision (Newell et al., "Stacked
+    Hourglass Networks for Human Pose Estimation", 2016, arXiv:1603.06937).
+    """
+
+    def __init__(
+        self, config: ViTPoseConfig, token_width: int = 0, *, speaks_early: bool = False
+    ) -> None:
         """Take the shape; token_width: of a knowledge token that the encoder is given, 0: none."""
         super().__init__()
         self.model = ViTPose(config)
@@ -37,6 +48,11 @@ class Trained(nn.Module):
         if token_width:
             same = token_width == config.embed_dim
             self.token_in = nn.Identity() if same else nn.Linear(token_width, config.embed_dim)
+        blocks = {config.depth // 2, config.depth * 3 // 4} - {0} if speaks_early else set()
+        count = config.num_keypoints[config.keypoint_sets[0]]
+        self.early = nn.ModuleDict(
+            {str(n - 1): EarlyHead(config.embed_dim, count) for n in sorted(blocks)}
+        )
         self._initialise()
 
     def forward(
@@ -47,7 +63,20 @@ class Trained(nn.Module):
         counts: samples of each set, in their order; of sets without samples heatmaps are empty.
         token: (1, 1, width), joins the patches.
         """
-        features = self._encode(pixels, counts, token)
+        if token is not None:
+            assert self.token_in is not None
+            token = self.token_in(token)
+        return self._decode(encode(self.model.backbone, pixels, counts, token)[-1], counts)
+
+    def forward_early(
+        self, pixels: Tensor, counts: Sequence[int]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what forward does, and the early heatmaps (counts[0], k, h/4, w/4)."""
+        features = encode(self.model.backbone, pixels, counts)
+        early = [head(features[int(n)][: counts[0]]) for n, head in self.early.items()]
+        return self._decode(features[-1], counts), early
+
+    def _decode(self, features: Tensor, counts: Sequence[int]) -> list[Tensor]:
         rows, columns = features.shape[2:]
         heatmaps = []
         for head, part in zip(
@@ -58,42 +87,53 @@ class Trained(nn.Module):
             heatmaps.append(head(part) if len(part) else empty)
         return heatmaps
 
-    def _encode(self, pixels: Tensor, counts: Sequence[int], token: Tensor | None) -> Tensor:
-        if token is None:
-            features: Tensor = self.model.backbone(pixels, counts)
-            return features
-        assert self.token_in is not None
-        return encode_with_token(self.model.backbone, pixels, counts, self.token_in(token))
-
     def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
         initialise(self.model.backbone)
-        for head in self.model.heads.values():
-            assert isinstance(head, ClassicDecoder)
+        for head in (*self.model.heads.values(), *self.early.values()):
+            assert isinstance(head, ClassicDecoder | EarlyHead)
             nn.init.normal_(head.final_layer.weight, std=0.001)
             assert head.final_layer.bias is not None
             nn.init.zeros_(head.final_layer.bias)
 
 
-def encode_with_token(
-    encoder: ViT, pixels: Tensor, counts: Sequence[int], token: Tensor
-) -> Tensor:
-    """Map pixels (n, 3, h, w) to features (n, d, h/16, w/16), while a token joins the patches.
+class EarlyHead(nn.Module):
+    """Says of each patch alone what its heatmap cells are."""
 
-    token: (1, 1, d). The encoder may be folded.
+    def __init__(self, width: int, num_keypoints: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.final_layer = nn.Linear(width, num_keypoints * CELLS**2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (n, d, h/16, w/16) to heatmaps (n, k, h/4, w/4)."""
+        cells: Tensor = self.final_layer(self.norm(features.movedim(1, -1)))
+        return F.pixel_shuffle(cells.movedim(-1, 1), CELLS)
+
+
+def encode(
+    encoder: ViT, pixels: Tensor, counts: Sequence[int], token: Tensor | None = None
+) -> list[Tensor]:
+    """Map pixels (n, 3, h, w) to the features (n, d, h/16, w/16) after each block.
+
+    The last are normalised. token: (1, 1, d), joins the patches. The encoder may be folded.
     """
     places = encoder.pos_embed
     if not encoder.folded:
         places = places[:, 1:] + places[:, :1]
     tokens = encoder.patch_embed(pixels) + places
-    tokens = torch.cat((tokens, token.to(tokens.dtype).expand(len(tokens), -1, -1)), dim=1)
+    count = tokens.shape[1]
+    if token is not None:
+        tokens = torch.cat((tokens, token.to(tokens.dtype).expand(len(tokens), -1, -1)), dim=1)
+    outputs = []
     for block in encoder.blocks:
         tokens = block(tokens, counts)
-    out: Tensor = encoder.last_norm(tokens[:, :-1]).transpose(1, 2).unflatten(2, encoder.grid_size)
-    return out
+        outputs.append(tokens)
+    outputs[-1] = encoder.last_norm(tokens)
+    return [out[:, :count].transpose(1, 2).unflatten(2, encoder.grid_size) for out in outputs]
 
 
 def _plain_attention(self: Attention, tokens: Tensor) -> Tensor:
@@ -110,3 +150,7 @@ def _plain_attention(self: Attention, tokens: Tensor) -> Tensor:
 def hasten() -> None:
     """Make training quick on a processor; of all networks of this process."""
     Attention.forward = _plain_attention  # type: ignore[method-assign]
+    # Freed memory is kept for the next step: asking the kernel for it again takes 8 % of a step.
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            ctypes.CDLL(None).mallopt(option, 2**31 - 1)

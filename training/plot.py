@@ -38,13 +38,29 @@ def plot(log: Path, picture: Path, *others: Path) -> None:
     plt.close(figure)
 
 
+def difference(log: Path, other: Path) -> dict[str, float]:
+    """Return by what part the mean losses of another log are higher, where both have some."""
+    mine, its = read_log(log), read_log(other)
+    both = sorted(set(mine['samples']) & set(its['samples']))
+    if not both:
+        raise ValueError(f'{log} and {other} have no number of samples in common')
+    rows, others = ([log['samples'].index(n) for n in both] for log in (mine, its))
+    return {
+        name: float(np.mean(np.array(its[name])[others]) / np.mean(np.array(mine[name])[rows]) - 1)
+        for name in ('error', 'entropy')
+    }
+
+
 def main() -> None:
-    """Draw logs."""
+    """Draw logs, and say how far the others are from the first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('picture', type=Path)
     parser.add_argument('log', type=Path, nargs='+')
     arguments = parser.parse_args()
     plot(arguments.log[0], arguments.picture, *arguments.log[1:])
+    for other in arguments.log[1:]:
+        for name, part in difference(arguments.log[0], other).items():
+            print(f'{other}: {name} {part:+.2%} from {arguments.log[0]}')
 
 
 if __name__ == '__main__':

@@ -39,13 +39,15 @@ class Recipe:
     seed: int = 1
     processes: int = 2
     pool: int = 2400  # views that a process keeps
-    reuse: int = 8  # samples a view
+    reuse: int = 12  # samples a view
     rate: float = 1e-3
+    muon: float = 1.5  # the rate of Muon, in parts of that of AdamW
     warm_up: int = 300  # steps
     cool_down: float = 0.2  # the last part of the samples, in which the rate falls to zero
     decay: float = 0.05
     averaging: float = 0.999  # of the weights, a step
     entropy: float = 0.5  # weight of the cross-entropy of the peaks
+    early: float = 0.3  # weight of what the network says early
     # The share of whole people in true boxes: at first, later, and after how many samples.
     easy_first: float = 0.75
     easy: float = 0.25

@@ -161,7 +161,7 @@ class Scene:
 class Renderer:
     """Draws scenes of one body model, one at a time."""
 
-    def __init__(self, model: BodyModel, fields: Array, largest: int = 512) -> None:
+    def __init__(self, model: BodyModel, fields: Array, largest: int = 1024) -> None:
         """Take the model, what its vertices say of clothes (v, 4), and the longest side."""
         self._context = moderngl.create_context(standalone=True, backend='egl')
         self._program = self._context.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
@@ -192,6 +192,10 @@ class Renderer:
     def draw(self, scene: Scene) -> tuple[Array, Array, Array]:
         """Return picture (h, w, 4) RGBA uint8, person (h, w) bool and depth (h, w) in metres."""
         height, width = scene.size
+        if max(scene.size) > self._largest:
+            raise ValueError(
+                f'{height} x {width} pixels: pictures may have {self._largest} a side'
+            )
         self._frame.use()
         self._context.viewport = (0, 0, width, height)
         self._frame.clear(0, 0, 0, 0, depth=1.0, viewport=(0, 0, width, height))

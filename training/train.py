@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from training import panoramas
@@ -30,6 +30,7 @@ from training.bodies import indices_of
 from training.compose import Sample
 from training.losses import heatmap_loss, targets
 from training.network import Trained, config, hasten
+from training.optimiser import Optimiser
 from training.recipes import RECIPES, Recipe
 from training.stream import Stream
 from vitpose_ros.core.backends import processor
@@ -45,8 +46,9 @@ class Training:
         self.folder = folder
         self.process = process
         torch.manual_seed(recipe.seed)
-        self.network = Trained(config(recipe.embed_dim, recipe.depth, recipe.sets))
-        self.average = Trained(config(recipe.embed_dim, recipe.depth, recipe.sets))
+        shape = config(recipe.embed_dim, recipe.depth, recipe.sets)
+        self.network = Trained(shape, speaks_early=True)
+        self.average = Trained(shape, speaks_early=True)
         self.average.load_state_dict(self.network.state_dict())
         self.step = 0
         self._restarted = 0  # the step of the last restart
@@ -69,49 +71,34 @@ class Training:
         counts = recipe.mixture.of(self.step)
         batch = self.stream.batch(self.step, counts, self._easy())
         batch = {name: batch.get(name, []) for name in recipe.sets}
-        for group in self._optimiser.param_groups:
-            group['lr'] = self._rate()
-        loss = self._loss(batch)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self._share_gradients()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self._optimiser.step()
+        self.network.zero_grad(set_to_none=True)
+        self._loss(batch).backward()
+        self._optimiser.step(self._rate())
         self.step += 1
         self._update_average()
 
     def _loss(self, batch: dict[str, list[Sample]]) -> Tensor:
+        recipe = self.recipe
         samples = [sample for part in batch.values() for sample in part]
         crops = torch.stack([torch.from_numpy(sample.crop) for sample in samples])
         counts = [len(part) for part in batch.values()]
         with autocast():
-            heatmaps = self.network(normalise(crops), counts)
+            heatmaps, early = self.network.forward_early(normalise(crops), counts)
         total = torch.zeros(())
         for maps, (name, part) in zip(heatmaps, batch.items(), strict=True):
             if not part:
                 continue
-            error, entropy = heatmap_loss(maps.float(), *targets(part, name))
-            share = len(part) / len(samples)
-            total = total + share * (error + self.recipe.entropy * entropy)
-            if name == 'coco':
+            wanted, known = targets(part, name)
+            error, entropy = heatmap_loss(maps.float(), wanted, known)
+            loss = error + recipe.entropy * entropy
+            if name == recipe.sets[0]:
                 self.sums['error'] += float(error.detach())
                 self.sums['entropy'] += float(entropy.detach())
+                for maps in early:
+                    error, entropy = heatmap_loss(maps.float(), wanted, known)
+                    loss = loss + recipe.early * (error + recipe.entropy * entropy)
+            total = total + len(part) / len(samples) * loss
         return total
-
-    def _share_gradients(self) -> None:
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        if self.recipe.processes == 1:
-            return
-        flat = torch.cat([p.grad.flatten() for p in parameters])  # type: ignore[union-attr]
-        dist.all_reduce(flat)
-        flat /= self.recipe.processes
-        for parameter, part in zip(
-            parameters, flat.split([p.numel() for p in parameters]), strict=True
-        ):
-            parameter.grad.copy_(part.view_as(parameter))  # type: ignore[union-attr]
 
     def _rate(self) -> float:
         """Return the learning rate: a warm-up, a constant, and at the end down to zero.
@@ -148,19 +135,20 @@ class Training:
         self._new_optimiser()
 
     def _new_optimiser(self) -> None:
-        matrices = [p for p in self.network.parameters() if p.ndim > 1]
-        others = [p for p in self.network.parameters() if p.ndim <= 1]
-        self._optimiser = torch.optim.AdamW(
-            [
-                {'params': matrices, 'weight_decay': self.recipe.decay},
-                {'params': others, 'weight_decay': 0.0},
-            ],
-            betas=(0.9, 0.99),
-            fused=True,
+        recipe = self.recipe
+        self._optimiser = Optimiser(
+            self.network,
+            decay=recipe.decay,
+            muon=recipe.muon,
+            process=self.process,
+            processes=recipe.processes,
         )
 
     def save(self) -> None:
-        """Write the state to go on from, and the averaged network."""
+        """Write the state to go on from, and the averaged network; called in all processes."""
+        optimiser = self._optimiser.state()
+        if self.process > 0:
+            return
         state = {
             'recipe': asdict(self.recipe),
             'step': self.step,
@@ -168,7 +156,7 @@ class Training:
             'seconds': self.seconds,
             'network': self.network.state_dict(),
             'average': self.average.state_dict(),
-            'optimiser': self._optimiser.state_dict(),
+            'optimiser': optimiser,
         }
         temporary = self.folder / 'state.tmp'
         torch.save(state, temporary)
@@ -188,13 +176,13 @@ class Training:
         self.seconds = state['seconds']
         self.network.load_state_dict(state['network'])
         self.average.load_state_dict(state['average'])
-        self._optimiser.load_state_dict(state['optimiser'])
+        self._optimiser.load(state['optimiser'])
 
     def load_weights(self, path: Path, samples: int) -> None:
         """Go on from a network that was written after so many samples."""
         state = {f'model.{k}': v for k, v in read_checkpoint(path).state.items()}
         missing, _ = self.average.load_state_dict(state, strict=False)
-        if any('num_batches' not in name for name in missing):
+        if any('num_batches' not in name and 'early.' not in name for name in missing):
             raise ValueError(f'{path} lacks {", ".join(missing)}')
         self.step = samples // self.recipe.batch
         self.restart()
@@ -250,7 +238,7 @@ def run(process: int, recipe: Recipe, folder: Path, options: dict[str, Any]) -> 
         mininterval=5,
         smoothing=0.05,
     )
-    logged, began, saved = training.step, time.monotonic(), time.monotonic()
+    logged, began = training.step, time.monotonic()
     while training.samples < last and not stop():
         training.train_step()
         bar.update(recipe.batch)
@@ -265,12 +253,10 @@ def run(process: int, recipe: Recipe, folder: Path, options: dict[str, Any]) -> 
             if process == 0:
                 bar.set_postfix({k: f'{v:.3f}' for k, v in figures.items()})
                 _log(folder / 'log.csv', training, figures)
-        if process == 0 and time.monotonic() - saved > options['save_every']:
+        if training.step % options['save_every'] == 0:
             training.save()
-            saved = time.monotonic()
-    if process == 0:
-        training.save()
-        bar.close()
+    training.save()
+    bar.close()
     if recipe.processes > 1:
         dist.barrier()
         dist.destroy_process_group()
@@ -312,7 +298,7 @@ def train(recipe: Recipe, folder: Path, **options: Any) -> None:
     (folder / 'recipe.json').write_text(json.dumps(asdict(recipe), indent=1) + '\n')
     options = {
         'cache': Path('training/cache'), 'until': None, 'weights': None, 'log_every': 50,
-        'save_every': 600, **options,
+        'save_every': 1000, **options,
     }  # fmt: skip
     if options['cache'] and recipe.panoramas:
         panoramas.load(options['cache'])  # fetched once, before the processes need it

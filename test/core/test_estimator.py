@@ -97,11 +97,13 @@ def six_sets(tmp_path_factory):
     path = tmp_path_factory.mktemp('weights') / 'six.pth'
     torch.save(SeveralHeads(384, 2, 12).original(), path)
     alone = {
-        name: PoseEstimator.load(path, 'cpu', keypoint_sets=[name], with_covariances=True)
+        name: PoseEstimator.load(
+            path, 'cpu', precision='float32', keypoint_sets=[name], with_covariances=True
+        )
         for name in SKELETONS
     }
     together = PoseEstimator.load(
-        path, 'cpu', keypoint_sets=list(SKELETONS), with_covariances=True
+        path, 'cpu', precision='float32', keypoint_sets=list(SKELETONS), with_covariances=True
     )
     return together, alone
 

@@ -12,12 +12,12 @@ COCO = SKELETONS['coco']
 
 @pytest.fixture(scope='module')
 def estimator():
-    return PoseEstimator.load('nano', 'cpu')
+    return PoseEstimator.load('nano', 'cpu', precision='float32')
 
 
 @pytest.fixture
 def pose_node(start, probe):
-    node = start('pose_node', device='cpu')
+    node = start('pose_node', device='cpu', precision='float32')
     probe.wait_until_matched()
     return node
 

@@ -1,0 +1,96 @@
+"""The optimiser: Muon for the matrices of the blocks, AdamW for all else.
+
+Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024) makes each
+step of a matrix nearly orthogonal. A step costs more than AdamW's, so that the processes share the
+matrices out and tell each other the new values; of samples, the dearer part, it needs a third
+less.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+LARGEST_GRADIENT = 1.0  # the norm that longer ones are cut to
+
+
+class Optimiser:
+    """Optimises a network that several processes train, each on samples of its own."""
+
+    def __init__(
+        self, network: nn.Module, *, decay: float, muon: float, process: int, processes: int
+    ) -> None:
+        """Take the weight decay, and the rate of Muon in parts of that of AdamW."""
+        self._parameters = list(network.parameters())
+        self._muon_rate = muon
+        self._process = process
+        matrices = {
+            name: parameter
+            for name, parameter in network.named_parameters()
+            if parameter.ndim == 2 and 'blocks.' in name
+        }
+        self._shares = [list(matrices.values())[share::processes] for share in range(processes)]
+        others = [p for name, p in network.named_parameters() if name not in matrices]
+        self._adamw = torch.optim.AdamW(
+            [
+                {'params': [p for p in others if p.ndim > 1], 'weight_decay': decay},
+                {'params': [p for p in others if p.ndim <= 1], 'weight_decay': 0.0},
+            ],
+            betas=(0.9, 0.99),
+            fused=True,
+        )
+        # Its steps are made as large as AdamW's, so that rates compare.
+        self._muon = torch.optim.Muon(
+            self._shares[process], weight_decay=decay, adjust_lr_fn='match_rms_adamw'
+        )
+
+    def step(self, rate: float) -> None:
+        """Change the network by the mean of all processes' gradients.
+
+        All of them have gradients of the same parameters; the others stay as they are.
+        """
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        if len(self._shares) > 1:
+            mean = _flat(gradients)
+            dist.all_reduce(mean)
+            _fill(gradients, mean / len(self._shares))
+        nn.utils.clip_grad_norm_(self._parameters, LARGEST_GRADIENT)
+        for group in self._adamw.param_groups:
+            group['lr'] = rate
+        for group in self._muon.param_groups:
+            group['lr'] = rate * self._muon_rate
+        self._adamw.step()
+        self._muon.step()
+        if len(self._shares) > 1:
+            for owner, share in enumerate(self._shares):
+                new = _flat(share)
+                dist.broadcast(new, owner)
+                _fill(share, new)
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what to go on from; to be called in all processes, None in all but the first."""
+        states: list[Any] = [None] * len(self._shares)
+        if len(self._shares) == 1:
+            states = [self._muon.state_dict()]
+        else:
+            dist.gather_object(self._muon.state_dict(), states if self._process == 0 else None)
+        return {'adamw': self._adamw.state_dict(), 'muon': states} if self._process == 0 else None
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._adamw.load_state_dict(state['adamw'])
+        self._muon.load_state_dict(state['muon'][self._process])
+
+
+@torch.no_grad()
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+@torch.no_grad()
+def _fill(tensors: Sequence[Tensor], flat: Tensor) -> None:
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
