@@ -32,7 +32,10 @@ def points(subject):
 
 
 def test_each_class_gets_its_set(model, start, probe):
-    start('pose_node', device='cpu', model=model, keypoint_sets='wholebody, ap10k,mpii')
+    start(
+        'pose_node', device='cpu', precision='float32', model=model,
+        keypoint_sets='wholebody, ap10k,mpii',
+    )  # fmt: skip
     probe.wait_until_matched()
     probe.watch()
     pixels, _ = clip_frame()
@@ -42,7 +45,9 @@ def test_each_class_gets_its_set(model, start, probe):
     image = image_of(pixels)
     answer = probe.ask(image, detections_of(image, boxes, classes=classes))
 
-    estimator = PoseEstimator.load(model, 'cpu', keypoint_sets=['wholebody', 'ap10k'])
+    estimator = PoseEstimator.load(
+        model, 'cpu', precision='float32', keypoint_sets=['wholebody', 'ap10k']
+    )
     [poses] = estimator.predict([Frame(pixels, boxes, 'bgr', expected_sets)])
     assert [subject.skeleton for subject in answer.subjects] == expected_sets
     for subject, pose in zip(answer.subjects, poses, strict=True):
@@ -61,22 +66,24 @@ def test_each_class_gets_its_set(model, start, probe):
 
 
 def test_a_set_that_the_network_lacks_is_named(start, probe):
-    node = start('pose_node', device='cpu', keypoint_sets='coco,wholebody')
+    node = start('pose_node', device='cpu', keypoint_sets='coco,ap10k')
     probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
-    assert "give coco, not 'wholebody'" in node.log
-    assert 'ros2 run vitpose_ros models fetch vitpose-small-wholebody' in node.log
+    assert "give coco, aic, mpii, wholebody, not 'ap10k'" in node.log
+    assert 'ros2 run vitpose_ros models fetch vitpose-small-ap10k' in node.log
     assert probe.set_parameter('keypoint_sets', 'coco').successful
     assert probe.transition('configure')
 
 
 def test_covariances_and_the_flip_test_are_options(start, probe):
-    start('pose_node', device='cpu', covariance='true', flip_test='true')
+    start('pose_node', device='cpu', precision='float32', covariance='true', flip_test='true')
     probe.wait_until_matched()
     pixels, people = clip_frame()
     boxes = np.array([person.box for person in people], np.float32)
     image = image_of(pixels)
     answer = probe.ask(image, detections_of(image, boxes))
-    estimator = PoseEstimator.load('nano', 'cpu', flip_test=True, with_covariances=True)
+    estimator = PoseEstimator.load(
+        'nano', 'cpu', precision='float32', flip_test=True, with_covariances=True
+    )
     [poses] = estimator.predict([Frame(pixels, boxes, 'bgr')])
     for subject, pose in zip(answer.subjects, poses, strict=True):
         assert np.abs(points(subject) - pose.keypoints).max() < 1e-2
