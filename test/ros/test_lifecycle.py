@@ -143,7 +143,7 @@ def test_a_signal_ends_the_node_in_the_middle_of_inference(number, start, probe,
     # A wide network and many subjects: one forward pass takes several times the limit.
     path = tmp_path / 'slow.safetensors'
     write_checkpoint(path, SLOW, ViTPose(SLOW).state_dict())
-    node = start('pose_node', device='cpu', model=path)
+    node = start('pose_node', device='cpu', precision='float32', model=path)
     probe.wait_until_matched()
     pixels, _ = clip_frame()
     image = image_of(pixels)
