@@ -150,7 +150,7 @@ def _plain_attention(self: Attention, tokens: Tensor) -> Tensor:
 def hasten() -> None:
     """Make training quick on a processor; of all networks of this process."""
     Attention.forward = _plain_attention  # type: ignore[method-assign]
-    # Freed memory is kept for the next step: asking the kernel for it again takes 8 % of a step.
+    # Freed memory is kept for the next step, not given back to the kernel and asked for again.
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
             ctypes.CDLL(None).mallopt(option, 2**31 - 1)

@@ -1,9 +1,8 @@
 """The optimiser: Muon for the matrices of the blocks, AdamW for all else.
 
 Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024) makes each
-step of a matrix nearly orthogonal. A step costs more than AdamW's, so that the processes share the
-matrices out and tell each other the new values; of samples, the dearer part, it needs a third
-less.
+step of a matrix nearly orthogonal. It needs fewer samples than AdamW, but a step costs more: the
+processes share the matrices out and tell each other the new values.
 """
 
 from collections.abc import Sequence
