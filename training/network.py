@@ -43,17 +43,18 @@ class Trained(nn.Module):
         """Take the shape; token_width: of a knowledge token that the encoder is given, 0: none."""
         super().__init__()
         self.model = ViTPose(config)
-        # A token that another network learned comes in that network's width.
-        self.token_in: nn.Module | None = None
-        if token_width:
-            same = token_width == config.embed_dim
-            self.token_in = nn.Identity() if same else nn.Linear(token_width, config.embed_dim)
         blocks = {config.depth // 2, config.depth * 3 // 4} - {0} if speaks_early else set()
         count = config.num_keypoints[config.keypoint_sets[0]]
         self.early = nn.ModuleDict(
             {str(n - 1): EarlyHead(config.embed_dim, count) for n in sorted(blocks)}
         )
         self._initialise()
+        # A token that another network learned comes in that network's width. Made last: the first
+        # weights of all else are the same with and without it.
+        self.token_in: nn.Module | None = None
+        if token_width:
+            same = token_width == config.embed_dim
+            self.token_in = nn.Identity() if same else nn.Linear(token_width, config.embed_dim)
 
     def forward(
         self, pixels: Tensor, counts: Sequence[int], token: Tensor | None = None

@@ -47,6 +47,17 @@ def test_the_state_of_another_recipe_is_refused(people, tmp_path):
         other.load()
 
 
+def test_a_training_can_be_made_longer_until_its_rate_falls(people, tmp_path):
+    train(tmp_path / 'one', 4)  # 32 of 48 samples: the last fifth begins after 38
+    longer = Training(replace(TINY, samples=96), tmp_path / 'one', tmp_path, 0)
+    longer.load()
+    assert longer.samples == 32
+    train(tmp_path / 'two', 5)
+    longer.folder = tmp_path / 'two'
+    with pytest.raises(ValueError, match=r'state\.pt is of another recipe'):
+        longer.load()
+
+
 def test_the_network_is_written_as_the_package_reads_it(tmp_path):
     torch.manual_seed(0)
     trained = Trained(config(64, 1))
