@@ -69,7 +69,7 @@ class Recipe:
 
 
 RECIPES = {
-    'nano': Recipe(samples=700_000),
+    'nano': Recipe(samples=520_000),
     'smoke': Recipe(
         samples=640,
         pool=48,
