@@ -15,7 +15,7 @@ import math
 import os
 import signal
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +170,11 @@ class Training:
             return
         state = torch.load(path, weights_only=True)
         recipe = self.recipe
-        old = Recipe(**state['recipe'])
-        constant = (1 - recipe.cool_down) * min(old.samples, recipe.samples)
-        if state['step'] * old.batch <= constant:  # its rate has not begun to fall
-            old = replace(old, samples=recipe.samples)
-        if old != recipe:
+        old = dict(state['recipe'])
+        constant = (1 - recipe.cool_down) * min(old['samples'], recipe.samples)
+        if state['step'] * recipe.batch <= constant:  # the rate has not begun to fall
+            old['samples'] = recipe.samples
+        if old != asdict(recipe):
             raise ValueError(f'{path} is of another recipe; give another folder, or delete it')
         self.step, self._restarted = state['step'], state['restarted']
         self.seconds = state['seconds']
