@@ -6,11 +6,15 @@ processes share the matrices out and tell each other the new values.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from vitpose_ros.core.backends import processor
 
 LARGEST_GRADIENT = 1.0  # the norm that longer ones are cut to
 
@@ -44,6 +48,7 @@ class Optimiser:
         self._muon = torch.optim.Muon(
             self._shares[process], weight_decay=decay, adjust_lr_fn='match_rms_adamw'
         )
+        self.precision = nullcontext() if processor.has_bfloat16() else Float32()
 
     def step(self, rate: float) -> None:
         """Change the network by the mean of all processes' gradients.
@@ -61,7 +66,8 @@ class Optimiser:
         for group in self._muon.param_groups:
             group['lr'] = rate * self._muon_rate
         self._adamw.step()
-        self._muon.step()
+        with self.precision:
+            self._muon.step()
         if len(self._shares) > 1:
             for owner, share in enumerate(self._shares):
                 new = _flat(share)
@@ -81,6 +87,17 @@ class Optimiser:
         """Go on from a state."""
         self._adamw.load_state_dict(state['adamw'])
         self._muon.load_state_dict(state['muon'][self._process])
+
+
+class Float32(TorchFunctionMode):
+    """Lets Muon multiply in float32: it takes bf16, which most processors only imitate, slowly."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func is Tensor.bfloat16:
+            return args[0].clone()
+        return func(*args, **(kwargs or {}))
 
 
 @torch.no_grad()

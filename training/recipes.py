@@ -69,7 +69,7 @@ class Recipe:
 
 
 RECIPES = {
-    'nano': Recipe(samples=520_000),
+    'nano': Recipe(samples=520_000, restarts=(414_096, 491_152)),
     'smoke': Recipe(
         samples=640,
         pool=48,

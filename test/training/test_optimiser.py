@@ -1,13 +1,14 @@
 """The optimiser: processes that share the work agree with one that does all of it."""
 
 import copy
+from contextlib import nullcontext
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from training.network import Trained, config
-from training.optimiser import Optimiser
+from training.optimiser import Float32, Optimiser
 
 STEPS = 3
 
@@ -82,3 +83,17 @@ def test_matrices_of_blocks_go_by_orthogonal_steps_and_all_else_by_adamw():
     for name in others:
         step = after[name] - before[name]
         assert torch.allclose(step.abs(), torch.tensor(1e-2), atol=1e-3), name
+
+
+def test_float32_multiplies_what_bf16_does_but_more_exactly():
+    networks = [network(), network()]
+    for trained, precision in zip(networks, (nullcontext(), Float32()), strict=True):
+        optimiser = Optimiser(trained, decay=0.1, muon=2.0, process=0, processes=1)
+        optimiser.precision = precision
+        give_gradients(trained, 0)
+        optimiser.step(1e-2)
+    largest = 2.0 * 1e-2 * 0.2 * 256**0.5  # the longest step of a direction, about
+    names = dict(networks[0].named_parameters())
+    for name, other in networks[1].named_parameters():
+        assert torch.allclose(names[name], other, atol=0.02 * largest), name
+        assert torch.equal(names[name], other) == (other.ndim != 2 or 'blocks.' not in name), name
