@@ -92,9 +92,7 @@ class Optimiser:
 class Float32(TorchFunctionMode):
     """Lets Muon multiply in float32: it takes bf16, which most processors only imitate, slowly."""
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.bfloat16:
             return args[0].clone()
         return func(*args, **(kwargs or {}))

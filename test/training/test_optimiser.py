@@ -85,7 +85,7 @@ def test_matrices_of_blocks_go_by_orthogonal_steps_and_all_else_by_adamw():
         assert torch.allclose(step.abs(), torch.tensor(1e-2), atol=1e-3), name
 
 
-def test_float32_multiplies_what_bf16_does_but_more_exactly():
+def test_steps_in_float32_are_those_in_bf16_but_for_rounding():
     networks = [network(), network()]
     for trained, precision in zip(networks, (nullcontext(), Float32()), strict=True):
         optimiser = Optimiser(trained, decay=0.1, muon=2.0, process=0, processes=1)
