@@ -60,6 +60,11 @@ class Camera:
         middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
         return replace(self, target=middle)
 
+    def near(self, rng: np.random.Generator, head: Array) -> 'Camera':
+        """Return the camera close to a person, looking at the head (3,) or below it."""
+        distance = float(np.exp(rng.uniform(np.log(0.8), np.log(2.2))))
+        return replace(self, distance=distance, target=head - [0, 0, rng.uniform(0, 0.4)])
+
     def cropped(self, scale: float, corner: Array) -> 'Camera':
         """Return the camera with larger pixels' positions, counted from another corner."""
         x, y = (float(c) for c in corner)

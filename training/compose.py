@@ -77,6 +77,7 @@ class Composer:
 
     def __init__(self, views: Sequence[View], panoramas: list[Panorama]) -> None:
         self.views = views
+        self._whole = [view for view in views if view.edges is None]
         self._panoramas = panoramas
 
     def sample(
@@ -89,20 +90,21 @@ class Composer:
         keypoints = _flipped(view) if flipped else view.keypoints
         width = view.person.shape[1]
         window = self._window(rng, view, keypoints) if rng.random() < d.truncated else None
+        window = _within(window, _edges(view, flipped))
         box = _box(view, flipped, window)
         extent = box[2:] - box[:2]
         if rng.random() < d.loose_box:
             box = _loosened(rng, box)
-        elif rng.random() < d.truncated * 0.25:
+        elif rng.random() < d.truncated * 0.25 and view.edges is None:
             box = _half(rng, keypoints, box)
         udp = SKELETONS[keypoint_set].udp
         matrix = _placement(rng, box, udp, turned=rng.random() < d.turned)
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
         image = self._background(rng, view)
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and view.edges is None:
             _shadow(rng, image, matrix, view, keypoints)
-        others = [self._other(rng, view) for _ in range(_count(rng))]
+        others = [self._other(rng, view) for _ in range(_count(rng))] if self._whole else []
         if rng.random() >= d.others:
             others = []
         for other, place in (o[:2] for o in others if not o[2]):
@@ -173,7 +175,7 @@ class Composer:
 
     def _other(self, rng: Random, view: View) -> tuple[View, Array, bool]:
         """Draw another person; returns it, its place (3, 3) and whether it is in front."""
-        other = self.views[int(rng.integers(len(self.views)))]
+        other = self._whole[int(rng.integers(len(self._whole)))]
         height, width = view.person.shape
         front = bool(rng.random() < 0.4)
         size = rng.uniform(0.85, 1.45) if front else rng.uniform(0.4, 1.1)
@@ -229,6 +231,22 @@ def _mirror(width: int, flipped: bool) -> Array:
     if not flipped:
         return np.eye(3)
     return np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1.0]])
+
+
+def _edges(view: View, flipped: bool) -> Array | None:
+    """Return where the image ends, as seen in the mirror if flipped."""
+    if view.edges is None or not flipped:
+        return view.edges
+    width = view.person.shape[1]
+    left, top, right, bottom = view.edges
+    return np.array([width - right, top, width - left, bottom])
+
+
+def _within(window: Array | None, edges: Array | None) -> Array | None:
+    """Return what of a window lies within edges; None: without an end."""
+    if window is None or edges is None:
+        return edges if window is None else window
+    return np.concatenate((np.maximum(window[:2], edges[:2]), np.minimum(window[2:], edges[2:])))
 
 
 def _box(view: View, flipped: bool, window: Array | None) -> Array:

@@ -4,9 +4,10 @@ Xu et al., "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimati
 (arXiv:2204.12484), section 3.3:
 
 * output: the student's heatmaps are compared with the teacher's, too.
-* token: a token that joins the patches is learned with the teacher frozen, to make the teacher
-  better; then, frozen itself, it joins the patches of the student. (The paper does not say how
-  tokens of one width serve networks of another; here the student learns a linear map.)
+* token: tokens that join the patches are learned with the teacher frozen, to make the teacher
+  better; then, frozen themselves, they join the patches of the student. (The paper has one. It
+  does not say how tokens of one width serve networks of another: here the student learns a linear
+  map.)
 
 Students of all variants train side by side, on the same batches, from the same first weights; so
 they differ in the knowledge alone. A process trains a seed.
@@ -15,6 +16,7 @@ they differ in the knowledge alone. A process trains a seed.
 import argparse
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +24,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.multiprocessing as mp
+import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from training import panoramas
-from training.compose import Sample
+from training.compose import STRIDE, Sample
 from training.evaluate import HeldOut, evaluate
-from training.losses import heatmap_loss, targets
-from training.network import Trained, config, encode, hasten
+from training.losses import heatmap_loss, targets, transfer_loss
+from training.network import Trained, config, encode, follow, hasten
+from training.optimiser import Optimiser, cooling
 from training.stream import Stream
 from training.train import autocast, pin
 from vitpose_ros.core.checkpoints import read_checkpoint
@@ -41,7 +45,8 @@ VARIANTS = {
     'output': (True, False),
     'token': (False, True),
     'output and token': (True, True),
-}  # whether heatmaps are compared, whether the token joins
+}  # whether heatmaps are compared, whether the tokens join
+ENTROPY = 0.5  # weight of the cross-entropy of the peaks
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,19 @@ class Plan:
     """What the students are, and how long they learn."""
 
     samples: int = 24_000
-    token_samples: int = 3_000  # that the token is learned with
-    batch: int = 8
+    tokens: int = 8
+    token_samples: int = 3_000  # that the tokens are learned with
+    batch: int = 16
+    easy: float = 0.75  # the share of whole people in true boxes
     embed_dim: int = 128
     depth: int = 4
-    rate: float = 1.2e-3
-    warm_up: int = 100
+    image_size: tuple[int, int] = (128, 96)  # height, width in pixels
+    rate: float = 1.5e-3
+    muon: float = 1.5  # the rate of Muon, in parts of that of AdamW
+    warm_up: int = 60  # steps
+    cool_down: float = 0.4  # the last part of the samples, in which the rate falls to zero
     decay: float = 0.05
-    averaging: float = 0.995
+    averaging: float = 0.995  # of the weights, a step
     pool: int = 1200
     reuse: int = 8
     held_out: int = 1000
@@ -70,88 +80,91 @@ SMOKE = Plan(
 
 
 class Teacher:
-    """A trained network of the COCO set, and the token that was learned with it."""
+    """A trained network of the COCO set, and the tokens that were learned with it."""
 
-    def __init__(self, path: Path) -> None:
-        """Read a weight file."""
-        network = read_checkpoint(path).network('coco')
-        self.width = network.config.embed_dim
-        self._network = network
-        self.token = nn.Parameter(0.02 * torch.randn(1, 1, self.width))
+    def __init__(self, path: Path, tokens: int) -> None:
+        """Read a weight file; tokens: how many."""
+        self._network = read_checkpoint(path).network('coco')
+        self.tokens = nn.Parameter(0.02 * torch.randn(1, tokens, self._network.config.embed_dim))
 
     def heatmaps(self, pixels: Tensor) -> Tensor:
         """Return what the teacher says, (n, k, h, w)."""
-        with torch.inference_mode(), autocast():
+        with torch.no_grad(), autocast():
             maps: Tensor = self._network(pixels)[0]
-        return maps.float().clone()
+        return maps.float()
 
-    def learn_token(self, stream: Stream, plan: Plan) -> None:
-        """Learn the token: the teacher stays as it is."""
+    def heatmaps_with_tokens(self, pixels: Tensor) -> Tensor:
+        """Return what it says with the tokens among the patches, (n, k, h, w)."""
+        with autocast():
+            encoder = self._network.backbone
+            features = encode(encoder, pixels, [len(pixels)], self.tokens)[-1]
+            [head] = self._network.heads.values()
+            maps: Tensor = head(features)
+        return maps.float()
+
+    def learn_tokens(self, stream: Stream, plan: Plan) -> None:
+        """Learn the tokens: the teacher stays as it is."""
         for parameter in self._network.parameters():
             parameter.requires_grad_(False)
-        optimiser = torch.optim.AdamW([self.token], lr=5e-3, weight_decay=0.0)
+        optimiser = torch.optim.AdamW([self.tokens], lr=5e-3, weight_decay=0.0)
         for step in range(plan.token_samples // plan.batch):
-            samples = stream.batch(step, {'coco': plan.batch}, 0.25)['coco']
-            with autocast():
-                features = encode(
-                    self._network.backbone, _pixels(samples), [len(samples)], self.token
-                )[-1]
-                [head] = self._network.heads.values()
-                maps = head(features)
-            error, entropy = heatmap_loss(maps.float(), *targets(samples, 'coco'))
+            samples = stream.batch(step, {'coco': plan.batch}, plan.easy)['coco']
+            maps = self.heatmaps_with_tokens(_pixels(samples))
+            error, entropy = heatmap_loss(maps, *targets(samples, 'coco'))
             optimiser.zero_grad()
-            (error + 0.5 * entropy).backward()
+            (error + ENTROPY * entropy).backward()
             optimiser.step()
-        self.token.requires_grad_(False)
+        self.tokens.requires_grad_(False)
 
 
 class Student:
     """A small network that learns, with or without help."""
 
-    def __init__(self, plan: Plan, seed: int, token: Tensor | None, *, compare: bool) -> None:
+    def __init__(self, plan: Plan, seed: int, tokens: Tensor | None, *, compare: bool) -> None:
+        """Take the tokens to learn with, and whether to compare heatmaps with the teacher's."""
         torch.manual_seed(seed)
-        shape = config(plan.embed_dim, plan.depth, ('coco',))
-        self._token, self._compare, self._plan = token, compare, plan
-        width = 0 if token is None else token.shape[-1]
+        shape = config(plan.embed_dim, plan.depth, ('coco',), plan.image_size)
+        self._tokens, self._compare, self._plan = tokens, compare, plan
+        width = 0 if tokens is None else tokens.shape[-1]
         self._network = Trained(shape, width)
         self.average = Trained(shape, width)
         self.average.load_state_dict(self._network.state_dict())
-        self._optimiser = torch.optim.AdamW(
-            self._network.parameters(), betas=(0.9, 0.99), weight_decay=plan.decay, fused=True
+        self._optimiser = Optimiser(
+            self._network, decay=plan.decay, muon=plan.muon, process=0, processes=1
         )
 
     def learn(
         self, step: int, pixels: Tensor, wanted: Tensor, known: Tensor, said: Tensor
     ) -> None:
-        """Learn from a batch: the truth, and what the teacher said."""
+        """Learn from a batch in the student's size: the truth, and what the teacher said."""
         plan = self._plan
-        done = step * plan.batch / plan.samples
-        rate = plan.rate * (0.51 + 0.49 * float(np.cos(np.pi * done)))
-        for group in self._optimiser.param_groups:
-            group['lr'] = rate * min(1, (step + 1) / plan.warm_up)
         with autocast():
-            [maps] = self._network(pixels, [len(pixels)], self._token)
+            [maps] = self._network(pixels, [len(pixels)], self._tokens)
         error, entropy = heatmap_loss(maps.float(), wanted, known)
-        loss = error + 0.5 * entropy
+        loss = error + ENTROPY * entropy
         if self._compare:
-            error, entropy = heatmap_loss(maps.float(), said.clamp(min=0), known)
-            loss = loss + error + 0.5 * entropy
-        self._optimiser.zero_grad(set_to_none=True)
+            error, entropy = transfer_loss(maps.float(), said)
+            loss = loss + error + ENTROPY * entropy
+        self._network.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
-        self._optimiser.step()
+        falling = cooling(step * plan.batch / plan.samples, plan.cool_down)
+        self._optimiser.step(plan.rate * falling * min(1.0, (step + 1) / plan.warm_up))
         keep = min(plan.averaging, (1 + step) / (10 + step))
-        with torch.no_grad():
-            new = self._network.state_dict()
-            for name, value in self.average.state_dict().items():
-                if value.is_floating_point():
-                    value.lerp_(new[name], 1 - keep)
+        follow(self.average, self._network, keep)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Return the averaged network's heatmaps of COCO, (n, k, h, w)."""
+        """Return the averaged network's heatmaps of COCO (n, k, h/4, w/4) of larger pixels."""
         self.average.eval()
-        [maps] = self.average(pixels, [len(pixels)], self._token)
-        return maps
+        with torch.no_grad():
+            small = resize(pixels, self._plan.image_size)
+            [maps] = self.average(small, [len(pixels)], self._tokens)
+        height, width = pixels.shape[2:]
+        return resize(maps, (height // STRIDE, width // STRIDE))
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize images or heatmaps (n, c, h, w) to (height, width): corners stay, as COCO's crops."""
+    return F.interpolate(images, size, mode='bilinear', align_corners=True, antialias=True)
 
 
 def _pixels(samples: list[Sample]) -> Tensor:
@@ -165,34 +178,41 @@ def transfer(number: int, path: Path, plan: Plan, cache: Path, folder: Path) -> 
     seed = plan.seeds[number]
     torch.manual_seed(seed)
     scenes = panoramas.load(cache) if plan.panoramas else []
-    teacher = Teacher(path)
-    teacher.learn_token(Stream(scenes, seed, 1000, plan.pool // 4, plan.reuse), plan)
+    teacher = Teacher(path, plan.tokens)
+    teacher.learn_tokens(Stream(scenes, seed, 1000, plan.pool // 4, plan.reuse), plan)
     stream = Stream(scenes, seed, 0, plan.pool, plan.reuse)
     students = {
-        name: Student(plan, seed, teacher.token if token else None, compare=output)
-        for name, (output, token) in VARIANTS.items()
+        name: Student(plan, seed, teacher.tokens if tokens else None, compare=output)
+        for name, (output, tokens) in VARIANTS.items()
     }
+    height, width = plan.image_size
+    cells = (height // STRIDE, width // STRIDE)
     for step in tqdm(range(plan.samples // plan.batch), disable=number > 0, mininterval=5):
-        samples = stream.batch(step, {'coco': plan.batch}, 0.25)['coco']
+        samples = stream.batch(step, {'coco': plan.batch}, plan.easy)['coco']
         pixels = _pixels(samples)
         wanted, known = targets(samples, 'coco')
-        said = teacher.heatmaps(pixels)
+        wanted, said = (resize(maps, cells) for maps in (wanted, teacher.heatmaps(pixels)))
+        pixels = resize(pixels, plan.image_size)
         for student in students.values():
             student.learn(step, pixels, wanted, known, said)
     held_out = HeldOut(cache if plan.panoramas else None, plan.held_out)
-    with torch.inference_mode():
-        figures = {
-            name: evaluate(student, held_out, 'coco', KINDS) for name, student in students.items()
-        }
+    measured: dict[str, Callable[[Tensor], Tensor]] = {
+        'teacher': teacher.heatmaps,
+        'teacher with tokens': teacher.heatmaps_with_tokens,
+        **students,
+    }
+    figures = {
+        name: evaluate(network, held_out, 'coco', KINDS) for name, network in measured.items()
+    }
     (folder / f'seed_{seed}.json').write_text(json.dumps(figures, indent=1) + '\n')
 
 
 def summary(folder: Path, plan: Plan) -> str:
     """Return a table of the figures of all seeds: means, and from the least to the greatest."""
     runs = [json.loads((folder / f'seed_{seed}.json').read_text()) for seed in plan.seeds]
-    lines = ['| student | ' + ' | '.join(f'{kind} {f}' for kind in KINDS
+    lines = ['| network | ' + ' | '.join(f'{kind} {f}' for kind in KINDS
              for f in ('AP', 'OKS')) + ' |', '| --- |' + ' --- |' * 4]  # fmt: skip
-    for name in VARIANTS:
+    for name in runs[0]:
         cells = []
         for kind in KINDS:
             for figure in ('AP', 'OKS'):

@@ -1,8 +1,9 @@
 """Measure a network on rendered people that training never sees: other bodies and backgrounds.
 
 Of crops of several kinds: whole people in their true boxes, also from so far that they are only a
-few pixels high; hard ones, some of them cut, hidden, among others, in poor boxes and pictures; and
-the hardest, as training has them. Figures: mean OKS; AP, the share of people whose OKS passes a
+few pixels high; hard ones, some of them cut, hidden, among others, in poor boxes and pictures; the
+hardest, as training has them; people in sports, and people so close that the image ends below the
+head or lower. Figures: mean OKS; AP, the share of people whose OKS passes a
 threshold, over the thresholds 0.50, 0.55 to 0.95, and AP50 (as COCO defines them, with a person a
 crop); PCK, the share of keypoints within 0.05 and 0.1 of the longer side of the true box. Over all
 keypoints inside the crop, and OKS and AP also over those alone that nothing of the own body hides.
@@ -24,7 +25,7 @@ from torch import Tensor
 from training import panoramas
 from training.compose import HARD, HIDDEN, SEEN, WHOLE, Composer, Difficulty, Sample
 from training.losses import pixels_a_cell
-from training.people import People
+from training.people import PLAIN, People, Variety
 from vitpose_ros.core.checkpoints import load_network, read_checkpoint
 from vitpose_ros.core.crops import normalise
 from vitpose_ros.core.heatmaps import decode
@@ -43,7 +44,8 @@ DIFFICULTIES = {
 }
 # From afar: how many pixels the image has from top to bottom of a crop.
 ROWS = {'128 px': 128, '64 px': 64}
-KINDS = (*DIFFICULTIES, *ROWS)
+VARIETIES = {'sports': Variety(sport=1), 'close-ups': Variety(close=1)}
+KINDS = (*DIFFICULTIES, *ROWS, *VARIETIES)
 FEET, HANDS = slice(17, 23), slice(91, 133)  # of WholeBody
 
 
@@ -52,24 +54,32 @@ class HeldOut:
 
     def __init__(self, cache: Path | None, count: int = 400, seed: int = SEED) -> None:
         """Draw so many people; cache: where panoramas are kept, None: do without them."""
-        scenes = [] if cache is None else panoramas.load(cache, held_out=True)
-        people = People(scenes)
-        views = [people.views(np.random.default_rng([seed, i]), 1)[0] for i in range(count)]
-        self._composer = Composer(views, scenes)
+        self._scenes = [] if cache is None else panoramas.load(cache, held_out=True)
+        self._people = People(self._scenes)
         self._seed = seed
         self._count = count
+        self._composers: dict[Variety, Composer] = {}
 
     def samples(self, keypoint_set: str, kind: str) -> list[Sample]:
         """Return a crop of each person, of one of KINDS; the same each time."""
         rows = ROWS.get(kind)
-        difficulty = WHOLE if rows else DIFFICULTIES[kind]
+        difficulty = DIFFICULTIES.get(kind, WHOLE)
+        composer = self._composer(VARIETIES.get(kind, PLAIN))
         samples = [
-            self._composer.sample(
-                np.random.default_rng([self._seed, 1, i]), i, keypoint_set, difficulty
-            )
+            composer.sample(np.random.default_rng([self._seed, 1, i]), i, keypoint_set, difficulty)
             for i in range(self._count)
         ]
         return [_from_afar(sample, rows) for sample in samples] if rows else samples
+
+    def _composer(self, variety: Variety) -> Composer:
+        """Return what makes crops of people of a variety; they are drawn when first asked for."""
+        if variety not in self._composers:
+            views = [
+                self._people.views(np.random.default_rng([self._seed, i]), 1, variety)[0]
+                for i in range(self._count)
+            ]
+            self._composers[variety] = Composer(views, self._scenes)
+        return self._composers[variety]
 
 
 def _from_afar(sample: Sample, rows: int) -> Sample:
@@ -139,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('model', type=Path, help='a weight file')
     parser.add_argument('--sets', help='keypoint sets, comma separated; all without it')
+    parser.add_argument('--kinds', help='of crops, comma separated; all without it')
     parser.add_argument('--count', type=int, default=400, help='people')
     parser.add_argument('--seed', type=int, default=SEED)
     parser.add_argument('--cache', type=Path, default=Path('training/cache'))
@@ -147,13 +158,14 @@ def main() -> None:
     held_out = HeldOut(arguments.cache, arguments.count, arguments.seed)
     known = read_checkpoint(arguments.model).config.keypoint_sets
     sets = arguments.sets.split(',') if arguments.sets else known
+    kinds = arguments.kinds.split(',') if arguments.kinds else KINDS
     report = {}
     for name in sets:
         network = load_network(arguments.model, name)
-        report[name] = evaluate(lambda pixels, n=network: n(pixels)[0], held_out, name)
+        report[name] = evaluate(lambda pixels, n=network: n(pixels)[0], held_out, name, kinds)
         for kind, figures in report[name].items():
             text = '  '.join(f'{key} {value:.3f}' for key, value in figures.items())
-            print(f'{name:10} {kind:7} {text}', flush=True)
+            print(f'{name:10} {kind:9} {text}', flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1))
 

@@ -56,3 +56,15 @@ def heatmap_loss(heatmaps: Tensor, wanted: Tensor, known: Tensor) -> tuple[Tenso
     chances = F.log_softmax(SHARPNESS * heatmaps.flatten(2), dim=2)
     entropy = -(share * chances).sum(dim=2)
     return error, (entropy * there).sum() / there.sum().clamp(min=1)
+
+
+def transfer_loss(heatmaps: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:
+    """Return heatmap_loss's figures against what a teacher said, (n, k, h, w), of all keypoints.
+
+    Its peaks are the distribution that it is itself compared as: heatmaps like the teacher's have
+    the least loss of both kinds.
+    """
+    error = 1000 * F.mse_loss(heatmaps, said)
+    share = F.softmax(SHARPNESS * said.flatten(2), dim=2)
+    chances = F.log_softmax(SHARPNESS * heatmaps.flatten(2), dim=2)
+    return error, -(share * chances).sum(dim=2).mean()

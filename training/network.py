@@ -17,7 +17,12 @@ CELLS = 4  # heatmap cells a side of a patch
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
-def config(embed_dim: int = 192, depth: int = 8, sets: Sequence[str] = SETS) -> ViTPoseConfig:
+def config(
+    embed_dim: int = 192,
+    depth: int = 8,
+    sets: Sequence[str] = SETS,
+    image_size: tuple[int, int] = (256, 192),
+) -> ViTPoseConfig:
     """Return the shape of a small network; a quarter of the FFN's output belongs to the expert."""
     return ViTPoseConfig(
         embed_dim=embed_dim,
@@ -25,6 +30,7 @@ def config(embed_dim: int = 192, depth: int = 8, sets: Sequence[str] = SETS) -> 
         num_heads=embed_dim // 64,
         num_keypoints={name: len(SKELETONS[name]) for name in sets},
         part_features=embed_dim // 4 if len(sets) > 1 else 0,
+        image_size=image_size,
         deconv_channels=64,
     )
 
@@ -135,6 +141,14 @@ def encode(
         outputs.append(tokens)
     outputs[-1] = encoder.last_norm(tokens)
     return [out[:, :count].transpose(1, 2).unflatten(2, encoder.grid_size) for out in outputs]
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
+    """Move averaged weights on towards new ones; keep: the part of the old that stays."""
+    mine, new = average.state_dict(), network.state_dict()
+    floats = [name for name, value in mine.items() if value.is_floating_point()]
+    torch._foreach_lerp_([mine[n] for n in floats], [new[n] for n in floats], 1 - keep)
 
 
 def _plain_attention(self: Attention, tokens: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ step of a matrix nearly orthogonal. It needs fewer samples than AdamW, but a ste
 processes share the matrices out and tell each other the new values.
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -87,6 +88,18 @@ class Optimiser:
         """Go on from a state."""
         self._adamw.load_state_dict(state['adamw'])
         self._muon.load_state_dict(state['muon'][self._process])
+
+
+def cooling(done: float, cool_down: float) -> float:
+    """Return the learning rate as a part of the first: one, and at the end down to zero.
+
+    done: the part of the training that is over; cool_down: its last part, in which the rate falls
+    by one less the root of what is done of it, as in Hägele et al., "Scaling Laws and
+    Compute-Optimal Training Beyond Fixed Training Durations", 2024 (arXiv:2405.18392): a training
+    can be made longer without another beginning.
+    """
+    left = max(0.0, 1 - done)
+    return 1 - math.sqrt(1 - min(1.0, left / cool_down))
 
 
 class Float32(TorchFunctionMode):

@@ -31,6 +31,17 @@ TOLERANCE = np.array(
 )
 
 
+@dataclass(frozen=True)
+class Variety:
+    """What people are there beside those who stand, walk and sit and are seen whole."""
+
+    sport: float = 0.0  # the share of those in motion, as players and dancers are
+    close: float = 0.0  # of those so close that the picture ends below the head, or lower
+
+
+PLAIN = Variety()
+
+
 @dataclass
 class View:
     """A picture of one person, and what is true of it."""
@@ -42,6 +53,8 @@ class View:
     light: int  # which panorama lit it; -1: none
     heading: float  # where the camera looked in it, radians
     pitch: float  # of the camera, radians, down
+    # Where the image ends, if the person goes on: x_min, y_min, x_max, y_max, pixels.
+    edges: Array | None = None
 
 
 class People:
@@ -55,11 +68,11 @@ class People:
         self._renderer = Renderer(self.model, self._fields)
         self._panoramas = panoramas
 
-    def views(self, rng: Random, count: int) -> list[View]:
+    def views(self, rng: Random, count: int, variety: Variety = PLAIN) -> list[View]:
         """Draw one person in so many poses, with the same clothes."""
         person = self.build(rng)
         look = Look(rng, person)
-        return [self.view(rng, person, look) for _ in range(count)]
+        return [self.view(rng, person, look, variety) for _ in range(count)]
 
     def build(self, rng: Random) -> Person:
         """Draw a body: most are adults, one in six a child."""
@@ -74,17 +87,26 @@ class People:
         }
         return self.model.build(traits, adult=adult)
 
-    def view(self, rng: Random, person: Person, look: Look) -> View:
+    def view(self, rng: Random, person: Person, look: Look, variety: Variety = PLAIN) -> View:
         """Draw a person in a pose of its own, seen from somewhere."""
-        turns, seated = poses.sample(rng, self.model, person)
+        turns, seated = poses.sample(rng, self.model, person, variety.sport)
         vertices, heads = self.model.bend(person, turns)
         camera = Camera.sample(rng).aimed(vertices)
         things = look.things(rng, self.model, heads, seated=seated)
         dressed = self.dress(look, vertices)
         low, high = self.extent(look, dressed, camera)
+        cut = np.zeros(4, bool)
+        if variety.close and rng.random() < variety.close:
+            camera = camera.near(rng, heads[self.model.bone('head')])
+            top = vertices[:, 2].max()
+            above = top - (top - vertices[:, 2].min()) * rng.uniform(0.15, 0.75)
+            whole = self.extent(look, dressed, camera)
+            low, high = self.extent(look, dressed, camera, above)
+            cut = np.concatenate((whole[0] < low, whole[1] > high))
         scale = (LONGEST - 2 * MARGIN) / (high - low).max()
         camera = camera.cropped(scale, low * scale - MARGIN)
         size = np.ceil((high - low) * scale).astype(int) + 2 * MARGIN
+        ends = np.array([0, 0, *size])
         heading = rng.uniform(0, 2 * np.pi)
         light, uniforms = self._light(rng, camera, heading)
         picture, mask, keypoints = self.draw(
@@ -104,6 +126,7 @@ class People:
             light=light,
             heading=heading,
             pitch=camera.pitch,
+            edges=np.where(cut, ends, [-1e4, -1e4, 1e4, 1e4]) if cut.any() else None,
         )
 
     def dress(self, look: Look, vertices: Array) -> tuple[Array, Array]:
@@ -112,11 +135,19 @@ class People:
         return vertices + normals * look.thickness(self._fields)[:, None], normals
 
     def extent(
-        self, look: Look, dressed: tuple[Array, Array], camera: Camera
+        self,
+        look: Look,
+        dressed: tuple[Array, Array],
+        camera: Camera,
+        above: float = -np.inf,
     ) -> tuple[Array, Array]:
-        """Return the lowest and highest position in a picture of all that is drawn, but things."""
+        """Return the lowest and highest position in a picture of all that is drawn, but things.
+
+        above: of what is higher than that alone, metres.
+        """
         surfaces = [self.model.triangles[layer].ravel() for layer in ('body', *look.layers)]
-        pixels, _ = camera.project(dressed[0][np.unique(np.concatenate(surfaces))])
+        points = dressed[0][np.unique(np.concatenate(surfaces))]
+        pixels, _ = camera.project(points[points[:, 2] > above])
         return pixels.min(axis=0), pixels.max(axis=0)
 
     def draw(

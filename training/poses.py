@@ -4,7 +4,7 @@ A pose starts from directions: of each thigh and shin, of each upper and lower a
 what people do. The turns of the bones follow from them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,18 @@ class Legs:
     toes: tuple[float, float] = (0.0, 0.0)  # how far each foot points down, degrees
     lean: float = 0.0  # of the trunk to the front, degrees; half of it by the hips
     seat: bool = False  # on a seat
+    tilt: Array = field(default_factory=lambda: np.eye(3))  # of the whole body
 
 
-def sample(rng: Random, model: BodyModel, body: Person) -> tuple[dict[str, Array], bool]:
-    """Draw a pose; returns turns of bones for BodyModel.bend, and whether it sits on a seat."""
+def sample(
+    rng: Random, model: BodyModel, body: Person, sport: float = 0.0
+) -> tuple[dict[str, Array], bool]:
+    """Draw a pose; sport: the share of people in motion, as players and dancers are.
+
+    Returns turns of bones for BodyModel.bend, and whether it sits on a seat.
+    """
+    if sport and rng.random() < sport:
+        return assemble(rng, model, body, 'sport', _sport(rng))
     kinds = list(LEGS)
     kind = kinds[rng.choice(len(kinds), p=[LEGS[k][0] for k in kinds])]
     return assemble(rng, model, body, kind, LEGS[kind][1](rng))
@@ -59,9 +67,9 @@ def assemble(
     """
     turns: dict[str, Array] = {}
     hips = turn(LEFT, legs.lean * 0.5) @ turn(BACK, rng.normal(0, 3))
-    twist = rng.normal(0, 5 if legs.seat else 9)
+    twist = rng.normal(0, 24 if kind == 'sport' else 5 if legs.seat else 9)
     bow = legs.lean * 0.5 + rng.normal(4, 5)
-    side = rng.normal(0, 4 if kind in ('stand', 'walk') else 9)
+    side = rng.normal(0, 16 if kind == 'sport' else 4 if kind in ('stand', 'walk') else 9)
     spine = [f'spine0{i}' for i in range(1, 6)]
     step = turn(LEFT, bow / 5) @ turn(BACK, side / 5) @ turn(UP, twist / 5)
     turns.update(dict.fromkeys(spine, step))
@@ -72,7 +80,7 @@ def assemble(
     part = Rotation.from_rotvec(vector).as_matrix()
     turns.update(dict.fromkeys(('neck01', 'neck02', 'neck03', 'head'), part))
 
-    turns['root'] = hips
+    turns['root'] = legs.tilt @ hips
     for i, s in enumerate('LR'):
         # Thighs hang from the world's axes, not from the leaning hips.
         thigh, shin = legs.thighs[i], legs.shins[i]
@@ -293,6 +301,48 @@ def _any(rng: Random) -> Legs:
     )
 
 
+def _kick(rng: Random) -> Legs:
+    """Stand on one leg and swing the other, from far behind to high in front."""
+    knee = rng.uniform(0, 0.5)
+    stands = np.array([rng.normal(0.1, 0.12), -knee * 0.5, -1])
+    shin = np.array([rng.normal(0.05, 0.1), knee * 0.6, -1])
+    hip = np.radians(rng.uniform(-60, 100))
+    bend = np.radians(rng.uniform(20, 110) if hip < 0.2 else abs(rng.normal(0, 35)))
+    out = rng.normal(0.35, 0.35)
+    swings = np.array([out, -np.sin(hip), -np.cos(hip)])
+    swung = np.array([out * 0.8, -np.sin(hip - bend), -np.cos(hip - bend)])
+    pairs = [(stands, shin, 0.0), (swings, swung, rng.uniform(0, 45))]
+    if rng.random() < 0.5:
+        pairs.reverse()
+    (a, c, e), (b, d, f) = pairs
+    return Legs(_mirrored(a, b), _mirrored(c, d), (e, f), rng.normal(0, 15))
+
+
+def _jump(rng: Random) -> Legs:
+    """Be in the air, both legs alike or each on its own."""
+    hip, knee = rng.uniform(-20, 90), rng.uniform(5, 110)
+    thighs, shins = [], []
+    for _ in range(2):
+        own = rng.normal(0, 1) * rng.choice([6, 35])
+        angle = np.radians(hip + own)
+        bend = np.radians(np.clip(knee + rng.normal(0, 15), 0, 140))
+        out = rng.normal(0.2, 0.25)
+        thighs.append(np.array([out, -np.sin(angle), -np.cos(angle)]))
+        shins.append(np.array([out * 0.8, -np.sin(angle - bend), -np.cos(angle - bend)]))
+    toes = rng.uniform(0, 50)
+    return Legs(_mirrored(*thighs), _mirrored(*shins), (toes, toes), rng.normal(8, 18))
+
+
+def _sport(rng: Random) -> Legs:
+    """Play, dance, ride or fall: the whole body leans somewhere, sometimes lies."""
+    kinds = (_kick, _jump, _lunge, _run, _straddle, _crouch, _any)
+    legs = kinds[rng.choice(len(kinds), p=[0.24, 0.14, 0.18, 0.12, 0.1, 0.1, 0.12])](rng)
+    around = rng.uniform(0, 2 * np.pi)
+    angle = rng.normal(0, 16) if rng.random() < 0.86 else rng.uniform(30, 95)
+    legs.tilt = turn(np.cos(around) * LEFT + np.sin(around) * BACK, angle)
+    return legs
+
+
 LEGS = {
     'stand': (0.34, _stand), 'walk': (0.22, _walk), 'run': (0.07, _run), 'sit': (0.13, _sit),
     'crouch': (0.05, _crouch), 'lunge': (0.05, _lunge), 'straddle': (0.03, _straddle),
@@ -338,6 +388,10 @@ _MIX = {
     'sit': {
         'lap': 0.42, 'front': 0.12, 'hold': 0.12, 'wheel': 0.1, 'hang': 0.05, 'fold': 0.05,
         'face': 0.05, 'ear': 0.02, 'back': 0.02, 'any': 0.05,
+    },
+    'sport': {
+        'any': 0.42, 'side': 0.2, 'raise': 0.1, 'point': 0.08, 'swing': 0.08, 'front': 0.05,
+        'hold': 0.04, 'back': 0.03,
     },
     'other': {
         'any': 0.35, 'front': 0.1, 'hold': 0.08, 'raise': 0.1, 'side': 0.1, 'point': 0.08,

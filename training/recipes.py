@@ -53,6 +53,8 @@ class Recipe:
     easy: float = 0.25
     easy_until: int = 150_000
     panoramas: bool = True
+    sport: float = 0.0  # the share of people in motion, as players and dancers are
+    close: float = 0.0  # the share of people so close that the image ends below the head or lower
     # After so many samples the averaged weights are trained on, with a new optimiser: where the
     # recipe's training was interrupted for good.
     restarts: tuple[int, ...] = ()
@@ -69,7 +71,7 @@ class Recipe:
 
 
 RECIPES = {
-    'nano': Recipe(samples=520_000, restarts=(414_096, 491_152)),
+    'nano': Recipe(samples=520_000, restarts=(414_096,)),
     'smoke': Recipe(
         samples=640,
         pool=48,

@@ -12,7 +12,7 @@ import numpy as np
 
 from training.compose import HARD, WHOLE, Composer, Sample
 from training.panoramas import Panorama
-from training.people import People, View
+from training.people import PLAIN, People, Variety, View
 
 POSES = 2  # views of a body in the same clothes
 
@@ -21,7 +21,13 @@ class Stream:
     """Samples for one of several processes."""
 
     def __init__(
-        self, scenes: list[Panorama], seed: int, process: int, pool: int, reuse: int
+        self,
+        scenes: list[Panorama],
+        seed: int,
+        process: int,
+        pool: int,
+        reuse: int,
+        variety: Variety = PLAIN,
     ) -> None:
         """Take how many views the pool keeps, and how many samples a view is for."""
         self._people = People(scenes)
@@ -29,6 +35,7 @@ class Stream:
         self._seed = (seed, process)
         self._size = pool
         self._reuse = reuse
+        self._variety = variety
         self._views: deque[View] = deque(maxlen=pool)
         self._next = 0  # number of the next pair of views
 
@@ -53,7 +60,8 @@ class Stream:
         last = (self._size + step * count // self._reuse) // POSES
         self._next = max(self._next, last - self._size // POSES)
         while self._next < last:
-            self._views.extend(self._people.views(self._random(0, self._next, 0), POSES))
+            rng = self._random(0, self._next, 0)
+            self._views.extend(self._people.views(rng, POSES, self._variety))
             self._next += 1
 
     def _random(self, *numbers: Any) -> np.random.Generator:

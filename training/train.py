@@ -11,7 +11,6 @@ import argparse
 import csv
 import functools
 import json
-import math
 import os
 import signal
 import time
@@ -29,8 +28,9 @@ from training import panoramas
 from training.bodies import indices_of
 from training.compose import Sample
 from training.losses import heatmap_loss, targets
-from training.network import Trained, config, hasten
-from training.optimiser import Optimiser
+from training.network import Trained, config, follow, hasten
+from training.optimiser import Optimiser, cooling
+from training.people import Variety
 from training.recipes import RECIPES, Recipe
 from training.stream import Stream
 from vitpose_ros.core.backends import processor
@@ -54,7 +54,8 @@ class Training:
         self._restarted = 0  # the step of the last restart
         self._new_optimiser()
         scenes = panoramas.load(cache) if recipe.panoramas else []
-        self.stream = Stream(scenes, recipe.seed, process, recipe.pool, recipe.reuse)
+        variety = Variety(recipe.sport, recipe.close)
+        self.stream = Stream(scenes, recipe.seed, process, recipe.pool, recipe.reuse, variety)
         self.sums = dict.fromkeys(('error', 'entropy'), 0.0)
         self.seconds = 0.0
 
@@ -101,16 +102,10 @@ class Training:
         return total
 
     def _rate(self) -> float:
-        """Return the learning rate: a warm-up, a constant, and at the end down to zero.
-
-        By one less the root of what is done of the last part, as in Hägele et al., "Scaling Laws
-        and Compute-Optimal Training Beyond Fixed Training Durations", 2024 (arXiv:2405.18392): a
-        training can be made longer without another beginning.
-        """
+        """Return the learning rate, after a restart from zero."""
         recipe = self.recipe
-        left = max(0.0, 1 - self.samples / recipe.samples)
-        cooling = 1 - math.sqrt(1 - min(1.0, left / recipe.cool_down))
-        return recipe.rate * cooling * min(1.0, (self.step - self._restarted + 1) / recipe.warm_up)
+        falling = cooling(self.samples / recipe.samples, recipe.cool_down)
+        return recipe.rate * falling * min(1.0, (self.step - self._restarted + 1) / recipe.warm_up)
 
     def _easy(self) -> float:
         """Return the share of whole people: easy ones come first."""
@@ -121,12 +116,7 @@ class Training:
     def _update_average(self) -> None:
         # At first the average follows closely.
         keep = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            mine, new = self.average.state_dict(), self.network.state_dict()
-            floats = [name for name, value in mine.items() if value.is_floating_point()]
-            torch._foreach_lerp_(
-                [mine[name] for name in floats], [new[name] for name in floats], 1 - keep
-            )
+        follow(self.average, self.network, keep)
 
     def restart(self) -> None:
         """Go on from the averaged weights, with a new optimiser."""

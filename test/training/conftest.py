@@ -21,3 +21,12 @@ def people():
 def views(people):
     """A view of each of twelve people."""
     return [people.views(np.random.default_rng([7, i]), 1)[0] for i in range(12)]
+
+
+@pytest.fixture(scope='session')
+def close_views(people):
+    """A view of each of eight people who are close to the camera."""
+    from training.people import Variety
+
+    close = Variety(close=1)
+    return [people.views(np.random.default_rng([8, i]), 1, close)[0] for i in range(8)]

@@ -7,6 +7,7 @@ from training import poses
 from training.bodies import NAMES, SKIN, indices_of
 from training.camera import Camera
 from training.look import Look
+from training.people import LONGEST
 from vitpose_ros.core import SKELETONS
 
 MIDDLE = {
@@ -103,6 +104,33 @@ def test_visible_keypoints_lie_on_the_person(views):
                 on += bool(near.any())
     assert total > 100
     assert on / total > 0.98
+
+
+def test_a_close_picture_ends_where_the_person_goes_on(close_views):
+    for view in close_views:
+        height, width = view.person.shape
+        assert max(height, width) == LONGEST
+        left, top, right, bottom = view.edges
+        assert bottom == height
+        assert view.person[-1].any()
+        for border, end in (
+            (view.person[:, 0], left == 0),
+            (view.person[0], top == 0),
+            (view.person[:, -1], right == width),
+        ):
+            assert end or not border.any()
+    assert sum((view.keypoints[15:17, 1] > len(view.person)).any() for view in close_views) >= 6
+
+
+def test_players_and_dancers_lean_more_than_people_who_stand(people, person):
+    def leaning(sport):
+        up = []
+        for i in range(40):
+            turns, _ = poses.sample(np.random.default_rng([9, i]), people.model, person, sport)
+            up.append(turns['root'][2, 2])
+        return np.degrees(np.arccos(up)).mean()
+
+    assert leaning(1.0) > 2 * leaning(0.0)
 
 
 def test_a_view_follows_from_its_seed(people, views):

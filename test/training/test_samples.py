@@ -97,6 +97,21 @@ def test_samples_show_the_person(views, difficulty):
     assert np.mean(shown) > (0.97 if difficulty is WHOLE else 0.6)
 
 
+@pytest.mark.parametrize('difficulty', [WHOLE, HARD], ids=['whole', 'hard'])
+def test_samples_of_close_people_end_with_the_image(close_views, difficulty):
+    composer = Composer(close_views, [])
+    whole = 0
+    for i in range(len(close_views)):
+        for seed in range(4):  # mirrored and not
+            sample = composer.sample(np.random.default_rng([seed, i]), i, 'coco', difficulty)
+            there = np.isin(sample.states, (1, 2))
+            whole += there.all()
+            x, y = sample.points[there].astype(int).T
+            dark = [sample.crop[b, a].max() == 0 for a, b in zip(x, y, strict=True)]
+            assert np.mean(dark) < 0.2
+    assert whole < len(close_views)
+
+
 def test_a_stream_is_the_same_whenever_it_starts(people):
     def stream(process=0):
         return Stream([], 5, process, pool=8, reuse=4)
