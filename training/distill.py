@@ -41,11 +41,12 @@ from vitpose_ros.core.crops import normalise
 
 KINDS = ('whole', 'hard')  # of crops that students are measured on
 VARIANTS = {
-    'no teacher': (False, False),
-    'output': (True, False),
-    'token': (False, True),
-    'output and token': (True, True),
-}  # whether heatmaps are compared, whether the tokens join
+    'no teacher': (False, None),
+    'output': (True, None),
+    'token': (False, 'learned'),
+    'output and token': (True, 'learned'),
+    'random token': (False, 'random'),  # to tell knowledge from a few more tokens
+}  # whether heatmaps are compared, which tokens join
 ENTROPY = 0.5  # weight of the cross-entropy of the peaks
 
 
@@ -54,7 +55,7 @@ class Plan:
     """What the students are, and how long they learn."""
 
     samples: int = 24_000
-    tokens: int = 8
+    tokens: int = 32
     token_samples: int = 3_000  # that the tokens are learned with
     batch: int = 16
     easy: float = 0.75  # the share of whole people in true boxes
@@ -85,7 +86,7 @@ class Teacher:
     def __init__(self, path: Path, tokens: int) -> None:
         """Read a weight file; tokens: how many."""
         self._network = read_checkpoint(path).network('coco')
-        self.tokens = nn.Parameter(0.02 * torch.randn(1, tokens, self._network.config.embed_dim))
+        self.tokens = nn.Parameter(0.1 * torch.randn(1, tokens, self._network.config.embed_dim))
 
     def heatmaps(self, pixels: Tensor) -> Tensor:
         """Return what the teacher says, (n, k, h, w)."""
@@ -181,9 +182,11 @@ def transfer(number: int, path: Path, plan: Plan, cache: Path, folder: Path) -> 
     teacher = Teacher(path, plan.tokens)
     teacher.learn_tokens(Stream(scenes, seed, 1000, plan.pool // 4, plan.reuse), plan)
     stream = Stream(scenes, seed, 0, plan.pool, plan.reuse)
+    learned = teacher.tokens.detach()
+    tokens = {'learned': learned, 'random': learned.std() * torch.randn_like(learned)}
     students = {
-        name: Student(plan, seed, teacher.tokens if tokens else None, compare=output)
-        for name, (output, tokens) in VARIANTS.items()
+        name: Student(plan, seed, tokens.get(kind or ''), compare=output)
+        for name, (output, kind) in VARIANTS.items()
     }
     height, width = plan.image_size
     cells = (height // STRIDE, width // STRIDE)
