@@ -183,9 +183,10 @@ def transfer(number: int, path: Path, plan: Plan, cache: Path, folder: Path) -> 
     teacher.learn_tokens(Stream(scenes, seed, 1000, plan.pool // 4, plan.reuse), plan)
     stream = Stream(scenes, seed, 0, plan.pool, plan.reuse)
     learned = teacher.tokens.detach()
-    tokens = {'learned': learned, 'random': learned.std() * torch.randn_like(learned)}
+    random = learned.std() * torch.randn_like(learned)
+    tokens = {None: None, 'learned': learned, 'random': random}
     students = {
-        name: Student(plan, seed, tokens.get(kind or ''), compare=output)
+        name: Student(plan, seed, tokens[kind], compare=output)
         for name, (output, kind) in VARIANTS.items()
     }
     height, width = plan.image_size

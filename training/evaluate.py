@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('model', type=Path, help='a weight file')
     parser.add_argument('--sets', help='keypoint sets, comma separated; all without it')
-    parser.add_argument('--kinds', help='of crops, comma separated; all without it')
+    parser.add_argument('--kinds', nargs='+', choices=KINDS, default=KINDS, help='of crops')
     parser.add_argument('--count', type=int, default=400, help='people')
     parser.add_argument('--seed', type=int, default=SEED)
     parser.add_argument('--cache', type=Path, default=Path('training/cache'))
@@ -158,11 +158,12 @@ def main() -> None:
     held_out = HeldOut(arguments.cache, arguments.count, arguments.seed)
     known = read_checkpoint(arguments.model).config.keypoint_sets
     sets = arguments.sets.split(',') if arguments.sets else known
-    kinds = arguments.kinds.split(',') if arguments.kinds else KINDS
     report = {}
     for name in sets:
         network = load_network(arguments.model, name)
-        report[name] = evaluate(lambda pixels, n=network: n(pixels)[0], held_out, name, kinds)
+        report[name] = evaluate(
+            lambda pixels, n=network: n(pixels)[0], held_out, name, arguments.kinds
+        )
         for kind, figures in report[name].items():
             text = '  '.join(f'{key} {value:.3f}' for key, value in figures.items())
             print(f'{name:10} {kind:9} {text}', flush=True)
