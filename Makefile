@@ -27,8 +27,9 @@ bench:
 
 train:
 	@bash dev/prepare.bash train
-	@. dev/activate.bash && python -m training.train nano && \
-	  python -m training.evaluate training/runs/nano/network.safetensors --sets coco,mpii,aic,wholebody
+	@. dev/activate.bash && runs=training/runs && python -m training.train nano && \
+	  python -m training.train nano-wide --weights $$runs/nano/network.safetensors 0 && \
+	  python -m training.evaluate $$runs/nano-wide/network.safetensors --sets coco,mpii,aic,wholebody
 
 train-smoke:
 	@bash dev/prepare.bash train

@@ -10,6 +10,8 @@ from training.renderer import FAR, NEAR
 
 Array = NDArray[Any]
 
+CLOSEST = 0.35  # metres before a person
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -60,10 +62,15 @@ class Camera:
         middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
         return replace(self, target=middle)
 
-    def near(self, rng: np.random.Generator, head: Array) -> 'Camera':
-        """Return the camera close to a person, looking at the head (3,) or below it."""
+    def near(self, rng: np.random.Generator, head: Array, vertices: Array) -> 'Camera':
+        """Return the camera close to a person, looking at the head (3,) or below it.
+
+        It stays before all vertices (n, 3), a hand that is stretched out at it included.
+        """
         distance = float(np.exp(rng.uniform(np.log(0.8), np.log(2.2))))
-        return replace(self, distance=distance, target=head - [0, 0, rng.uniform(0, 0.4)])
+        camera = replace(self, distance=distance, target=head - [0, 0, rng.uniform(0, 0.4)])
+        lacking = CLOSEST - camera.project(vertices)[1].min()
+        return replace(camera, distance=distance + max(0.0, float(lacking)))
 
     def cropped(self, scale: float, corner: Array) -> 'Camera':
         """Return the camera with larger pixels' positions, counted from another corner."""

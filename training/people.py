@@ -31,6 +31,9 @@ TOLERANCE = np.array(
 )
 
 
+LEAST = 0.1  # of a close picture that shows the person, not what the person carries
+
+
 @dataclass(frozen=True)
 class Variety:
     """What people are there beside those who stand, walk and sit and are seen whole."""
@@ -97,7 +100,7 @@ class People:
         low, high = self.extent(look, dressed, camera)
         cut = np.zeros(4, bool)
         if variety.close and rng.random() < variety.close:
-            camera = camera.near(rng, heads[self.model.bone('head')])
+            camera = camera.near(rng, heads[self.model.bone('head')], vertices)
             top = vertices[:, 2].max()
             above = top - (top - vertices[:, 2].min()) * rng.uniform(0.15, 0.75)
             whole = self.extent(look, dressed, camera)
@@ -109,15 +112,11 @@ class People:
         ends = np.array([0, 0, *size])
         heading = rng.uniform(0, 2 * np.pi)
         light, uniforms = self._light(rng, camera, heading)
-        picture, mask, keypoints = self.draw(
-            look,
-            dressed,
-            self.model.keypoints(vertices, heads),
-            things,
-            uniforms,
-            camera,
-            (int(size[1]), int(size[0])),
-        )
+        scene = look, dressed, self.model.keypoints(vertices, heads)
+        place = uniforms, camera, (int(size[1]), int(size[0]))
+        picture, mask, keypoints = self.draw(*scene, things, *place)
+        if cut.any() and mask.mean() < LEAST:  # a backpack may fill a picture taken from behind
+            picture, mask, keypoints = self.draw(*scene, [], *place)
         return View(
             picture=picture,
             person=mask,

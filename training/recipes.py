@@ -72,6 +72,16 @@ class Recipe:
 
 RECIPES = {
     'nano': Recipe(samples=520_000, restarts=(414_096,)),
+    # The second stage, from the weights of 'nano': people in motion and close to the camera, too.
+    'nano-wide': Recipe(
+        samples=56_000,
+        seed=2,
+        rate=5e-4,
+        cool_down=0.7,
+        easy_first=0.25,
+        sport=0.3,
+        close=0.2,
+    ),
     'smoke': Recipe(
         samples=640,
         pool=48,

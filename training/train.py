@@ -308,6 +308,7 @@ def train(recipe: Recipe, folder: Path, **options: Any) -> None:
         except KeyboardInterrupt:  # they got it too, and save
             while not processes.join():
                 pass
+            raise SystemExit(128 + signal.SIGINT) from None  # what comes after shall not begin
 
 
 def main() -> None:

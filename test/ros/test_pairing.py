@@ -84,9 +84,12 @@ def test_a_reliable_camera_loses_no_image(start, ros):
 
 
 def test_camera_and_detector_may_die_and_come_back(start, probe):
+    # A process that is killed may leave Fast DDS's shared memory such that its successor hears
+    # nothing (eProsima/Fast-DDS issue 5469), which is not what is tested here.
+    unshared = {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}
     start('pose_node', device='cpu')
-    camera = start('camera_node', rate=4.0)
-    detector = start('hog_detector_node')
+    camera = start('camera_node', rate=4.0, environment=unshared)
+    detector = start('hog_detector_node', environment=unshared)
 
     def fresh(what):
         probe.keypoints.clear()
@@ -95,13 +98,13 @@ def test_camera_and_detector_may_die_and_come_back(start, probe):
     fresh('keypoints')
     end_by_pid(camera)
     probe.rest(1.5)
-    start('camera_node', rate=4.0)
+    start('camera_node', rate=4.0, environment=unshared)
     fresh('keypoints after the camera came back')
     end_by_pid(detector)
     probe.rest(1.5)
     probe.keypoints.clear()
     probe.rest(1.0)
     assert probe.keypoints == [], 'there is no detector now'
-    start('hog_detector_node')
+    start('hog_detector_node', environment=unshared)
     fresh('keypoints after the detector came back')
     assert all(answer.header.frame_id == 'camera_optical_frame' for answer in probe.keypoints)

@@ -7,7 +7,7 @@ from training import poses
 from training.bodies import NAMES, SKIN, indices_of
 from training.camera import Camera
 from training.look import Look
-from training.people import LONGEST
+from training.people import LONGEST, Variety
 from vitpose_ros.core import SKELETONS
 
 MIDDLE = {
@@ -104,6 +104,34 @@ def test_visible_keypoints_lie_on_the_person(views):
                 on += bool(near.any())
     assert total > 100
     assert on / total > 0.98
+
+
+def test_a_close_camera_stays_before_an_outstretched_hand():
+    far = Camera.sample(np.random.default_rng(0))
+    head = np.array([0, 0, 1.6])
+    hand = head - 1.0 * far.axes[2]  # towards the camera
+    cameras = [far.near(np.random.default_rng(i), head, np.stack((head, hand))) for i in range(20)]
+    ahead = np.array([camera.project(hand[None])[1][0] for camera in cameras])
+    assert ahead.min() == pytest.approx(0.35)  # some would have had it behind them
+    assert ahead.max() > 0.6  # and the far ones stay where they were
+
+
+def test_a_close_picture_shows_more_than_what_a_person_carries(people, person, monkeypatch):
+    look = Look(np.random.default_rng(0), person)
+    chest = np.eye(4)
+    chest[:3, :3] *= 0.5
+
+    def things(rng, model, heads, *, seated):
+        chest[:3, 3] = heads[model.bone('spine01')]
+        return [('ball', chest)]
+
+    monkeypatch.setattr(look, 'things', things)
+    close = Variety(close=1)
+    shown = [
+        people.view(np.random.default_rng([4, i]), person, look, close).person.mean()
+        for i in range(6)
+    ]
+    assert min(shown) > 0.1
 
 
 def test_a_close_picture_ends_where_the_person_goes_on(close_views):
