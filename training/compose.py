@@ -66,6 +66,7 @@ class Difficulty:
     others: float = 0.4
     occluder: float = 0.2
     degraded: float = 0.45
+    styled: float = 0.0
 
 
 HARD = Difficulty()
@@ -127,7 +128,7 @@ class Composer:
             inside &= np.all(
                 (keypoints[:, :2] >= window[:2]) & (keypoints[:, :2] <= window[2:]), axis=1
             )
-        image = develop(rng, image, d.degraded)
+        image = develop(rng, image, d.degraded, d.styled)
         if window is not None:
             image[_outside(matrix, window)] = 0
         indices = INDICES[keypoint_set]

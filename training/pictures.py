@@ -12,12 +12,16 @@ Array = NDArray[Any]
 Random = np.random.Generator
 
 
-def develop(rng: Random, image: Array, degraded: float) -> Array:
+def develop(rng: Random, image: Array, degraded: float, styled: float = 0.0) -> Array:
     """Return an image (h, w, 3) uint8 as a camera would deliver it.
 
-    degraded: how often it is made worse, 0 to 1.
+    degraded: how often it is made worse, 0 to 1; styled: how often its light, textures and edges
+    become others than a renderer's.
     """
     pixels = image.astype(np.float32)
+    styled = bool(styled and rng.random() < styled)
+    if styled:
+        pixels = _restyled(rng, pixels)
     if rng.random() < 0.8:
         level = pixels.mean()
         pixels = (pixels - level) * np.exp(rng.normal(0, 0.2)) + level
@@ -47,6 +51,9 @@ def develop(rng: Random, image: Array, degraded: float) -> Array:
         grain = np.random.Generator(np.random.SFC64(int(rng.integers(2**31))))
         noise = grain.standard_normal((*size, 3), dtype=np.float32)
         pixels += noise * rng.uniform(1, 14)
+    if styled and rng.random() < 0.5:  # as cameras sharpen, with bright and dark seams
+        smooth = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.6, 2))
+        pixels += (pixels - smooth) * rng.uniform(0.5, 2.5)
     picture = np.clip(pixels, 0, 255).astype(np.uint8)
     if rng.random() < 0.6 * degraded:
         quality = int(rng.uniform(20, 92))
@@ -56,3 +63,39 @@ def develop(rng: Random, image: Array, degraded: float) -> Array:
         how = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
         picture = cv2.resize(picture, SIZE[::-1], interpolation=how)
     return np.ascontiguousarray(picture)
+
+
+def _restyled(rng: Random, pixels: Array) -> Array:
+    """Return pixels (h, w, 3) in another light and with other textures, of the same shapes."""
+    pixels = np.clip(pixels, 0, 255)
+    if rng.random() < 0.4:
+        pixels = 255 * (pixels / 255) ** np.float32(np.exp(rng.normal(0, 0.35)))
+    if rng.random() < 0.3:  # a shadow over all that is there
+        mask = np.zeros(pixels.shape[:2], np.float32)
+        corners = rng.uniform(-0.3, 1.3, (5, 2)) * pixels.shape[1::-1]
+        cv2.fillPoly(mask, [corners.astype(np.int32)], 1)
+        mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 12))
+        pixels = pixels * (1 - rng.uniform(0.25, 0.75) * mask[..., None])
+    if rng.random() < 0.35:
+        pixels = _filtered_at_random(rng, pixels)
+    return pixels.astype(np.float32)
+
+
+def _filtered_at_random(rng: Random, pixels: Array) -> Array:
+    """Return pixels mixed with their convolution with random weights.
+
+    Xu et al., "Robust and Generalizable Visual Representation Learning via Random Convolutions",
+    arXiv:2007.13003: shapes stay, textures and colours do not.
+    """
+    extent = int(rng.choice([1, 3, 5]))
+    weights = rng.normal(0, 1, (3, 3, extent, extent)).astype(np.float32)
+    planes = [
+        sum(cv2.filter2D(pixels[..., i], -1, weights[o, i]) for i in range(3)) for o in range(3)
+    ]
+    other = np.stack(planes, axis=2)
+    (level, spread), (mean, std) = (
+        (p.mean(axis=(0, 1)), p.std(axis=(0, 1))) for p in (other, pixels)
+    )
+    other = (other - level) / (spread + 1e-3) * std + mean
+    share = rng.uniform(0, 0.7)
+    return (1 - share) * pixels + share * other

@@ -55,6 +55,7 @@ class Recipe:
     panoramas: bool = True
     sport: float = 0.0  # the share of people in motion, as players and dancers are
     close: float = 0.0  # the share of people so close that the image ends below the head or lower
+    styled: float = 0.0  # the share of pictures whose light and textures no renderer makes
     # After so many samples the averaged weights are trained on, with a new optimiser: where the
     # recipe's training was interrupted for good.
     restarts: tuple[int, ...] = ()
@@ -74,13 +75,14 @@ RECIPES = {
     'nano': Recipe(samples=520_000, restarts=(414_096,)),
     # The second stage, from the weights of 'nano': people in motion and close to the camera, too.
     'nano-wide': Recipe(
-        samples=56_000,
+        samples=48_000,
         seed=2,
         rate=5e-4,
         cool_down=0.7,
         easy_first=0.25,
         sport=0.3,
         close=0.2,
+        styled=0.6,
     ),
     'smoke': Recipe(
         samples=640,

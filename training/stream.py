@@ -6,6 +6,7 @@ that a step sees follows from the seed, the process and the step's number.
 """
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,10 @@ class Stream:
         pool: int,
         reuse: int,
         variety: Variety = PLAIN,
+        styled: float = 0.0,
     ) -> None:
         """Take how many views the pool keeps, and how many samples a view is for."""
+        self._easy, self._hard = (replace(kind, styled=styled) for kind in (WHOLE, HARD))
         self._people = People(scenes)
         self._scenes = scenes
         self._seed = (seed, process)
@@ -50,7 +53,7 @@ class Stream:
             for _ in range(count):
                 rng = self._random(1, step, number)
                 number += 1
-                difficulty = WHOLE if rng.random() < easy else HARD
+                difficulty = self._easy if rng.random() < easy else self._hard
                 index = int(rng.integers(len(self._views)))
                 batch[name].append(composer.sample(rng, index, name, difficulty))
         return batch

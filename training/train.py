@@ -55,7 +55,9 @@ class Training:
         self._new_optimiser()
         scenes = panoramas.load(cache) if recipe.panoramas else []
         variety = Variety(recipe.sport, recipe.close)
-        self.stream = Stream(scenes, recipe.seed, process, recipe.pool, recipe.reuse, variety)
+        self.stream = Stream(
+            scenes, recipe.seed, process, recipe.pool, recipe.reuse, variety, recipe.styled
+        )
         self.sums = dict.fromkeys(('error', 'entropy'), 0.0)
         self.seconds = 0.0
 
@@ -160,7 +162,7 @@ class Training:
             return
         state = torch.load(path, weights_only=True)
         recipe = self.recipe
-        old = dict(state['recipe'])
+        old = asdict(Recipe(**state['recipe']))  # with what recipes have since then
         constant = (1 - recipe.cool_down) * min(old['samples'], recipe.samples)
         if state['step'] * recipe.batch <= constant:  # the rate has not begun to fall
             old['samples'] = recipe.samples
