@@ -7,6 +7,7 @@ import torch
 from training.bodies import NAMES
 from training.compose import FLIP, HARD, SIZE, WHOLE, Composer, Sample, _placement
 from training.losses import heatmap_loss, targets
+from training.pictures import develop
 from training.stream import Stream
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.crops import crop_regions, heatmap_to_image
@@ -78,6 +79,24 @@ def test_flipping_swaps_left_and_right():
             assert other == 'right' + name[4:]
         elif not name.startswith('right'):
             assert other == name
+
+
+def test_another_style_changes_what_surfaces_look_like_and_not_where_their_edges_are():
+    scene = np.full((*SIZE, 3), 60, np.uint8)
+    scene[80:200, 50:140] = (200, 150, 90)
+    scene[:, 20:24] = (30, 190, 30)
+    edges = np.abs(np.diff(scene.astype(float), axis=1)).sum(axis=(0, 2))
+    changed, kept = [], []
+    for i in range(40):
+        plain, other = (develop(np.random.default_rng(i), scene, 0, styled) for styled in (0, 1))
+        assert other.shape == scene.shape
+        assert other.dtype == np.uint8
+        changed.append(np.abs(other.astype(float) - plain).mean() > 8)
+        found = np.abs(np.diff(other.astype(float), axis=1)).sum(axis=(0, 2))
+        kept.append(set(np.argsort(found)[-4:]) & {19, 23, 49, 139})
+    assert (edges > 0).nonzero()[0].tolist() == [19, 23, 49, 139]
+    assert np.mean(changed) > 0.7
+    assert np.mean([len(found) for found in kept]) > 3
 
 
 @pytest.mark.parametrize('difficulty', [WHOLE, HARD], ids=['whole', 'hard'])

@@ -47,6 +47,20 @@ def test_the_state_of_another_recipe_is_refused(people, tmp_path):
         other.load()
 
 
+def test_a_state_from_before_recipes_had_a_field_goes_on(people, tmp_path):
+    train(tmp_path / 'one', 1)
+    path = tmp_path / 'one' / 'state.pt'
+    state = torch.load(path, weights_only=True)
+    del state['recipe']['styled']
+    torch.save(state, path)
+    later = Training(TINY, tmp_path / 'one', tmp_path, 0)
+    later.load()
+    assert later.step == 1
+    other = Training(replace(TINY, styled=0.5), tmp_path / 'one', tmp_path, 0)
+    with pytest.raises(ValueError, match=r'state\.pt is of another recipe'):
+        other.load()
+
+
 def test_a_training_can_be_made_longer_until_its_rate_falls(people, tmp_path):
     train(tmp_path / 'one', 4)  # 32 of 48 samples: the last fifth begins after 38
     longer = Training(replace(TINY, samples=96), tmp_path / 'one', tmp_path, 0)
