@@ -37,8 +37,8 @@ def _fabric(rng: Random) -> Array:
 class Look:
     """What a person wears: which clothes, how long, thick, coloured and patterned."""
 
-    def __init__(self, rng: Random, person: Person) -> None:
-        """Draw it."""
+    def __init__(self, rng: Random, person: Person, *, covered: bool = False) -> None:
+        """Draw it; covered: so that front and back differ little."""
         self.skin = np.array(_SKINS[rng.integers(len(_SKINS))]) * rng.uniform(0.75, 1.15, 3)
         hair = rng.choice(len(_HAIRS), p=(0.22, 0.22, 0.18, 0.12, 0.1, 0.07, 0.05, 0.04))
         self.hair = np.array(_HAIRS[hair]) * rng.uniform(0.7, 1.3)
@@ -80,10 +80,13 @@ class Look:
         self.layers: tuple[str, ...] = ()
         self._outer = (0.0, 1.0, 0.0, 0.0)
         self._skirt = (0.0, 0.0, 0.0)
-        self._dress_over(rng, person, colours, patterns)
+        self._dress_over(rng, person, colours, patterns, often=covered)
         self._hair_length = -9.0
         self._cap(rng, person, colours)
-        printed = rng.random() < 0.3
+        self.shade, self.glasses, self.mask = 1.0, False, False
+        if covered:
+            self._cover(rng, colours)
+        printed = rng.random() < (0.1 if covered else 0.3)
         self.uniforms: dict[str, Any] = {
             'top': (*self._top[:3], self._hair_length if 'hair' in self.layers else self._top[3]),
             'bottom': self._bottom,
@@ -104,9 +107,11 @@ class Look:
             if rng.random() < chance
         ]  # fmt: skip
 
-    def _dress_over(self, rng: Random, person: Person, colours: Array, patterns: Array) -> None:
+    def _dress_over(
+        self, rng: Random, person: Person, colours: Array, patterns: Array, *, often: bool
+    ) -> None:
         """Draw what is worn above shirt and trousers."""
-        kind = rng.random()
+        kind = rng.random() * (0.6 if often else 1.0)
         if kind < 0.3:  # a jacket or pullover
             hem = rng.uniform(0.02, 0.3)
             opening = rng.choice([0.0, rng.uniform(0.02, 0.09)], p=[0.6, 0.4])
@@ -144,6 +149,22 @@ class Look:
             self.layers += ('hair',)
         elif kind > 0.74:
             self.hat = str(rng.choice(['cap', 'beanie', 'brim', 'helmet']))
+
+    def _cover(self, rng: Random, colours: Array) -> None:
+        """Close the collar, open the coat, and make the face show less."""
+        sleeves, hem, _, _ = self._top
+        self._top = (sleeves, hem, rng.uniform(1.0, 1.05), rng.uniform(0, 0.12))
+        sleeves, hem, _, collar = self._outer
+        if sleeves > 0:
+            self._outer = (sleeves, hem, rng.choice([0.0, rng.uniform(0.03, 0.14)]), collar)
+        shirt = rng.random()
+        if shirt < 0.3:
+            colours[0:2] = colours[4:6] * rng.uniform(0.6, 1.6)
+        elif shirt < 0.5:
+            colours[0:2] = rng.uniform(0.4, 0.9)
+        self.hairline -= rng.uniform(0, 0.3)
+        self.shade = rng.uniform(0.3, 1.0)
+        self.glasses, self.mask = rng.random() < 0.25, rng.random() < 0.1
 
     def thickness(self, fields: Array) -> Array:
         """Return how far clothes and hair stand off each vertex, (v,) metres."""
@@ -294,8 +315,8 @@ class HeadPainter:
         off = model.template - mouth
         self._lips = (abs(off[:, 0]) < 0.024) & (abs(off[:, 2]) < 0.009) & (off[:, 1] < 0.01)
         self._chin = (off[:, 2] < 0.018) & (off[:, 2] > -0.06) & self._is_head
-        hand = np.array([name.startswith(('wrist', 'finger')) for name in model.bones])
-        self._hand = hand[model.main_bone]
+        self._face = self._is_head & (self._at[:, 1] < -0.2)
+        self._muzzle = self._face & (off[:, 2] < 0.03) & (off[:, 2] > -0.05)
 
     def paint(self, look: Look) -> Array:
         """Return a linear colour of each vertex, (v, 3)."""
@@ -307,6 +328,11 @@ class HeadPainter:
         colours[self._brow] = look.hair * 0.8 + look.skin * 0.2
         colours[self._white] = 0.5
         colours[self._iris] = rng.uniform(0.01, 0.08, 3)
+        if look.mask:
+            colours[self._muzzle] = rng.choice([0.02, 0.3, 0.8]) * rng.uniform(0.6, 1.0, 3)
+        if look.glasses:
+            colours[self._socket > 0.2] = rng.uniform(0.0, 0.03)
+        colours[self._face] *= look.shade
         if look.beard:
             colours[self._chin & ~self._lips & (self._at[:, 1] < -0.2)] = look.hair
         x, y, z = self._at.T

@@ -40,6 +40,8 @@ class Variety:
 
     sport: float = 0.0  # the share of those in motion, as players and dancers are
     close: float = 0.0  # of those so close that the picture ends below the head, or lower
+    covered: float = 0.0  # of those whose front and back differ little
+    glance: float = poses.GLANCE  # how far heads turn to a side, degrees, standard deviation
 
 
 PLAIN = Variety()
@@ -74,7 +76,8 @@ class People:
     def views(self, rng: Random, count: int, variety: Variety = PLAIN) -> list[View]:
         """Draw one person in so many poses, with the same clothes."""
         person = self.build(rng)
-        look = Look(rng, person)
+        covered = variety.covered > 0 and rng.random() < variety.covered
+        look = Look(rng, person, covered=covered)
         return [self.view(rng, person, look, variety) for _ in range(count)]
 
     def build(self, rng: Random) -> Person:
@@ -92,7 +95,7 @@ class People:
 
     def view(self, rng: Random, person: Person, look: Look, variety: Variety = PLAIN) -> View:
         """Draw a person in a pose of its own, seen from somewhere."""
-        turns, seated = poses.sample(rng, self.model, person, variety.sport)
+        turns, seated = poses.sample(rng, self.model, person, variety.sport, variety.glance)
         vertices, heads = self.model.bend(person, turns)
         camera = Camera.sample(rng).aimed(vertices)
         things = look.things(rng, self.model, heads, seated=seated)

@@ -18,6 +18,7 @@ Random = np.random.Generator
 
 LEFT, BACK, UP = np.eye(3)
 FORWARD = -BACK
+GLANCE, FARTHEST_GLANCE = 24.0, 75.0  # how far heads turn to a side, degrees: as usual, at most
 
 
 def turn(axis: Array, degrees: float) -> Array:
@@ -39,17 +40,19 @@ class Legs:
 
 
 def sample(
-    rng: Random, model: BodyModel, body: Person, sport: float = 0.0
+    rng: Random, model: BodyModel, body: Person, sport: float = 0.0, glance: float = GLANCE
 ) -> tuple[dict[str, Array], bool]:
-    """Draw a pose; sport: the share of people in motion, as players and dancers are.
+    """Draw a pose.
 
+    sport: the share of people in motion, as players and dancers are; glance: how far heads turn
+    to a side, degrees, the standard deviation.
     Returns turns of bones for BodyModel.bend, and whether it sits on a seat.
     """
     if sport and rng.random() < sport:
-        return assemble(rng, model, body, 'sport', _sport(rng))
+        return assemble(rng, model, body, 'sport', _sport(rng), glance=glance)
     kinds = list(LEGS)
     kind = kinds[rng.choice(len(kinds), p=[LEGS[k][0] for k in kinds])]
-    return assemble(rng, model, body, kind, LEGS[kind][1](rng))
+    return assemble(rng, model, body, kind, LEGS[kind][1](rng), glance=glance)
 
 
 def assemble(
@@ -59,6 +62,7 @@ def assemble(
     kind: str,
     legs: Legs,
     moves: list[tuple[Array, Array]] | None = None,
+    glance: float = GLANCE,
 ) -> tuple[dict[str, Array], bool]:
     """Draw what trunk and head do for legs of a kind, and the arms if their moves are not given.
 
@@ -73,9 +77,8 @@ def assemble(
     spine = [f'spine0{i}' for i in range(1, 6)]
     step = turn(LEFT, bow / 5) @ turn(BACK, side / 5) @ turn(UP, twist / 5)
     turns.update(dict.fromkeys(spine, step))
-    looks = (
-        turn(UP, rng.normal(0, 24)) @ turn(LEFT, rng.normal(6, 13)) @ turn(BACK, rng.normal(0, 6))
-    )
+    aside = np.clip(rng.normal(0, glance), -FARTHEST_GLANCE, FARTHEST_GLANCE)
+    looks = turn(UP, aside) @ turn(LEFT, rng.normal(6, 13)) @ turn(BACK, rng.normal(0, 6))
     vector = Rotation.from_matrix(looks).as_rotvec() / 4
     part = Rotation.from_rotvec(vector).as_matrix()
     turns.update(dict.fromkeys(('neck01', 'neck02', 'neck03', 'head'), part))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from training.network import SETS
+from training.poses import GLANCE
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Recipe:
     panoramas: bool = True
     sport: float = 0.0  # the share of people in motion, as players and dancers are
     close: float = 0.0  # the share of people so close that the image ends below the head or lower
+    covered: float = 0.0  # the share of people whose front and back differ little
+    glance: float = GLANCE  # how far heads turn to a side, degrees, standard deviation
     styled: float = 0.0  # the share of pictures whose light and textures no renderer makes
     # After so many samples the averaged weights are trained on, with a new optimiser: where the
     # recipe's training was interrupted for good.
@@ -73,15 +76,17 @@ class Recipe:
 
 RECIPES = {
     'nano': Recipe(samples=520_000, restarts=(414_096,)),
-    # The second stage, from the weights of 'nano': people in motion and close to the camera, too.
+    # The second stage, from the weights of 'nano': people in motion, close to the camera, and
+    # dressed as for the street, too.
     'nano-wide': Recipe(
-        samples=48_000,
+        samples=96_000,
         seed=2,
-        rate=5e-4,
-        cool_down=0.7,
+        cool_down=0.6,
         easy_first=0.25,
         sport=0.3,
         close=0.2,
+        covered=0.9,
+        glance=40.0,
         styled=0.6,
     ),
     'smoke': Recipe(

@@ -68,26 +68,64 @@ def test_arms_point_where_they_are_asked_to(people, person, side):
     assert lower @ [0, 0, 1] > 0.9
 
 
-def test_what_people_carry_and_wear_does_not_move_keypoints(people, person):
-    rng = np.random.default_rng(3)
+def seen_from_the_front(people, person, look, things=()):
+    """Draw a person at rest from 4 m before it, evenly lit."""
     vertices, heads = people.model.bend(person, {})
     camera = Camera(0.0, 0.0, 0.0, 4.0, np.zeros(3), 600.0, (-160.0, -240.0))
+    sky = np.zeros((9, 3), np.float32)
+    sky[0] = 1
     light = {
-        'sky': np.eye(9, 3, dtype=np.float32), 'sun': (0.0, 0.0, 1.0),
-        'sun_colour': (0.0, 0.0, 0.0), 'exposure': 1.0,
+        'sky': sky, 'sun': (0.0, 0.0, 1.0), 'sun_colour': (0.0, 0.0, 0.0), 'exposure': 1.0,
     }  # fmt: skip
+    scene = look, people.dress(look, vertices), people.model.keypoints(vertices, heads)
+    return people.draw(*scene, list(things), light, camera, (480, 320))
+
+
+def test_what_people_carry_and_wear_does_not_move_keypoints(people, person):
+    rng = np.random.default_rng(3)
+    _, heads = people.model.bend(person, {})
     found = []
     for _ in range(3):
         look = Look(rng, person)
         things = look.things(rng, people.model, heads, seated=False)
-        dressed = people.dress(look, vertices)
-        points = people.model.keypoints(vertices, heads)
-        drawn = people.draw(look, dressed, points, things, light, camera, (480, 320))
-        found.append(drawn[2])
+        found.append(seen_from_the_front(people, person, look, things)[2])
     assert (found[0][:, :2] == found[1][:, :2]).all()
     assert (found[0][:, :2] == found[2][:, :2]).all()
     # Seen from the front, the body's left is on the right of the picture.
     assert found[0][NAMES.index('left_shoulder'), 0] > found[0][NAMES.index('right_shoulder'), 0]
+
+
+def test_who_is_covered_shows_no_chest(people, person):
+    def bare(covered):
+        shares = []
+        for i in range(12):
+            look = Look(np.random.default_rng([6, i]), person, covered=covered)
+            look.skin = np.array([0.0, 1.0, 0.0])
+            picture, _, points = seen_from_the_front(people, person, look)
+            left, right = (points[NAMES.index(f'{s}_shoulder'), :2] for s in ('left', 'right'))
+            x, y, span = (left[0] + right[0]) / 2, left[1], left[0] - right[0]
+            rows = slice(round(y + 0.1 * span), round(y + 0.9 * span))
+            chest = picture[rows, round(x - 0.15 * span) : round(x + 0.15 * span)].astype(int)
+            shares.append((chest[..., 1] > 2 * chest[..., [0, 2]].max(axis=2)).mean())
+        return np.array(shares)
+
+    assert bare(covered=True).max() < 0.02
+    assert bare(covered=False).mean() > 0.1
+
+
+def test_heads_turn_as_far_as_they_are_asked_to(people, person):
+    def aside(glance):
+        angles = []
+        for i in range(40):
+            turns, _ = poses.sample(
+                np.random.default_rng([9, i]), people.model, person, glance=glance
+            )
+            face = np.linalg.matrix_power(turns['head'], 4) @ poses.FORWARD
+            angles.append(np.degrees(np.arctan2(face[0], -face[1])))
+        return np.std(angles)
+
+    assert aside(10.0) == pytest.approx(10, rel=0.4)
+    assert aside(40.0) == pytest.approx(40, rel=0.4)
 
 
 def test_visible_keypoints_lie_on_the_person(views):
