@@ -1,4 +1,4 @@
-"""What people look like: skin, hair, clothes, and what they carry."""
+"""What people wear and carry, and what colours skin, hair and clothes have."""
 
 from typing import Any
 
@@ -83,7 +83,7 @@ class Look:
         self._dress_over(rng, person, colours, patterns, often=covered)
         self._hair_length = -9.0
         self._cap(rng, person, colours)
-        self.shade, self.glasses, self.mask = 1.0, False, False
+        self.shade, self.glasses, self.mask, self.volume = 1.0, False, False, 0.0
         if covered:
             self._cover(rng, colours)
         printed = rng.random() < (0.1 if covered else 0.3)
@@ -163,6 +163,7 @@ class Look:
         elif shirt < 0.5:
             colours[0:2] = rng.uniform(0.4, 0.9)
         self.hairline -= rng.uniform(0, 0.3)
+        self.volume = rng.uniform(0, 0.035)  # metres of hair above the head
         self.shade = rng.uniform(0.3, 1.0)
         self.glasses, self.mask = rng.random() < 0.25, rng.random() < 0.1
 
@@ -284,62 +285,3 @@ def clothing_fields(model: BodyModel) -> Array:
     fields[(part == 'head') | hands, 3] = 1
     fields[SKIRT, :2] = 0
     return fields
-
-
-class HeadPainter:
-    """Colours of skin, hair, eyes, brows and lips of each vertex."""
-
-    def __init__(self, model: BodyModel) -> None:
-        heads = model.template_heads
-        eyes = [heads[model.bone(f'eye.{s}')] for s in 'LR']
-        centre = heads[model.bone('head')] + [0, -0.046, 0.04]
-        self._at = (model.template - centre) / 0.1  # about -1 to 1 on the head
-        self._is_head = np.array([name.startswith(('head', 'neck')) for name in model.bones])[
-            model.main_bone
-        ]
-        self._iris = np.zeros(len(model.template), bool)
-        self._brow = np.zeros(len(model.template), bool)
-        self._socket = np.zeros(len(model.template))
-        for i, eye in enumerate(eyes):
-            mine = model.main_bone == model.bone(f'eye.{"LR"[i]}')
-            front = model.template[:, 1] < model.template[mine, 1].min() + 0.003
-            self._iris |= mine & front
-            off = model.template - eye
-            self._brow |= (
-                (abs(off[:, 0]) < 0.022) & (abs(off[:, 2] - 0.022) < 0.006) & (off[:, 1] < 0.0)
-            ) & ~mine
-            near = np.linalg.norm(off[:, [0, 2]], axis=1)
-            self._socket += np.exp(-((near / 0.014) ** 2)) * (off[:, 1] < 0)
-        self._white = np.array([name.startswith('eye') for name in model.bones])[model.main_bone]
-        mouth = (eyes[0] + eyes[1]) / 2 + [0, 0, -0.068]
-        off = model.template - mouth
-        self._lips = (abs(off[:, 0]) < 0.024) & (abs(off[:, 2]) < 0.009) & (off[:, 1] < 0.01)
-        self._chin = (off[:, 2] < 0.018) & (off[:, 2] > -0.06) & self._is_head
-        self._face = self._is_head & (self._at[:, 1] < -0.2)
-        self._muzzle = self._face & (off[:, 2] < 0.03) & (off[:, 2] > -0.05)
-
-    def paint(self, look: Look) -> Array:
-        """Return a linear colour of each vertex, (v, 3)."""
-        rng = np.random.default_rng(look.seed)
-        colours = np.tile(look.skin, (len(self._at), 1))
-        colours *= 1 + rng.normal(0, 0.03, (len(colours), 1))
-        colours *= (1 - 0.25 * np.clip(self._socket, 0, 1))[:, None]
-        colours[self._lips] *= [0.95, 0.6, 0.6]
-        colours[self._brow] = look.hair * 0.8 + look.skin * 0.2
-        colours[self._white] = 0.5
-        colours[self._iris] = rng.uniform(0.01, 0.08, 3)
-        if look.mask:
-            colours[self._muzzle] = rng.choice([0.02, 0.3, 0.8]) * rng.uniform(0.6, 1.0, 3)
-        if look.glasses:
-            colours[self._socket > 0.2] = rng.uniform(0.0, 0.03)
-        colours[self._face] *= look.shade
-        if look.beard:
-            colours[self._chin & ~self._lips & (self._at[:, 1] < -0.2)] = look.hair
-        x, y, z = self._at.T
-        # From the forehead past the ears down to the nape.
-        line = 0.55 + look.hairline - 1.25 * np.clip(y + 0.55, 0, 1.2) + 0.06 * np.sin(11 * x)
-        hair = self._is_head & (z > line) & ~self._white
-        if look.bald:
-            hair &= (z < 0.5) & (y > -0.3)
-        colours[hair] = look.hair * (0.8 + 0.4 * rng.random((hair.sum(), 1)))
-        return colours.astype(np.float32)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from training import poses
 from training.bodies import NAMES, BodyModel, Person
 from training.camera import Camera
-from training.look import HeadPainter, Look, clothing_fields
+from training.heads import Heads
+from training.look import Look, clothing_fields
 from training.panoramas import Panorama
 from training.renderer import Renderer, Scene
 
@@ -69,7 +70,7 @@ class People:
         """Take the panoramas that light them; without any, light is drawn at random."""
         self.model = BodyModel()
         self._fields = clothing_fields(self.model)
-        self._head = HeadPainter(self.model)
+        self._heads = Heads(self.model)
         self._renderer = Renderer(self.model, self._fields)
         self._panoramas = panoramas
 
@@ -134,7 +135,8 @@ class People:
     def dress(self, look: Look, vertices: Array) -> tuple[Array, Array]:
         """Return where the surfaces of clothes are, (v, 3), and their normals."""
         normals = self.model.normals(vertices)
-        return vertices + normals * look.thickness(self._fields)[:, None], normals
+        thickness = look.thickness(self._fields) + self._heads.thickness(look)
+        return vertices + normals * thickness[:, None], normals
 
     def extent(
         self,
@@ -174,7 +176,7 @@ class People:
             eye=camera.eye,
             positions=dressed[0],
             normals=dressed[1],
-            skin=self._head.paint(look),
+            skin=self._heads.paint(look),
             uniforms={**look.uniforms, **light},
             layers=('body', *look.layers),
             things=things,

@@ -113,6 +113,24 @@ def test_who_is_covered_shows_no_chest(people, person):
     assert bare(covered=False).mean() > 0.1
 
 
+def test_hair_stands_off_the_head_but_not_the_face(people, person):
+    look = Look(np.random.default_rng(1), person)
+    assert look.volume == 0
+    look.bald, look.hairline = False, 0.0
+    flat, normals = people.dress(look, person.vertices)
+    look.volume = 0.03
+    full, _ = people.dress(look, person.vertices)
+    off = ((full - flat) * normals).sum(axis=1)
+    top = person.vertices[SKIN, 2].argmax()
+    assert off[top] == pytest.approx(0.03, rel=0.3)
+    assert off.max() <= 0.03 + 1e-6
+    eyes = person.heads[people.model.bone('eye.L')]
+    below = person.vertices[:, 2] < eyes[2]
+    before = person.vertices[:, 1] < eyes[1]
+    assert (off[below & before] == 0).all()
+    assert (off[person.vertices[:, 2] < person.heads[people.model.bone('neck01')][2]] == 0).all()
+
+
 def test_heads_turn_as_far_as_they_are_asked_to(people, person):
     def aside(glance):
         angles = []
