@@ -6,8 +6,8 @@ Xu et al., "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimati
 * output: the student's heatmaps are compared with the teacher's, too.
 * token: tokens that join the patches are learned with the teacher frozen, to make the teacher
   better; then, frozen themselves, they join the patches of the student. (The paper has one. It
-  does not say how tokens of one width serve networks of another: here the student learns a linear
-  map.)
+  does not say how tokens of one width serve networks of another: here by a linear map, at first
+  the one that takes the teacher's patches nearest to the student's; then the student learns it.)
 
 Students of all variants train side by side, on the same batches, from the same first weights; so
 they differ in the knowledge alone. A process trains a seed.
@@ -32,7 +32,7 @@ from training import panoramas
 from training.compose import STRIDE, Sample
 from training.evaluate import HeldOut, evaluate
 from training.losses import heatmap_loss, targets, transfer_loss
-from training.network import Trained, config, encode, follow, hasten
+from training.network import Trained, config, embed, encode, follow, hasten
 from training.optimiser import Optimiser, cooling
 from training.stream import Stream
 from training.train import autocast, pin
@@ -48,6 +48,7 @@ VARIANTS = {
     'random token': (False, 'random'),  # to tell knowledge from a few more tokens
 }  # whether heatmaps are compared, which tokens join
 ENTROPY = 0.5  # weight of the cross-entropy of the peaks
+RIDGE = 1e-3  # how much shorter a map is preferred to a nearer one
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,10 @@ class Plan:
     samples: int = 24_000
     tokens: int = 32
     token_samples: int = 3_000  # that the tokens are learned with
+    meeting: int = 256  # samples that students first see how the teacher takes patches in
     batch: int = 16
     easy: float = 0.75  # the share of whole people in true boxes
-    embed_dim: int = 128
+    embed_dim: int = 64
     depth: int = 4
     image_size: tuple[int, int] = (128, 96)  # height, width in pixels
     rate: float = 1.5e-3
@@ -76,7 +78,14 @@ class Plan:
 
 
 SMOKE = Plan(
-    samples=48, token_samples=16, warm_up=2, pool=16, held_out=8, panoramas=False, seeds=(11,)
+    samples=48,
+    token_samples=16,
+    meeting=16,
+    warm_up=2,
+    pool=16,
+    held_out=8,
+    panoramas=False,
+    seeds=(11,),
 )
 
 
@@ -87,6 +96,12 @@ class Teacher:
         """Read a weight file; tokens: how many."""
         self._network = read_checkpoint(path).network('coco')
         self.tokens = nn.Parameter(0.1 * torch.randn(1, tokens, self._network.config.embed_dim))
+
+    def patches(self, pixels: Tensor) -> Tensor:
+        """Return what its blocks get of pixels, (n, d, h/16, w/16)."""
+        encoder = self._network.backbone
+        with torch.no_grad():
+            return embed(encoder, pixels).transpose(1, 2).unflatten(2, encoder.grid_size)
 
     def heatmaps(self, pixels: Tensor) -> Tensor:
         """Return what the teacher says, (n, k, h, w)."""
@@ -133,6 +148,21 @@ class Student:
         self._optimiser = Optimiser(
             self._network, decay=plan.decay, muon=plan.muon, process=0, processes=1
         )
+
+    @torch.no_grad()
+    def meet(self, teacher: Teacher, pixels: Tensor) -> None:
+        """Begin with the linear map (ridge regression) of a teacher's patches to the own ones."""
+        encoder = self._network.model.backbone
+        mine = embed(encoder, resize(pixels, self._plan.image_size)).flatten(0, 1)
+        theirs = F.adaptive_avg_pool2d(teacher.patches(pixels), encoder.grid_size)
+        theirs = theirs.flatten(2).transpose(1, 2).flatten(0, 1)
+        theirs = torch.cat((theirs, torch.ones(len(theirs), 1)), dim=1)
+        ridge = RIDGE * len(theirs) * torch.eye(theirs.shape[1])
+        solution = torch.linalg.solve(theirs.T @ theirs + ridge, theirs.T @ mine)
+        for network in (self._network, self.average):
+            if isinstance(network.token_in, nn.Linear):
+                network.token_in.weight.copy_(solution[:-1].T)
+                network.token_in.bias.copy_(solution[-1])
 
     def learn(
         self, step: int, pixels: Tensor, wanted: Tensor, known: Tensor, said: Tensor
@@ -189,6 +219,9 @@ def transfer(number: int, path: Path, plan: Plan, cache: Path, folder: Path) -> 
         name: Student(plan, seed, tokens[kind], compare=output)
         for name, (output, kind) in VARIANTS.items()
     }
+    first = _pixels(stream.batch(0, {'coco': plan.meeting}, plan.easy)['coco'])
+    for student in students.values():
+        student.meet(teacher, first)
     height, width = plan.image_size
     cells = (height // STRIDE, width // STRIDE)
     for step in tqdm(range(plan.samples // plan.batch), disable=number > 0, mininterval=5):

@@ -121,6 +121,15 @@ class EarlyHead(nn.Module):
         return F.pixel_shuffle(cells.movedim(-1, 1), CELLS)
 
 
+def embed(encoder: ViT, pixels: Tensor) -> Tensor:
+    """Map pixels (n, 3, h, w) to patches with their places (n, t, d): what the blocks get."""
+    places = encoder.pos_embed
+    if not encoder.folded:
+        places = places[:, 1:] + places[:, :1]
+    tokens: Tensor = encoder.patch_embed(pixels) + places
+    return tokens
+
+
 def encode(
     encoder: ViT, pixels: Tensor, counts: Sequence[int], token: Tensor | None = None
 ) -> list[Tensor]:
@@ -128,10 +137,7 @@ def encode(
 
     The last are normalised. token: (1, 1, d), joins the patches. The encoder may be folded.
     """
-    places = encoder.pos_embed
-    if not encoder.folded:
-        places = places[:, 1:] + places[:, :1]
-    tokens = encoder.patch_embed(pixels) + places
+    tokens = embed(encoder, pixels)
     count = tokens.shape[1]
     if token is not None:
         tokens = torch.cat((tokens, token.to(tokens.dtype).expand(len(tokens), -1, -1)), dim=1)

@@ -1,9 +1,14 @@
 """Knowledge transfer: what students are compared with, and that they start alike."""
 
-import torch
+from pathlib import Path
 
-from training.distill import Plan, Student, resize
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from training.distill import RIDGE, Plan, Student, Teacher, resize
 from training.losses import transfer_loss
+from training.network import embed
 from vitpose_ros.core.heatmaps import decode
 
 
@@ -35,3 +40,25 @@ def test_students_start_alike_with_and_without_tokens():
     helped = Student(plan, 5, torch.randn(1, 3, 192), compare=True).average.state_dict()
     assert set(helped) - set(alone) == {'token_in.weight', 'token_in.bias'}
     assert all(torch.equal(helped[name], value) for name, value in alone.items())
+
+
+def test_students_begin_with_the_map_of_the_teachers_patches_to_their_own():
+    plan = Plan(embed_dim=64, depth=1)
+    teacher = Teacher(Path('models/nano.safetensors'), 3)
+    student = Student(plan, 5, torch.randn(1, 3, 192), compare=False)
+    generator = torch.Generator().manual_seed(3)
+    coarse = torch.randn(16, 3, 24, 18, generator=generator)
+    pixels = F.interpolate(coarse, (256, 192), mode='bilinear', align_corners=True)
+    student.meet(teacher, pixels)
+    network = student.average
+    with torch.no_grad():
+        theirs = F.avg_pool2d(teacher.patches(pixels), 2).flatten(2).mT.flatten(0, 1)
+        mine = embed(network.model.backbone, resize(pixels, plan.image_size)).flatten(0, 1)
+    rows = np.column_stack((theirs.numpy(), np.ones(len(theirs)))).astype(float)
+    # Ridge regression is least squares with rows that ask for zero.
+    zeros = np.sqrt(RIDGE * len(rows)) * np.eye(rows.shape[1])
+    wanted = np.concatenate((mine.numpy(), np.zeros((len(zeros), mine.shape[1]))))
+    solution = np.linalg.lstsq(np.concatenate((rows, zeros)), wanted)[0]
+    expected = rows @ solution
+    found = network.token_in(theirs).detach().numpy()
+    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
