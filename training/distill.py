@@ -151,7 +151,12 @@ class Student:
 
     @torch.no_grad()
     def meet(self, teacher: Teacher, pixels: Tensor) -> None:
-        """Begin with the linear map (ridge regression) of a teacher's patches to the own ones."""
+        """Begin with the linear map (ridge regression) of a teacher's patches to the own ones.
+
+        pixels: (n, 3, h, w) in the teacher's size. Without tokens there is no map to begin with.
+        """
+        if self._tokens is None:
+            return
         encoder = self._network.model.backbone
         mine = embed(encoder, resize(pixels, self._plan.image_size)).flatten(0, 1)
         theirs = F.adaptive_avg_pool2d(teacher.patches(pixels), encoder.grid_size)
