@@ -9,17 +9,21 @@ Xu et al., "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimati
   does not say how tokens of one width serve networks of another: here by a linear map, at first
   the one that takes the teacher's patches nearest to the student's; then the student learns it.)
 
-Students of all variants train side by side, on the same batches, from the same first weights; so
-they differ in the knowledge alone. A process trains a seed.
+All students learn from the same samples, drawn once with what the teacher says of them. Those of
+a seed have the same first weights and see the samples in the same order: they differ in the
+knowledge alone.
 """
 
 import argparse
+import functools
+import hashlib
+import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +43,7 @@ from training.train import autocast, pin
 from vitpose_ros.core.checkpoints import read_checkpoint
 from vitpose_ros.core.crops import normalise
 
-KINDS = ('whole', 'hard')  # of crops that students are measured on
+KINDS, FIGURES = ('whole', 'hard'), ('AP', 'OKS')  # that students are measured by
 VARIANTS = {
     'no teacher': (False, None),
     'output': (True, None),
@@ -56,9 +60,11 @@ class Plan:
     """What the students are, and how long they learn."""
 
     samples: int = 24_000
+    parts: int = 2  # that the samples are drawn in
+    epochs: int = 3  # how often students see each sample
     tokens: int = 32
     token_samples: int = 3_000  # that the tokens are learned with
-    meeting: int = 256  # samples that students first see how the teacher takes patches in
+    meeting: int = 512  # samples that students first see how the teacher takes patches in
     batch: int = 16
     easy: float = 0.75  # the share of whole people in true boxes
     embed_dim: int = 64
@@ -78,7 +84,8 @@ class Plan:
 
 
 SMOKE = Plan(
-    samples=48,
+    samples=32,
+    epochs=2,
     token_samples=16,
     meeting=16,
     warm_up=2,
@@ -98,9 +105,10 @@ class Teacher:
         self.tokens = nn.Parameter(0.1 * torch.randn(1, tokens, self._network.config.embed_dim))
 
     def patches(self, pixels: Tensor) -> Tensor:
-        """Return what its blocks get of pixels, (n, d, h/16, w/16)."""
+        """Return what its blocks get of pixels of any size, (n, d, rows, columns)."""
         encoder = self._network.backbone
         with torch.no_grad():
+            pixels = resize(pixels, self._network.config.image_size)
             return embed(encoder, pixels).transpose(1, 2).unflatten(2, encoder.grid_size)
 
     def heatmaps(self, pixels: Tensor) -> Tensor:
@@ -125,7 +133,7 @@ class Teacher:
         optimiser = torch.optim.AdamW([self.tokens], lr=5e-3, weight_decay=0.0)
         for step in range(plan.token_samples // plan.batch):
             samples = stream.batch(step, {'coco': plan.batch}, plan.easy)['coco']
-            maps = self.heatmaps_with_tokens(_pixels(samples))
+            maps = self.heatmaps_with_tokens(normalise(_crops(samples)))
             error, entropy = heatmap_loss(maps, *targets(samples, 'coco'))
             optimiser.zero_grad()
             (error + ENTROPY * entropy).backward()
@@ -153,12 +161,12 @@ class Student:
     def meet(self, teacher: Teacher, pixels: Tensor) -> None:
         """Begin with the linear map (ridge regression) of a teacher's patches to the own ones.
 
-        pixels: (n, 3, h, w) in the teacher's size. Without tokens there is no map to begin with.
+        pixels: (n, 3, h, w) in the student's size. Without tokens there is no map to begin with.
         """
         if self._tokens is None:
             return
         encoder = self._network.model.backbone
-        mine = embed(encoder, resize(pixels, self._plan.image_size)).flatten(0, 1)
+        mine = embed(encoder, pixels).flatten(0, 1)
         theirs = F.adaptive_avg_pool2d(teacher.patches(pixels), encoder.grid_size)
         theirs = theirs.flatten(2).transpose(1, 2).flatten(0, 1)
         theirs = torch.cat((theirs, torch.ones(len(theirs), 1)), dim=1)
@@ -169,21 +177,20 @@ class Student:
                 network.token_in.weight.copy_(solution[:-1].T)
                 network.token_in.bias.copy_(solution[-1])
 
-    def learn(
-        self, step: int, pixels: Tensor, wanted: Tensor, known: Tensor, said: Tensor
-    ) -> None:
-        """Learn from a batch in the student's size: the truth, and what the teacher said."""
+    def learn(self, step: int, lessons: 'Lessons') -> None:
+        """Learn from a batch: the truth, and what the teacher said."""
+        pixels, wanted, known, said = lessons
         plan = self._plan
         with autocast():
-            [maps] = self._network(pixels, [len(pixels)], self._tokens)
-        error, entropy = heatmap_loss(maps.float(), wanted, known)
+            [maps] = self._network(normalise(pixels), [len(pixels)], self._tokens)
+        error, entropy = heatmap_loss(maps.float(), wanted.float(), known)
         loss = error + ENTROPY * entropy
         if self._compare:
-            error, entropy = transfer_loss(maps.float(), said)
+            error, entropy = transfer_loss(maps.float(), said.float())
             loss = loss + error + ENTROPY * entropy
         self._network.zero_grad(set_to_none=True)
         loss.backward()
-        falling = cooling(step * plan.batch / plan.samples, plan.cool_down)
+        falling = cooling(step * plan.batch / plan.samples / plan.epochs, plan.cool_down)
         self._optimiser.step(plan.rate * falling * min(1.0, (step + 1) / plan.warm_up))
         keep = min(plan.averaging, (1 + step) / (10 + step))
         follow(self.average, self._network, keep)
@@ -198,83 +205,153 @@ class Student:
         return resize(maps, (height // STRIDE, width // STRIDE))
 
 
+class Lessons(NamedTuple):
+    """Samples in the student's size: crops, wanted heatmaps, which are known, the teacher's."""
+
+    crops: Tensor  # (n, h, w, 3), 0 to 255
+    wanted: Tensor  # (n, k, h/4, w/4), float16
+    known: Tensor  # (n, k)
+    said: Tensor  # (n, k, h/4, w/4), float16
+
+
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize images or heatmaps (n, c, h, w) to (height, width): corners stay, as COCO's crops."""
     return F.interpolate(images, size, mode='bilinear', align_corners=True, antialias=True)
 
 
-def _pixels(samples: list[Sample]) -> Tensor:
-    return normalise(torch.stack([torch.from_numpy(sample.crop) for sample in samples]))
+def _crops(samples: list[Sample]) -> Tensor:
+    return torch.stack([torch.from_numpy(sample.crop) for sample in samples])
 
 
-def transfer(number: int, path: Path, plan: Plan, cache: Path, folder: Path) -> None:
-    """Train the students of a seed, measure them, and write the figures."""
-    pin(number)
-    hasten()
-    seed = plan.seeds[number]
-    torch.manual_seed(seed)
-    scenes = panoramas.load(cache) if plan.panoramas else []
-    teacher = Teacher(path, plan.tokens)
-    teacher.learn_tokens(Stream(scenes, seed, 1000, plan.pool // 4, plan.reuse), plan)
-    stream = Stream(scenes, seed, 0, plan.pool, plan.reuse)
-    learned = teacher.tokens.detach()
-    random = learned.std() * torch.randn_like(learned)
-    tokens = {None: None, 'learned': learned, 'random': random}
-    students = {
-        name: Student(plan, seed, tokens[kind], compare=output)
-        for name, (output, kind) in VARIANTS.items()
-    }
-    first = _pixels(stream.batch(0, {'coco': plan.meeting}, plan.easy)['coco'])
-    for student in students.values():
-        student.meet(teacher, first)
-    height, width = plan.image_size
-    cells = (height // STRIDE, width // STRIDE)
-    for step in tqdm(range(plan.samples // plan.batch), disable=number > 0, mininterval=5):
-        samples = stream.batch(step, {'coco': plan.batch}, plan.easy)['coco']
-        pixels = _pixels(samples)
-        wanted, known = targets(samples, 'coco')
-        wanted, said = (resize(maps, cells) for maps in (wanted, teacher.heatmaps(pixels)))
-        pixels = resize(pixels, plan.image_size)
-        for student in students.values():
-            student.learn(step, pixels, wanted, known, said)
-    held_out = HeldOut(cache if plan.panoramas else None, plan.held_out)
-    measured: dict[str, Callable[[Tensor], Tensor]] = {
-        'teacher': teacher.heatmaps,
-        'teacher with tokens': teacher.heatmaps_with_tokens,
-        **students,
-    }
-    figures = {
-        name: evaluate(network, held_out, 'coco', KINDS) for name, network in measured.items()
-    }
-    (folder / f'seed_{seed}.json').write_text(json.dumps(figures, indent=1) + '\n')
+class Transfer:
+    """Trains and measures all students of a plan; what is done is kept in a folder."""
 
+    def __init__(self, path: Path, plan: Plan, folder: Path, cache: Path) -> None:
+        """Take the teacher's weight file, and where panoramas are kept."""
+        self._path, self._plan, self._folder = path, plan, folder
+        self._cache = cache if plan.panoramas else None
 
-def summary(folder: Path, plan: Plan) -> str:
-    """Return a table of the figures of all seeds: means, and from the least to the greatest."""
-    runs = [json.loads((folder / f'seed_{seed}.json').read_text()) for seed in plan.seeds]
-    lines = ['| network | ' + ' | '.join(f'{kind} {f}' for kind in KINDS
-             for f in ('AP', 'OKS')) + ' |', '| --- |' + ' --- |' * 4]  # fmt: skip
-    for name in runs[0]:
-        cells = []
-        for kind in KINDS:
-            for figure in ('AP', 'OKS'):
-                values = [run[name][kind][figure] for run in runs]
+    def draw(self, part: int) -> None:
+        """Draw a part of the samples."""
+        plan = self._plan
+        teacher = Teacher(self._path, plan.tokens)
+        stream = self._stream(0, part, plan.pool)
+        height, width = plan.image_size
+        cells = (height // STRIDE, width // STRIDE)
+        batches = []
+        count = plan.samples // plan.parts // plan.batch
+        for step in tqdm(range(count), disable=part > 0, mininterval=5):
+            samples = stream.batch(step, {'coco': plan.batch}, plan.easy)['coco']
+            crops = _crops(samples)
+            small = resize(crops.movedim(3, 1).float(), plan.image_size).movedim(1, 3)
+            wanted, known = targets(samples, 'coco')
+            wanted, said = (
+                resize(maps, cells).half() for maps in (wanted, teacher.heatmaps(normalise(crops)))
+            )
+            batches.append(Lessons(small.round().byte(), wanted, known, said))
+        lessons = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+        torch.save(lessons, self._folder / f'lessons_{part}.pt')
+
+    def learn_tokens(self, seed: int) -> None:
+        """Learn the tokens of a seed, and measure the teacher with and without them."""
+        plan = self._plan
+        torch.manual_seed(seed)
+        teacher = Teacher(self._path, plan.tokens)
+        teacher.learn_tokens(self._stream(seed, 0, plan.pool // 4), plan)
+        self._measure(seed, 'teacher', teacher.heatmaps)
+        self._measure(seed, 'teacher with tokens', teacher.heatmaps_with_tokens)
+        torch.save(teacher.tokens.detach(), self._folder / f'tokens_{seed}.pt')
+
+    def teach(self, seed: int, variant: str) -> None:
+        """Train a student of a seed, and measure it."""
+        plan = self._plan
+        compare, kind = VARIANTS[variant]
+        tokens: Tensor | None = None
+        if kind:
+            tokens = torch.load(self._folder / f'tokens_{seed}.pt')
+        if kind == 'random':
+            torch.manual_seed(seed)
+            tokens = tokens.std() * torch.randn_like(tokens)
+        student = Student(plan, seed, tokens, compare=compare)
+        lessons = self._lessons()
+        first = normalise(lessons.crops[: plan.meeting])
+        student.meet(Teacher(self._path, plan.tokens), first)
+        rng = np.random.default_rng(seed)
+        orders = [rng.permutation(len(lessons.crops)) for _ in range(plan.epochs)]
+        steps = np.concatenate(orders).reshape(-1, plan.batch)
+        for step, rows in enumerate(steps):
+            student.learn(step, Lessons(*(part[rows] for part in lessons)))
+        self._measure(seed, variant, student)
+
+    def summary(self) -> str:
+        """Return a table of the figures of all seeds: means, from the least to the greatest."""
+        heads = [f'{kind} {figure}' for kind in KINDS for figure in FIGURES]
+        lines = [f'| network | {" | ".join(heads)} |', '| --- |' + ' --- |' * len(heads)]
+        for name in ('teacher', 'teacher with tokens', *VARIANTS):
+            runs = [json.loads(self.file(seed, name).read_text()) for seed in self._plan.seeds]
+            cells = []
+            for kind, figure in itertools.product(KINDS, FIGURES):
+                values = [run[kind][figure] for run in runs]
                 cells.append(f'{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})')
-        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+            lines.append(f'| {name} | {" | ".join(cells)} |')
+        return '\n'.join(lines)
+
+    def file(self, seed: int, name: str) -> Path:
+        """Return where the figures of a network are written."""
+        return self._folder / f'{name.replace(" ", "_")}_{seed}.json'
+
+    def _measure(self, seed: int, name: str, network: Callable[[Tensor], Tensor]) -> None:
+        figures = evaluate(network, _held_out(self._cache, self._plan.held_out), 'coco', KINDS)
+        self.file(seed, name).write_text(json.dumps(figures, indent=1) + '\n')
+        print(f'{name}, seed {seed}: {figures[KINDS[0]]}', flush=True)
+
+    def _stream(self, seed: int, part: int, pool: int) -> Stream:
+        scenes = panoramas.load(self._cache) if self._cache else []
+        return Stream(scenes, seed, part, pool, self._plan.reuse)
+
+    def _lessons(self) -> Lessons:
+        files = [self._folder / f'lessons_{part}.pt' for part in range(self._plan.parts)]
+        parts = [torch.load(file, mmap=True) for file in files]
+        return Lessons(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+@functools.cache
+def _held_out(cache: Path | None, count: int) -> HeldOut:
+    return HeldOut(cache, count)
 
 
 def distil(path: Path, plan: Plan, folder: Path, cache: Path) -> None:
-    """Train and measure the students of all seeds, as many at once as there are cores."""
+    """Train and measure the students of all seeds, on all cores, but for what is done already."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'plan.json').write_text(json.dumps(asdict(plan), indent=1) + '\n')
+    teacher = hashlib.sha256(path.read_bytes()).hexdigest()
+    text = json.dumps({'teacher': teacher, **asdict(plan)}, indent=1) + '\n'
+    kept = folder / 'plan.json'
+    if kept.exists() and kept.read_text() != text:
+        raise ValueError(f'{folder} is of another plan or teacher; give another, or delete it')
+    kept.write_text(text)
     if plan.panoramas:
         panoramas.load(cache)
-    waiting = [n for n, s in enumerate(plan.seeds) if not (folder / f'seed_{s}.json').exists()]
-    context: Any = mp.get_context('spawn')
-    with context.Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-        pool.starmap(transfer, [(n, path, plan, cache, folder) for n in waiting], chunksize=1)
-    print(summary(folder, plan))
+    work = Transfer(path, plan, folder, cache)
+    parts, seeds = range(plan.parts), plan.seeds
+    _share(work.draw, [(n,) for n in parts if not (folder / f'lessons_{n}.pt').exists()])
+    _share(work.learn_tokens, [(s,) for s in seeds if not (folder / f'tokens_{s}.pt').exists()])
+    students = itertools.product(seeds, VARIANTS)
+    _share(work.teach, [student for student in students if not work.file(*student).exists()])
+    print(work.summary())
+
+
+def _share(function: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> None:
+    """Do all tasks, as many at once as there are cores."""
+    if tasks:
+        count = min(len(tasks), os.cpu_count() or 1)
+        mp.spawn(_do, (function, tasks, count), count)
+
+
+def _do(core: int, function: Callable[..., None], tasks: Sequence[Any], count: int) -> None:
+    pin(core)
+    hasten()
+    for task in tasks[core::count]:
+        function(*task)
 
 
 def main() -> None:

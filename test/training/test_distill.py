@@ -48,12 +48,12 @@ def test_students_begin_with_the_map_of_the_teachers_patches_to_their_own():
     student = Student(plan, 5, torch.randn(1, 3, 192), compare=False)
     generator = torch.Generator().manual_seed(3)
     coarse = torch.randn(16, 3, 24, 18, generator=generator)
-    pixels = F.interpolate(coarse, (256, 192), mode='bilinear', align_corners=True)
+    pixels = F.interpolate(coarse, plan.image_size, mode='bilinear', align_corners=True)
     student.meet(teacher, pixels)
     network = student.average
     with torch.no_grad():
         theirs = F.avg_pool2d(teacher.patches(pixels), 2).flatten(2).mT.flatten(0, 1)
-        mine = embed(network.model.backbone, resize(pixels, plan.image_size)).flatten(0, 1)
+        mine = embed(network.model.backbone, pixels).flatten(0, 1)
     rows = np.column_stack((theirs.numpy(), np.ones(len(theirs)))).astype(float)
     # Ridge regression is least squares with rows that ask for zero.
     zeros = np.sqrt(RIDGE * len(rows)) * np.eye(rows.shape[1])
