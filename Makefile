@@ -29,7 +29,8 @@ train:
 	@bash dev/prepare.bash train
 	@. dev/activate.bash && runs=training/runs && python -m training.train nano && \
 	  python -m training.train nano-wide --weights $$runs/nano/network.safetensors 0 && \
-	  python -m training.evaluate $$runs/nano-wide/network.safetensors --sets coco,mpii,aic,wholebody
+	  python -m training.train nano-front --weights $$runs/nano-wide/network.safetensors 0 && \
+	  python -m training.evaluate $$runs/nano-front/network.safetensors --sets coco,mpii,aic,wholebody
 
 train-smoke:
 	@bash dev/prepare.bash train

@@ -151,7 +151,7 @@ class Look:
             self.hat = str(rng.choice(['cap', 'beanie', 'brim', 'helmet']))
 
     def _cover(self, rng: Random, colours: Array) -> None:
-        """Close the collar, open the coat, and make the face show less."""
+        """Close the collar, open the coat, hide the legs, and make the face show less."""
         sleeves, hem, _, _ = self._top
         self._top = (sleeves, hem, rng.uniform(1.0, 1.05), rng.uniform(0, 0.12))
         sleeves, hem, _, collar = self._outer
@@ -166,6 +166,14 @@ class Look:
         self.volume = rng.uniform(0, 0.035)  # metres of hair above the head
         self.shade = rng.uniform(0.3, 1.0)
         self.glasses, self.mask = rng.random() < 0.25, rng.random() < 0.1
+        # Trousers hide the legs' shape and fall onto thicker shoes.
+        self._loose = (self._loose[0], self._loose[1] + rng.uniform(0, 0.02))
+        self._shoe *= rng.uniform(1, 2.5)
+        if self._bottom[0] > 1.8 and rng.random() < 0.7:
+            hem = rng.uniform(2.1, 2.55)
+            self._bottom = (hem, *self._bottom[1:])
+            if self._outer[1] < -1.9:
+                self._outer = (self._outer[0], -hem, *self._outer[2:])
 
     def thickness(self, fields: Array) -> Array:
         """Return how far clothes and hair stand off each vertex, (v,) metres."""
@@ -179,7 +187,8 @@ class Look:
         # Loose clothes hang away from the limbs' ends.
         out = out * (1 + 0.6 * np.clip(leg - 0.5, 0, 1.3) + 0.3 * np.clip(arm - 0.5, 0, 1))
         out[bare > 0.5] = 0
-        out[leg > 1.97] = self._shoe
+        shoe = np.where(pants, np.maximum(out, self._shoe + 0.004), self._shoe)
+        out = np.where(leg > 1.97, shoe, out)
         surfaces = np.zeros_like(out)
         surfaces[TIGHTS] = (
             out[TIGHTS]
@@ -273,7 +282,8 @@ def clothing_fields(model: BodyModel) -> Array:
             for i, limb in enumerate(parts):
                 mine = part == name + limb
                 if i == 2:
-                    fields[mine, column] = 2.0 + 0.2 * (column == 0)
+                    off = np.linalg.norm(place[mine] - joints[i], axis=1)
+                    fields[mine, column] = 2.2 if column == 0 else 2 + np.clip(off / 0.2, 0, 1)
                     continue
                 along = joints[i + 1] - joints[i]
                 t = (place[mine] - joints[i]) @ along / (along @ along)

@@ -1,6 +1,6 @@
 """People: a body in a pose, dressed, lit and seen by a camera, with its true keypoints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -43,6 +43,7 @@ class Variety:
     close: float = 0.0  # of those so close that the picture ends below the head, or lower
     covered: float = 0.0  # of those whose front and back differ little
     glance: float = poses.GLANCE  # how far heads turn to a side, degrees, standard deviation
+    front: float = 0.0  # the share of those seen from behind who turn round to the camera instead
 
 
 PLAIN = Variety()
@@ -99,6 +100,8 @@ class People:
         turns, seated = poses.sample(rng, self.model, person, variety.sport, variety.glance)
         vertices, heads = self.model.bend(person, turns)
         camera = Camera.sample(rng).aimed(vertices)
+        if variety.front and np.cos(camera.yaw) < 0 and rng.random() < variety.front:
+            camera = replace(camera, yaw=camera.yaw + np.pi)
         things = look.things(rng, self.model, heads, seated=seated)
         dressed = self.dress(look, vertices)
         low, high = self.extent(look, dressed, camera)

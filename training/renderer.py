@@ -30,7 +30,7 @@ void main() {
 """
 
 # fields: how far along the arm (0 shoulder, 1 elbow, 2 wrist), along the leg (0 hip, 1 knee,
-# 2 ankle), height on the trunk (0 crotch, 1 neck), and 1 for hands and head, which stay bare.
+# 2 ankle, 3 toes), height on the trunk (0 crotch, 1 neck), and 1 for hands and head: always bare.
 _FRAGMENT = """
 #version 330
 uniform sampler3D noise;
@@ -119,7 +119,7 @@ void main() {
             if (print.y > 0.0 && v_place.y < 0.0 && arm <= 0.0 && max(at.x, at.y) < 0.0)
                 albedo = mix(colours[14], colours[15], step(0.5, fine.a));
         } else if (leg > bottom.w) { albedo = colours[9]; dressed = true; }
-        if (leg > 1.97) { albedo = colours[8]; dressed = true; shine = 1.0; }
+        if (leg > 1.97 && !pants) { albedo = colours[8]; dressed = true; shine = 1.0; }
     }
     vec3 normal = normalize(v_normal);
     if (!gl_FrontFacing) normal = -normal;

@@ -54,7 +54,7 @@ class Training:
         self._restarted = 0  # the step of the last restart
         self._new_optimiser()
         scenes = panoramas.load(cache) if recipe.panoramas else []
-        variety = Variety(recipe.sport, recipe.close, recipe.covered, recipe.glance)
+        variety = Variety(recipe.sport, recipe.close, recipe.covered, recipe.glance, recipe.front)
         self.stream = Stream(
             scenes, recipe.seed, process, recipe.pool, recipe.reuse, variety, recipe.styled
         )

@@ -113,6 +113,33 @@ def test_who_is_covered_shows_no_chest(people, person):
     assert bare(covered=False).mean() > 0.1
 
 
+def test_long_trousers_leave_the_toes(people, person):
+    look = Look(np.random.default_rng(1), person)
+    look.layers = ()
+    look.uniforms['colours'][8] = 0.0, 1.0, 0.0
+
+    def shoes(hem):
+        look._bottom = (hem, *look._bottom[1:])
+        look.uniforms['bottom'] = look._bottom
+        picture = seen_from_the_front(people, person, look)[0].astype(int)
+        return (picture[..., 1] > 2 * picture[..., [0, 2]].max(axis=2)).sum()
+
+    assert 0.1 * shoes(1.9) < shoes(2.4) < 0.8 * shoes(1.9)
+
+
+def test_of_those_seen_from_behind_some_turn_round(people):
+    def fronts(front):
+        views = people.views(np.random.default_rng(8), 40, Variety(front=front))
+        left, right = (
+            np.array([view.keypoints[NAMES.index(f'{side}_hip'), 0] for view in views])
+            for side in ('left', 'right')
+        )
+        return (left > right).mean()
+
+    assert 0.3 < fronts(0.0) < 0.75
+    assert fronts(1.0) > 0.9
+
+
 def test_hair_stands_off_the_head_but_not_the_face(people, person):
     look = Look(np.random.default_rng(1), person)
     assert look.volume == 0
