@@ -250,7 +250,9 @@ class Transfer:
             )
             batches.append(Lessons(small.round().byte(), wanted, known, said))
         lessons = [torch.cat(parts) for parts in zip(*batches, strict=True)]
-        torch.save(lessons, self._folder / f'lessons_{part}.pt')
+        unfinished = self._folder / f'lessons_{part}.tmp'
+        torch.save(lessons, unfinished)
+        unfinished.replace(self._folder / f'lessons_{part}.pt')
 
     def learn_tokens(self, seed: int) -> None:
         """Learn the tokens of a seed, and measure the teacher with and without them."""

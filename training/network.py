@@ -68,7 +68,7 @@ class Trained(nn.Module):
         """Map pixels (n, 3, h, w) to heatmaps (count, k, h/4, w/4) of each set.
 
         counts: samples of each set, in their order; of sets without samples heatmaps are empty.
-        token: (1, 1, width), joins the patches.
+        token: (1, n, width), n tokens that join the patches.
         """
         if token is not None:
             assert self.token_in is not None
@@ -135,7 +135,7 @@ def encode(
 ) -> list[Tensor]:
     """Map pixels (n, 3, h, w) to the features (n, d, h/16, w/16) after each block.
 
-    The last are normalised. token: (1, 1, d), joins the patches. The encoder may be folded.
+    The last are normalised. token: (1, n, d) join the patches. The encoder may be folded.
     """
     tokens = embed(encoder, pixels)
     count = tokens.shape[1]

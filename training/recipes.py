@@ -1,6 +1,6 @@
 """What networks are trained as."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.network import SETS
 from training.poses import GLANCE
@@ -75,35 +75,34 @@ class Recipe:
         return sum(self.mixture.of(0).values()) * self.processes
 
 
+# People in motion, close to the camera, and dressed as for the street, too.
+_WIDE = Recipe(
+    samples=168_000,
+    restarts=(96_000,),
+    seed=2,
+    cool_down=0.6,
+    easy_first=0.25,
+    sport=0.3,
+    close=0.2,
+    covered=0.9,
+    glance=40.0,
+    styled=0.6,
+)
+
 RECIPES = {
     'nano': Recipe(samples=520_000, restarts=(414_096,)),
-    # The second stage, from the weights of 'nano': people in motion, close to the camera, and
-    # dressed as for the street, too.
-    'nano-wide': Recipe(
-        samples=168_000,
-        restarts=(96_000,),
-        seed=2,
-        cool_down=0.6,
-        easy_first=0.25,
-        sport=0.3,
-        close=0.2,
-        covered=0.9,
-        glance=40.0,
-        styled=0.6,
-    ),
+    'nano-wide': _WIDE,  # the second stage, from the weights of 'nano'
     # The third stage, from the weights of 'nano-wide': most people face the camera, as in real
     # pictures, and heads turn less far, so that they say where the body faces.
-    'nano-front': Recipe(
+    'nano-front': replace(
+        _WIDE,
         samples=44_000,
+        restarts=(),
         seed=3,
         rate=6e-4,
         cool_down=0.9,
-        easy_first=0.25,
-        sport=0.3,
-        close=0.2,
-        covered=0.9,
+        glance=GLANCE,
         front=0.5,
-        styled=0.6,
     ),
     'smoke': Recipe(
         samples=640,
