@@ -6,12 +6,12 @@ Xu et al., "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimati
 * output: the student's heatmaps are compared with the teacher's, too.
 * token: tokens that join the patches are learned with the teacher frozen, to make the teacher
   better; then, frozen themselves, they join the patches of the student. (The paper has one. It
-  does not say how tokens of one width serve networks of another: here by a linear map, at first
-  the one that takes the teacher's patches nearest to the student's; then the student learns it.)
+  does not say how tokens of one width serve networks of another. Here the student begins in the
+  space of the teacher's patches: one linear map takes these, and the tokens among them, to its
+  width. From there the student learns on.)
 
 All students learn from the same samples, drawn once with what the teacher says of them. Those of
-a seed have the same first weights and see the samples in the same order: they differ in the
-knowledge alone.
+a seed see them in the same order, and begin with the same weights, but for what is the teacher's.
 """
 
 import argparse
@@ -42,17 +42,28 @@ from training.stream import Stream
 from training.train import autocast, pin
 from vitpose_ros.core.checkpoints import read_checkpoint
 from vitpose_ros.core.crops import normalise
+from vitpose_ros.core.vit import PATCH_PADDING, PATCH_SIZE
 
 KINDS, FIGURES = ('whole', 'hard'), ('AP', 'OKS')  # that students are measured by
-VARIANTS = {
-    'no teacher': (False, None),
-    'output': (True, None),
-    'token': (False, 'learned'),
-    'output and token': (True, 'learned'),
-    'random token': (False, 'random'),  # to tell knowledge from a few more tokens
-}  # whether heatmaps are compared, which tokens join
 ENTROPY = 0.5  # weight of the cross-entropy of the peaks
-RIDGE = 1e-3  # how much shorter a map is preferred to a nearer one
+RIDGE = 1e-3  # how much small filters are preferred to exact ones
+
+
+class Help(NamedTuple):
+    """What a student has of the teacher."""
+
+    heatmaps: bool = False
+    space: bool = False  # that of the patches
+    tokens: bool = False
+
+
+VARIANTS = {
+    'no teacher': Help(),
+    'output': Help(heatmaps=True),
+    'token': Help(space=True, tokens=True),
+    'output and token': Help(heatmaps=True, space=True, tokens=True),
+    'token left out': Help(space=True),  # tells what of 'token' is not the tokens' doing
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ class Plan:
     epochs: int = 3  # how often students see each sample
     tokens: int = 32
     token_samples: int = 3_000  # that the tokens are learned with
-    meeting: int = 512  # samples that students first see how the teacher takes patches in
+    meeting: int = 512  # samples that students take over the teacher's space with
     batch: int = 16
     easy: float = 0.75  # the share of whole people in true boxes
     embed_dim: int = 64
@@ -158,24 +169,34 @@ class Student:
         )
 
     @torch.no_grad()
-    def meet(self, teacher: Teacher, pixels: Tensor) -> None:
-        """Begin with the linear map (ridge regression) of a teacher's patches to the own ones.
+    def enter(self, teacher: Teacher, pixels: Tensor) -> None:
+        """Begin in the space of the teacher's patches.
 
-        pixels: (n, 3, h, w) in the student's size. Without tokens there is no map to begin with.
+        A patch of the student covers several of the teacher: their principal components, as many
+        as the student is wide, are what it begins with, through the filters and places that make
+        them best (ridge regression). A token counts as a place where all those patches are it.
+
+        pixels: (n, 3, h, w) in the student's size, whose sides divide the teacher's.
         """
-        if self._tokens is None:
-            return
         encoder = self._network.model.backbone
-        mine = embed(encoder, pixels).flatten(0, 1)
-        theirs = F.adaptive_avg_pool2d(teacher.patches(pixels), encoder.grid_size)
-        theirs = theirs.flatten(2).transpose(1, 2).flatten(0, 1)
-        theirs = torch.cat((theirs, torch.ones(len(theirs), 1)), dim=1)
-        ridge = RIDGE * len(theirs) * torch.eye(theirs.shape[1])
-        solution = torch.linalg.solve(theirs.T @ theirs + ridge, theirs.T @ mine)
+        theirs = teacher.patches(pixels)
+        span = theirs.shape[2] // encoder.grid_size[0]
+        theirs = F.pixel_unshuffle(theirs, span).flatten(2).mT.flatten(0, 1)
+        _, axes = torch.linalg.eigh(theirs.T @ theirs)  # the greatest come last
+        axes = axes[:, -self._plan.embed_dim :]
+        axes *= embed(encoder, pixels).std() / (theirs @ axes).std()
+        filters, places = _filters(pixels, theirs @ axes)
         for network in (self._network, self.average):
+            encoder = network.model.backbone
+            convolution = encoder.patch_embed.proj
+            convolution.weight.copy_(filters)
+            assert convolution.bias is not None
+            convolution.bias.zero_()
+            encoder.pos_embed[:, :1] = 0
+            encoder.pos_embed[:, 1:] = places
             if isinstance(network.token_in, nn.Linear):
-                network.token_in.weight.copy_(solution[:-1].T)
-                network.token_in.bias.copy_(solution[-1])
+                network.token_in.weight.copy_(axes.unflatten(0, (-1, span**2)).sum(1).T)
+                network.token_in.bias.zero_()
 
     def learn(self, step: int, lessons: 'Lessons') -> None:
         """Learn from a batch: the truth, and what the teacher said."""
@@ -217,6 +238,21 @@ class Lessons(NamedTuple):
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize images or heatmaps (n, c, h, w) to (height, width): corners stay, as COCO's crops."""
     return F.interpolate(images, size, mode='bilinear', align_corners=True, antialias=True)
+
+
+def _filters(pixels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the filters (d, 3, 16, 16) and places (t, d) that make the patches that are wanted.
+
+    pixels: (n, 3, h, w); wanted: (n t, d), as nearly as least squares can.
+    """
+    patches = F.unfold(pixels, PATCH_SIZE, stride=PATCH_SIZE, padding=PATCH_PADDING)
+    count = patches.shape[2]
+    places = torch.eye(count).repeat(len(pixels), 1)
+    inputs = torch.cat((patches.mT.flatten(0, 1), places), dim=1)
+    ridge = RIDGE * len(inputs) * torch.eye(inputs.shape[1])
+    solution = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ wanted)
+    shape = (wanted.shape[1], pixels.shape[1], PATCH_SIZE, PATCH_SIZE)
+    return solution[:-count].T.reshape(shape), solution[-count:]
 
 
 def _crops(samples: list[Sample]) -> Tensor:
@@ -267,17 +303,13 @@ class Transfer:
     def teach(self, seed: int, variant: str) -> None:
         """Train a student of a seed, and measure it."""
         plan = self._plan
-        compare, kind = VARIANTS[variant]
-        tokens: Tensor | None = None
-        if kind:
-            tokens = torch.load(self._folder / f'tokens_{seed}.pt')
-        if kind == 'random':
-            torch.manual_seed(seed)
-            tokens = tokens.std() * torch.randn_like(tokens)
-        student = Student(plan, seed, tokens, compare=compare)
+        given = VARIANTS[variant]
+        tokens = torch.load(self._folder / f'tokens_{seed}.pt') if given.tokens else None
+        student = Student(plan, seed, tokens, compare=given.heatmaps)
         lessons = self._lessons()
-        first = normalise(lessons.crops[: plan.meeting])
-        student.meet(Teacher(self._path, plan.tokens), first)
+        if given.space:
+            first = normalise(lessons.crops[: plan.meeting])
+            student.enter(Teacher(self._path, plan.tokens), first)
         rng = np.random.default_rng(seed)
         orders = [rng.permutation(len(lessons.crops)) for _ in range(plan.epochs)]
         steps = np.concatenate(orders).reshape(-1, plan.batch)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from training.distill import RIDGE, Plan, Student, Teacher, resize
+from training.distill import Plan, Student, Teacher, resize
 from training.losses import transfer_loss
 from training.network import embed
 from vitpose_ros.core.heatmaps import decode
@@ -42,23 +42,31 @@ def test_students_start_alike_with_and_without_tokens():
     assert all(torch.equal(helped[name], value) for name, value in alone.items())
 
 
-def test_students_begin_with_the_map_of_the_teachers_patches_to_their_own():
+def test_students_begin_in_the_space_of_the_teachers_patches():
     plan = Plan(embed_dim=64, depth=1)
     teacher = Teacher(Path('models/nano.safetensors'), 3)
-    student = Student(plan, 5, torch.randn(1, 3, 192), compare=False)
     generator = torch.Generator().manual_seed(3)
-    coarse = torch.randn(16, 3, 24, 18, generator=generator)
+    tokens = torch.randn(1, 3, 192, generator=generator)
+    student = Student(plan, 5, tokens, compare=False)
+    coarse = torch.randn(48, 3, 24, 18, generator=generator)
     pixels = F.interpolate(coarse, plan.image_size, mode='bilinear', align_corners=True)
-    student.meet(teacher, pixels)
+    student.enter(teacher, pixels[:32])
     network = student.average
     with torch.no_grad():
-        theirs = F.avg_pool2d(teacher.patches(pixels), 2).flatten(2).mT.flatten(0, 1)
-        mine = embed(network.model.backbone, pixels).flatten(0, 1)
-    rows = np.column_stack((theirs.numpy(), np.ones(len(theirs)))).astype(float)
-    # Ridge regression is least squares with rows that ask for zero.
-    zeros = np.sqrt(RIDGE * len(rows)) * np.eye(rows.shape[1])
-    wanted = np.concatenate((mine.numpy(), np.zeros((len(zeros), mine.shape[1]))))
-    solution = np.linalg.lstsq(np.concatenate((rows, zeros)), wanted)[0]
-    expected = rows @ solution
-    found = network.token_in(theirs).detach().numpy()
-    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
+        seen, unseen = teacher.patches(pixels).double().split((32, 16))
+        mine = embed(network.model.backbone, pixels[32:]).flatten(0, 1).double().numpy()
+        joined = network.token_in(tokens)[0].double().numpy()
+
+    def four(patches):  # a patch of the student covers two rows and two columns of the teacher's
+        n, d, rows, columns = patches.shape
+        patches = patches.numpy().reshape(n, d, rows // 2, 2, columns // 2, 2)
+        return patches.transpose(0, 2, 4, 1, 3, 5).reshape(-1, 4 * d)
+
+    axes = np.linalg.svd(four(seen), full_matrices=False)[2][:64]
+    theirs = four(unseen) @ axes.T
+    theirs_joined = np.repeat(tokens[0].double().numpy(), 4, axis=1) @ axes.T
+    # Axes have no sign, and no order among equals; products of patches and tokens need neither.
+    scale = mine.std() / theirs.std()
+    for found, wanted in ((mine, theirs), (joined, theirs_joined)):
+        difference = found @ mine.T - scale**2 * wanted @ theirs.T
+        assert np.abs(difference).mean() < 0.1 * np.abs(found @ mine.T).mean()
