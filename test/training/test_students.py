@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from training.distill import Plan, Student, Teacher, resize
 from training.losses import transfer_loss
 from training.network import embed
+from training.students import Plan, Student, Teacher, resize
 from vitpose_ros.core.heatmaps import decode
 
 
