@@ -128,6 +128,8 @@ class Transfer:
         steps = np.concatenate(orders).reshape(-1, plan.batch)
         for step, rows in enumerate(steps):
             student.learn(step, Lessons(*(part[rows] for part in lessons)))
+        if not given.tokens:
+            student.write(self.file(seed, variant).with_suffix('.safetensors'))
         self._measure(seed, variant, student)
 
     def summary(self) -> str:

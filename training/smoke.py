@@ -36,6 +36,8 @@ def main() -> None:
         loaded = load_network(network, name)
         print(name, evaluate(lambda pixels, n=loaded: n(pixels)[0], held_out, name))
     distill.distil(network, distill.SMOKE, folder / 'distil', folder)
+    student = load_network(folder / 'distil' / 'output_11.safetensors', 'coco')
+    assert student.config.image_size == distill.SMOKE.image_size, student.config
 
 
 if __name__ == '__main__':

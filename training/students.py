@@ -13,7 +13,7 @@ from training.losses import heatmap_loss, targets, transfer_loss
 from training.network import Trained, config, embed, encode, follow
 from training.optimiser import Optimiser, cooling
 from training.stream import Stream
-from training.train import autocast
+from training.train import autocast, write_network
 from vitpose_ros.core.checkpoints import read_checkpoint
 from vitpose_ros.core.crops import normalise
 from vitpose_ros.core.vit import PATCH_PADDING, PATCH_SIZE
@@ -158,6 +158,12 @@ class Student:
         self._optimiser.step(plan.rate * falling * min(1.0, (step + 1) / plan.warm_up))
         keep = min(plan.averaging, (1 + step) / (10 + step))
         follow(self.average, self._network, keep)
+
+    def write(self, path: Path) -> None:
+        """Write the averaged network as the package reads it: it must do without tokens."""
+        if self._tokens is not None:
+            raise ValueError(f'{path}: weight files hold no tokens; write a student without')
+        write_network(self.average, path)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the averaged network's heatmaps of COCO (n, k, h/4, w/4) of larger pixels."""

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
 from training.losses import transfer_loss
 from training.network import embed
 from training.students import Plan, Student, Teacher, resize
+from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.heatmaps import decode
 
 
@@ -40,6 +42,20 @@ def test_students_start_alike_with_and_without_tokens():
     helped = Student(plan, 5, torch.randn(1, 3, 192), compare=True).average.state_dict()
     assert set(helped) - set(alone) == {'token_in.weight', 'token_in.bias'}
     assert all(torch.equal(helped[name], value) for name, value in alone.items())
+
+
+def test_students_without_tokens_are_written_as_the_package_reads_them(tmp_path):
+    plan = Plan()
+    path = tmp_path / 'student.safetensors'
+    student = Student(plan, 5, None, compare=True)
+    student.write(path)
+    small = torch.randn(2, 3, *plan.image_size, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        [expected] = student.average.eval()(small, [2])
+        [found] = load_network(path, 'coco')(small)
+    assert (found - expected).abs().max() < 1e-2 * expected.abs().max()
+    with pytest.raises(ValueError, match='hold no tokens'):
+        Student(plan, 5, torch.randn(1, 3, 192), compare=True).write(path)
 
 
 def test_students_begin_in_the_space_of_the_teachers_patches():
