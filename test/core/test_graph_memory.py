@@ -1,44 +1,20 @@
 """The memory of graphs, by a model of the allocator on traced allocations: no GPU is needed.
 
-Tensors are fake: on a CUDA device where PyTorch was built for CUDA, else on the processor.
+Tensors are PyTorch's meta tensors, which have a size and no content.
 """
 
 import pytest
 import torch
 from allocator import MB, Pool, TracingRecorder
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vitpose_ros.core import crops, heatmaps
-from vitpose_ros.core.backends import base
 from vitpose_ros.core.backends.base import Decoding
 from vitpose_ros.core.backends.cuda import buckets
-from vitpose_ros.core.backends.cuda import network as network_module
 from vitpose_ros.core.backends.cuda.network import Chosen, GpuNetwork
 from vitpose_ros.core.backends.cuda.passes import Passes
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.vit import SIZES, ViTPose, ViTPoseConfig
 
-DEVICE = torch.device('cuda' if torch.version.cuda else 'cpu')
-
-
-@pytest.fixture(autouse=True)
-def all_is_fake(monkeypatch):
-    """Let decoding take the way that it takes on a GPU, and let tables go that are fake."""
-
-    def decode(maps, *, udp, hybrid):
-        n, k, h, w = maps.shape
-        flat = maps.float().reshape(n * k, h * w)
-        points, scores = heatmaps.decode_by(torch, flat, (h, w), udp=udp, hybrid=hybrid)
-        return points.view(n, k, 2), scores.view(n, k)
-
-    monkeypatch.setattr(base, 'decode', decode)
-    kept = (heatmaps.tables_of, heatmaps._flip_order, crops._rows, network_module.padding_values)
-    for function in kept:
-        function.cache_clear()
-    with FakeTensorMode():
-        yield
-    for function in kept:
-        function.cache_clear()
+DEVICE = torch.device('meta')
 
 
 def traced(size, sets, max_batch, *, one_pool=True, depth=2, decoding=None, ways=True):
@@ -51,7 +27,8 @@ def traced(size, sets, max_batch, *, one_pool=True, depth=2, decoding=None, ways
         folded=True,
     )
     recorder = TracingRecorder(one_pool=one_pool)
-    network = GpuNetwork(ViTPose(config).eval(), DEVICE, torch.float16)
+    with DEVICE:
+        network = GpuNetwork(ViTPose(config).eval(), DEVICE, torch.float16)
     network.chosen = Chosen(patch_product=ways, fused_gelu=ways, head_product=ways)
     passes = Passes(network, decoding or Decoding(), max_batch, recorder=recorder)
     memory = (passes.given, passes._features, passes._own, *passes._found.values())
@@ -75,8 +52,8 @@ def test_that_holds_for_the_flip_test_and_covariances(sets):
 
 def test_the_model_sees_what_stays_in_use():
     recorder, kept = TracingRecorder(), []
-    recorder.record(lambda: kept.append(torch.zeros(1000)))
-    recorder.record(lambda: torch.zeros(1000))
+    recorder.record(lambda: kept.append(torch.zeros(1000, device=DEVICE)))
+    recorder.record(lambda: torch.zeros(1000, device=DEVICE))
     assert recorder.left == [4096, 0]
 
 
