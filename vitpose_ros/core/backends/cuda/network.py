@@ -213,7 +213,8 @@ class GpuNetwork:
     def heatmaps(self, name: str, features: Tensor) -> Tensor:
         """Map features (n, t, d) to the heatmaps (n, k, h/4, w/4) of a keypoint set."""
         head = self._heads[name]
-        grid = features.view(len(features), self._height, self._width, -1).permute(0, 3, 1, 2)
+        grid = features.view(len(features), self._height, self._width, self.config.embed_dim)
+        grid = grid.permute(0, 3, 1, 2)
         if not (self.chosen.head_product and isinstance(head, ClassicDecoder)):
             maps: Tensor = head(grid)
             return maps
@@ -231,7 +232,7 @@ class GpuNetwork:
         weight = layer.weight.view(1, -1, c).expand(n, -1, -1)
         assert layer.bias is not None, 'a layer with a bias'
         bias = layer.bias.view(1, -1, 1)
-        return torch.baddbmm(bias, weight, columns).view(n, -1, h, w)
+        return torch.baddbmm(bias, weight, columns).view(n, layer.out_channels, h, w)
 
     def _here(self, tensor: Tensor) -> Tensor:
         layout = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
