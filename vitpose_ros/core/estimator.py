@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.backends import Backend, Decoding, open_backend, open_onnx
 from vitpose_ros.core.backends.base import Found
+from vitpose_ros.core.backends.faults import is_out_of_memory
 from vitpose_ros.core.batching import Part, Parts
 from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, load_network
 from vitpose_ros.core.crops import (
@@ -40,13 +41,6 @@ class Outcome:
     crop_s: float = 0.0
     network_s: float = 0.0
     decode_s: float = 0.0
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error says that memory, on the device or on the host, does not suffice."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 class PoseEstimator:
