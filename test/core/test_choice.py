@@ -123,6 +123,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(f'{module}.nvidia.why_unusable', lambda _: unusable)
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: in_torch > 0)
         monkeypatch.setattr(torch.cuda, 'device_count', lambda: in_torch)
+        monkeypatch.setattr(torch.version, 'cuda', '13.0' if in_torch else None)
         monkeypatch.setattr(openvino_module, 'is_installed', lambda: openvino)
         runtime = onnx_module.providers.runtime()
         monkeypatch.setattr(
@@ -201,8 +202,20 @@ def test_a_gpu_that_nothing_is_built_for_is_named(machine):
         assert 'this machine has an NVIDIA GPU that is not used' in choice.warning
         assert words in choice.warning
     assert choose('auto', 'cpu').warning == ''
-    with pytest.raises(DeviceError, match=r"'cuda' is not there: PyTorch .* sees 0 CUDA"):
+    with pytest.raises(DeviceError, match=r"'cuda' is not there: PyTorch .* is built without"):
         choose('auto', 'cuda')
+    machine(devices=1)
+    with pytest.raises(DeviceError, match=r"'cuda:1' is not there: PyTorch .* sees 1 CUDA"):
+        choose('auto', 'cuda:1')
+
+
+def test_a_gpu_that_a_build_for_cuda_does_not_see_is_named(machine, monkeypatch):
+    machine(devices=1, in_torch=0)
+    monkeypatch.setattr(torch.version, 'cuda', '13.0')
+    assert (
+        ', for CUDA 13.0, does not see it; update the NVIDIA driver'
+        in choose('torch', 'auto').warning
+    )
 
 
 def test_the_warning_of_a_choice_is_that_of_the_backend(machine):

@@ -59,12 +59,12 @@ def choose_device(device: str) -> torch.device:
     if chosen.type == 'cpu':
         return chosen
     if (chosen.index or 0) >= torch.cuda.device_count():
-        reason = why_no_cuda() if not torch.cuda.is_available() else ''
-        raise DeviceError(
-            f"device '{device}' is not there: PyTorch {torch.__version__} sees "
-            f'{torch.cuda.device_count()} CUDA devices; '
-            f'{reason or nvidia.ask_driver().reason or "give cuda:0"}'
+        unseen = '' if torch.cuda.is_available() else why_no_cuda()
+        seen = (
+            f'PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; '
+            f'{nvidia.ask_driver().reason or "give cuda:0"}'
         )
+        raise DeviceError(f"device '{device}' is not there: {unseen or seen}")
     if reason := nvidia.why_unusable(chosen):
         raise DeviceError(f"device '{device}' is there, but does not run PyTorch: {reason}")
     return chosen

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vitpose_ros.core import export
 from vitpose_ros.core.backends import nvidia
@@ -44,17 +45,15 @@ def load(provider: Path) -> TensorRt:
     versions = {name.decode(): version.decode() for name, version in needed.items()}
     major, cuda = versions.get('libnvinfer', ''), versions.get('libcudart', '')
     package = f'tensorrt-cu{cuda}' if cuda else 'tensorrt'
-    remedy = f'pip install "{package}=={major}.*"'
-    for library in LIBRARIES:
-        loaded = _load_library(f'{library}.so.{major}')
-        if loaded is None:
-            return TensorRt(remedy=remedy)
-        if library == 'libnvinfer':
-            version = str(loaded.getInferLibVersion())
-    return TensorRt(version)
+    linked = [f'{name}.so.{versions[name]}' for name in LIBRARIES if name in versions]
+    loaded = [_load_library(name) for name in linked]
+    if not major or None in loaded:
+        return TensorRt(remedy=f'pip install "{package}=={major}.*"')
+    return TensorRt(str(loaded[0].getInferLibVersion()))
 
 
-def _load_library(name: str) -> ctypes.CDLL | None:
+def _load_library(name: str) -> Any:
+    """Return a library, from where the system or pip has it; None where neither does."""
     for place in ('', *_pip_folders()):
         try:
             # For all that come after, by its name: so the provider finds it.
