@@ -179,7 +179,7 @@ def test_a_gpu_on_which_kernels_do_not_run_is_left_with_the_reason(machine):
         choice = choose(backend, 'auto')
         assert (choice.backend, choice.device) == (found, 'cpu')
         assert 'no kernel image; install a build for this GPU' in choice.warning
-        assert 'the network runs on the processor instead' in choice.warning
+        assert 'the network runs on the CPU instead' in choice.warning
         with pytest.raises(DeviceError, match='does not run PyTorch: no kernel image; install a'):
             choose(backend, 'cuda:0')
     machine(devices=1, unusable='no kernel image', onnx=True)

@@ -163,7 +163,7 @@ def test_where_no_provider_starts_the_processor_runs_in_float32(name, found, gpu
     assert backend.description == f'{found} on cpu, float32, 1 thread'
     assert backend.precision == 'float32'
     assert 'ONNX Runtime cannot use cuda:0: CUDAExecutionProvider: ' in backend.warning
-    assert 'the network runs on the processor instead' in backend.warning
+    assert 'the network runs on the CPU instead' in backend.warning
     crops = torch.randint(0, 256, (3, *SIZE, 3), dtype=torch.uint8)
     plain = open_backend(tiny_network(), 'torch', device='cpu', precision='float32')
     [maps], [expected] = backend.heatmaps(crops, [3]), plain.heatmaps(crops, [3])
@@ -176,7 +176,7 @@ def test_a_file_runs_on_the_processor_where_no_provider_starts(gpu, file):
     gpu(silent=[CUDA])
     backend = open_onnx(file, threads=1)
     assert backend.description == 'onnx on cpu, float32, 1 thread'
-    assert 'the network runs on the processor instead' in backend.warning
+    assert 'the network runs on the CPU instead' in backend.warning
 
 
 @pytest.mark.filterwarnings('ignore:Specified provider')

@@ -16,7 +16,7 @@ from vitpose_ros.core.vit import ViTPose
 
 BACKENDS = ('auto', 'torch', 'onnx', 'openvino')
 UNUSED_GPU = 'this machine has an NVIDIA GPU that is not used'
-INSTEAD = 'the network runs on the processor instead'
+INSTEAD = 'the network runs on the CPU instead'
 
 
 @dataclass(frozen=True)
