@@ -92,22 +92,31 @@ def open_backend(
     precision: str = 'auto',
     threads: int = 0,
     max_batch: int = 16,
+    calibration: Path | None = None,
     say: Say = silent,
 ) -> Backend:
     """Prepare a network to run; it is changed.
 
     backend: one of BACKENDS. device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
-    precision: 'auto' (what is fastest there at the same keypoints), 'float32', 'bfloat16' or
-    'float16'. threads: of the processor; 0 leaves one core free. max_batch: most crops that will
-    come at once. say: gets a line about what takes long.
+    precision: 'auto' (what is fastest there at the same keypoints), 'float32', 'bfloat16',
+    'float16' or 'int8'. threads: of the processor; 0 leaves one core free. max_batch: most crops
+    that will come at once. calibration: the file for int8; see int8. say: gets a line about what
+    takes long.
     Raises DeviceError for a device that is not there, BackendError for what does not fit
     together or is not installed; both name the remedy.
     """
     choice = choose(backend, device)
+    if precision == 'int8' and choice.backend == 'torch':
+        choice = _without_torch(backend, choice)
     opened: Backend
     if choice.backend == 'openvino':
         opened = openvino.OpenVinoBackend(
-            network, device=choice.device, precision=precision, threads=threads, say=say
+            network,
+            device=choice.device,
+            precision=precision,
+            threads=threads,
+            calibration=calibration,
+            say=say,
         )
     elif choice.backend == 'onnx':
         opened = onnx.OnnxBackend.of_network(
@@ -116,6 +125,7 @@ def open_backend(
             precision=precision,
             threads=threads,
             max_batch=max_batch,
+            calibration=calibration,
             say=say,
         )
     elif choice.device == 'cpu':
@@ -124,6 +134,17 @@ def open_backend(
         opened = CudaBackend(network, device=choice.device, precision=precision)
     opened.reason = choice.reason
     return opened
+
+
+def _without_torch(backend: str, choice: Choice) -> Choice:
+    """Return what runs int8 where PyTorch was chosen, which does not; only 'auto' is changed."""
+    if backend == 'auto' and choice.device == 'cpu' and onnx.is_installed():
+        return Choice('onnx', 'cpu', 'int8 was asked for, and OpenVINO is not installed')
+    raise BackendError(
+        f"precision 'int8' is not for PyTorch on {choice.device}; it runs on a processor in "
+        'OpenVINO or ONNX Runtime: set device to cpu and backend to openvino (pip install '
+        'openvino) or onnx (pip install onnxruntime onnx onnxscript)'
+    )
 
 
 def open_onnx(

@@ -10,6 +10,7 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 
 from vitpose_ros.core import export
-from vitpose_ros.core.backends import processor
+from vitpose_ros.core.backends import integers, processor
 from vitpose_ros.core.backends.base import (
     BackendError,
     DeviceError,
@@ -28,6 +29,7 @@ from vitpose_ros.core.backends.cuda import CudaCrops
 from vitpose_ros.core.checkpoints import CheckpointError, models_command
 from vitpose_ros.core.crops import Crops
 from vitpose_ros.core.export import INPUT, OUTPUT, Say, silent
+from vitpose_ros.core.int8 import calibration_of
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
 
@@ -126,22 +128,31 @@ class OnnxBackend(GraphBackend):
         precision: str = 'auto',
         threads: int = 0,
         max_batch: int = 16,
+        calibration: Path | None = None,
         say: Say = silent,
     ) -> 'OnnxBackend':
         """Write the files of a network to the cache, if they are not there yet, and take them.
 
-        precision: 'float32'; 'float16' on a GPU only; 'auto' is float16 there.
+        precision: 'float32'; 'float16' on a GPU only; 'int8' on a processor, or with TensorRT;
+        'auto' is float16 on a GPU, else float32. calibration: the file for int8.
         """
-        choices: tuple[Precision, ...] = ('float16', 'float32')
+        choices: tuple[Precision, ...] = ('float16', 'float32', 'int8')
         if device == 'cpu':
-            choices = ('float32',)
+            choices = ('float32', 'int8')
         chosen = read_precision(precision, choices, f'ONNX Runtime on {device}') or choices[0]
+        quantised = calibration_of(network, calibration) if chosen == 'int8' else None
+        if quantised and device != 'cpu' and tensorrt_version() is None:
+            raise BackendError(
+                'precision int8 on a GPU needs TensorRT (libnvinfer), which is not installed; '
+                'set precision to float16'
+            )
 
         def write(folder: Path) -> None:
             for name in network.config.keypoint_sets:
                 say(f'writing the ONNX file of {name} to {folder.parent}; once, half a minute')
                 path = folder / f'{name}.onnx'
-                export.write_onnx(network, path, name, dtype=getattr(torch, chosen))
+                dtype = torch.float16 if chosen == 'float16' else torch.float32
+                export.write_onnx(network, path, name, dtype=dtype, calibration=quantised)
 
         def load(folder: Path) -> OnnxBackend:
             return cls(
@@ -154,7 +165,13 @@ class OnnxBackend(GraphBackend):
                 say=say,
             )
 
-        return export.cached(f'onnx-{chosen}-{export.fingerprint(network)}', write, load, say)
+        digest = export.fingerprint(network)
+        detail = f'-{quantised.digest()}' if quantised else ''
+        opened = export.cached(f'onnx-{chosen}-{digest}{detail}', write, load, say)
+        if quantised and device == 'cpu':
+            plain = partial(cls.of_network, network, precision='float32', threads=threads, say=say)
+            opened.warning = integers.compare(opened, plain, f'onnx-{digest}', say)
+        return opened
 
     @classmethod
     def of_file(
@@ -182,7 +199,7 @@ class OnnxBackend(GraphBackend):
                 f'{models_command("export", "IN", "OUT")}'
             )
         config, precision = export.read_metadata(values[export.CONFIG_KEY])
-        return cls(
+        opened = cls(
             [file],
             config,
             precision,
@@ -191,6 +208,9 @@ class OnnxBackend(GraphBackend):
             max_batch=max_batch,
             say=say,
         )
+        if precision == 'int8' and device == 'cpu' and not processor.has_int8():
+            opened.warning = f"'{file}' is in int8, which {integers.WITHOUT}"
+        return opened
 
     def crops(self) -> Crops:
         """Return what cuts crops out of frames, where the first run reads them."""
@@ -246,7 +266,8 @@ class OnnxBackend(GraphBackend):
 
         return {
             'device_id': str(self._index),
-            'trt_fp16_enable': str(self.precision == 'float16'),
+            'trt_fp16_enable': str(self.precision != 'float32'),
+            'trt_int8_enable': str(self.precision == 'int8'),
             'trt_engine_cache_enable': 'True',
             'trt_engine_cache_path': str(folder),
             'trt_timing_cache_enable': 'True',
