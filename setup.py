@@ -18,7 +18,7 @@ setup(
         'vitpose_ros.tools.bench',
     ],
     package_dir={'vitpose_ros.models': 'models'},
-    package_data={'vitpose_ros.models': ['*.safetensors', '*.md']},
+    package_data={'vitpose_ros.models': ['*.safetensors', '*.json', '*.md']},
     # OpenCV comes in several flavours of one module; robots have the one of apt.
     install_requires=['numpy', 'safetensors', 'torch>=2.1'],
     extras_require={
