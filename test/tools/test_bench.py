@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from vitpose_ros.core.backends import integers
 from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, normalise
 from vitpose_ros.core.heatmaps import decode
 from vitpose_ros.tools.bench import main, resources, subjects, timing, transformers_peer
+from vitpose_ros.tools.bench.sections import Options
 from vitpose_ros.tools.bench.tables import Table
 
 SIZE = (256, 192)
@@ -122,3 +124,18 @@ def test_tables_show_three_digits():
         table.add('x', value)
     shown = [row[1] for row in table.texts()[1:]]
     assert shown == ['1234', '12.3', '1.23', '0.012', '1.2e-05', '0.000', '3', '-']
+
+
+def test_int8_is_measured_when_it_is_asked_for():
+    assert not [p for _, p in Options().contenders() if p == 'int8']
+    options = Options(backends=('torch', 'openvino'), precisions=('float32', 'int8'))
+    assert options.contenders() == [
+        ('torch', 'float32'), ('openvino', 'float32'), ('openvino', 'int8'),
+    ]  # fmt: skip
+
+
+def test_random_weights_are_calibrated_for_int8(monkeypatch):
+    monkeypatch.setattr(integers, 'gain', lambda *_: 2.0)
+    with subjects.random_weights('nano') as weights:
+        opened = Options(device='cpu', batches=(1,), people=(1,)).open(weights, 'openvino', 'int8')
+        assert opened.description.startswith('openvino on cpu, int8')

@@ -75,6 +75,9 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--backends', type=_names, default=[], help='torch,openvino,onnx; what is installed'
     )
+    parser.add_argument(
+        '--precisions', type=_names, default=['float32', 'auto'], help='float32,auto; also int8'
+    )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or intel_gpu')
     parser.add_argument('--threads', type=int, default=0, help='0: all cores but one')
     parser.add_argument('--batches', type=_numbers, default=[1, 4, 8], help='1,4,8')
@@ -128,6 +131,7 @@ def _tables(chosen: argparse.Namespace) -> Iterator[Table]:
         threads,
         chosen.rounds,
         chosen.backends,
+        chosen.precisions,
         chosen.batches,
         chosen.people,
         peer,

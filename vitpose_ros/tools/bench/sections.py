@@ -14,10 +14,12 @@ from vitpose_ros.core.backends import Backend, Decoding, open_backend
 from vitpose_ros.core.backends.cuda import CudaCrops
 from vitpose_ros.core.backends.onnx import is_installed as has_onnx
 from vitpose_ros.core.backends.openvino import is_installed as has_openvino
-from vitpose_ros.core.checkpoints import load_network
+from vitpose_ros.core.calibration import calibrate
+from vitpose_ros.core.checkpoints import load_network, read_checkpoint
 from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, normalise
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.int8 import calibration_path
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame, Precision
 from vitpose_ros.tools.bench import subjects, timing
@@ -29,6 +31,7 @@ PRODUCT: dict[Precision, str] = {  # the contender that measures the machine
     'float32': 'product',
     'bfloat16': 'product in bfloat16',
     'float16': 'product in float16',
+    'int8': 'product',  # PyTorch has no fast one of integers
 }
 
 
@@ -40,6 +43,7 @@ class Options:
     threads: int = 0
     rounds: int = 11
     backends: Sequence[str] = ()  # empty: those that are installed
+    precisions: Sequence[str] = ('float32', 'auto')
     batches: Sequence[int] = (1, 4, 8)
     people: Sequence[int] = (1, 2, 4, 8, 16, 32)
     peer: Any = None  # module transformers_peer, or None
@@ -48,10 +52,21 @@ class Options:
         """Return backends and precisions to compare."""
         installed = ['torch'] + ['openvino'] * has_openvino() + ['onnx'] * has_onnx()
         chosen = self.backends or installed
-        return [(name, p) for name in chosen for p in ('float32', 'auto')]
+        return [
+            (name, p) for name in chosen for p in self.precisions if (name, p) != ('torch', 'int8')
+        ]
 
     def open(self, weights: Path | str, backend: str, precision: str) -> Backend:
-        """Open a backend on weights, for their first keypoint set."""
+        """Open a backend on weights, for their first keypoint set.
+
+        For int8, weights without a calibration get one on noise, which is as fast.
+        """
+        calibration = calibration_path(weights)
+        if precision == 'int8' and not calibration.is_file():
+            noise = np.random.default_rng(0).integers(0, 256, (8, *SIZE, 3), dtype=np.uint8)
+            checkpoint = read_checkpoint(weights)
+            [first, *_] = checkpoint.config.keypoint_sets
+            calibrate(checkpoint, {first: noise}, 'noise').write(calibration)
         return open_backend(
             load_network(weights),
             backend,
@@ -59,6 +74,7 @@ class Options:
             precision=precision,
             threads=self.threads,
             max_batch=max(*self.batches, *self.people),
+            calibration=calibration,
         )
 
 
@@ -179,8 +195,9 @@ def network(options: Options, name: str, weights: Path | str, peer: Any) -> Tabl
         pixels = normalise(crops).contiguous()
         contenders: dict[str, Callable[[], object]] = {PRODUCT['float32']: timing.matmul()}
         for backend_ in backends.values():
-            product = timing.matmul(getattr(torch, backend_.precision), str(backend_.device))
-            contenders[PRODUCT[backend_.precision]] = product
+            if backend_.precision != 'int8':
+                product = timing.matmul(getattr(torch, backend_.precision), str(backend_.device))
+                contenders[PRODUCT[backend_.precision]] = product
         if peer is not None:
             contenders[PEER] = partial(peer.network, pixels)
         for key, backend_ in backends.items():
@@ -202,7 +219,7 @@ def network(options: Options, name: str, weights: Path | str, peer: Any) -> Tabl
     rates = ', '.join(
         f'{precision} {timing.matmul_rate(times, name) / 1e9:.0f} GFLOP/s'
         for precision, name in PRODUCT.items()
-        if name in times
+        if name in times and precision != 'int8'
     )
     table.title += f' (the matrix product: {rates}; peak of the heatmaps: {peak:.2g})'
     return table
