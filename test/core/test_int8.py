@@ -12,9 +12,16 @@ import pytest
 import torch
 
 from vitpose_ros.core import CheckpointError, Frame, PoseEstimator
-from vitpose_ros.core.backends import BackendError, integers, open_backend, processor
+from vitpose_ros.core.backends import (
+    BackendError,
+    integers,
+    open_backend,
+    processor,
+    tensorrt,
+)
 from vitpose_ros.core.backends import onnx as onnx_module
 from vitpose_ros.core.backends import openvino as openvino_module
+from vitpose_ros.core.backends.tensorrt import TensorRt
 from vitpose_ros.core.calibration import calibrate
 from vitpose_ros.core.checkpoints import load_network, read_checkpoint, write_checkpoint
 from vitpose_ros.core.crops import normalise
@@ -353,7 +360,8 @@ def test_int8_goes_where_it_can_run(tiny, monkeypatch, fast):
     with pytest.raises(BackendError, match='pip install openvino'):
         load(device='cpu')
     calibration = calibration_path(tiny)
-    monkeypatch.setattr(onnx_module, 'tensorrt_version', lambda: None)
+    absent = TensorRt(remedy='pip install tensorrt')
+    monkeypatch.setattr(tensorrt, 'load', lambda _: absent)
     with pytest.raises(BackendError, match='needs TensorRT'):
         onnx_module.OnnxBackend.of_network(
             load_network(tiny), device='cuda:0', precision='int8', calibration=calibration
