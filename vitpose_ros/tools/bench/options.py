@@ -1,0 +1,83 @@
+"""What all sections go by: which backends, in which precisions, on which device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from vitpose_ros.core.backends import Backend, BackendError, choose, open_backend
+from vitpose_ros.core.backends.choice import choose_device
+from vitpose_ros.core.backends.cuda import CudaBackend
+from vitpose_ros.core.backends.onnx import is_installed as has_onnx
+from vitpose_ros.core.backends.openvino import is_installed as has_openvino
+from vitpose_ros.core.vit import ViTPose
+from vitpose_ros.tools.bench.results import Results
+
+PEER = 'transformers'
+DRY = 'dry'  # the device that is none: what is for CUDA runs on the processor
+SIZE = (256, 192)  # of a crop
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all sections go by."""
+
+    results: Results
+    device: str = 'auto'  # as for open_backend, or DRY
+    threads: int = 0
+    rounds: int = 11
+    backends: Sequence[str] = ('torch',)
+    precisions: Sequence[str] = ('float32', 'auto')
+    batches: Sequence[int] = (1, 4, 8)
+    people: Sequence[int] = (1, 2, 4, 8, 16, 32)
+    peer: Any = None  # module transformers_peer, or None
+
+    @property
+    def cuda(self) -> torch.device | None:
+        """The device of what is for CUDA, a processor's when dry; None: none is measured."""
+        if self.device == DRY:
+            return torch.device('cpu')
+        if self.device != 'auto' and not self.device.startswith('cuda'):
+            return None
+        device = choose_device(self.device)
+        return device if device.type == 'cuda' else None
+
+    @property
+    def where(self) -> torch.device:
+        """The device that crops and heatmaps are on: of CUDA, or the processor."""
+        return self.cuda or torch.device('cpu')
+
+    def contenders(self) -> list[tuple[str, str]]:
+        """Return backends and precisions to compare."""
+        return [(name, precision) for name in self.backends for precision in self.precisions]
+
+    def open(self, network: ViTPose, backend: str, precision: str) -> Backend:
+        """Open a backend on a network, which is changed."""
+        if self.device == DRY:
+            return CudaBackend(network, device='cpu', precision='float32')
+        return open_backend(
+            network,
+            backend,
+            device=self.device,
+            precision=precision,
+            threads=self.threads,
+            max_batch=max(*self.batches, *self.people),
+        )
+
+
+def installed(device: str) -> tuple[list[str], list[str]]:
+    """Return the backends that can be had on a device, and why not the others."""
+    if device == DRY:
+        return ['torch'], []
+    found, missing = [], []
+    for name in ['torch'] + ['openvino'] * has_openvino() + ['onnx'] * has_onnx():
+        try:
+            choose(name, device)
+        except BackendError as error:
+            missing.append(f'{name}: {error}')
+        else:
+            found.append(name)
+    if not found:  # what was asked for is not there for anybody
+        choose('auto', device)
+    return found, missing
