@@ -27,44 +27,61 @@ def ablate(options: Options, model: Model, device: torch.device) -> None:
             'spread over six; or the crops of a 1080p frame to the device. device: a pass there '
             'alone, without what launching it takes.'
         )
-        _ablate(table, options, model, device, ['coco'])
+        ways = [field.name for field in fields(Tuning)]
+        told = _ablate(table, options, model, device, ['coco'], ways)
         if model.weights is None:
-            _ablate(table, options, model, device, list(SKELETONS))
+            # What one keypoint set has no use for.
+            left = [way for way in ways if way not in told]
+            _ablate(table, options, model, device, list(SKELETONS), left)
 
 
 def _ablate(
-    table: Table, options: Options, model: Model, device: torch.device, sets: Sequence[str]
-) -> None:
-    """Add the rows of a network with some keypoint sets."""
-    batches = options.batches if len(sets) == 1 else options.batches[-1:]
+    table: Table,
+    options: Options,
+    model: Model,
+    device: torch.device,
+    sets: Sequence[str],
+    ways: Sequence[str],
+) -> dict[str, str]:
+    """Add the rows of some ways, for a network of some keypoint sets; return what became of all.
+
+    A way that is not taken is not measured.
+    """
 
     def opened(tuning: Tuning) -> CudaBackend:
         network = model.load(sets, device)
         precision = 'auto' if device.type == 'cuda' else 'float32'
         backend = CudaBackend(network, device=str(device), precision=precision, tuning=tuning)
-        backend.prepare(Decoding(), max(batches))
+        backend.prepare(Decoding(), max(options.batches))
         return backend
 
     whole = opened(Tuning())
-    for field in fields(Tuning):
-        with table.attempt(f'{field.name}, {len(sets)} sets'):
-            less = opened(Tuning(**{field.name: False}))
-            both = zip(_runs(whole, batches), _runs(less, batches), strict=True)
+    for way in ways:
+        taken = whole.ways.get(way)
+        if taken is None:
+            continue
+        if taken.startswith('not taken'):
+            table.add(way, None, None, None, None, None, None, None, taken)
+            continue
+        with table.attempt(f'{way}, {len(sets)} sets'):
+            less = opened(Tuning(**{way: False}))
+            both = zip(_runs(whole, options.batches), _runs(less, options.batches), strict=True)
             for (of, batch, on), (_, _, off) in both:
                 times = timing.interleave({'on': on, 'off': off}, rounds=options.rounds)
                 there: list[float | None] = [None, None]
                 if of != 'crops':
                     there = [timing.on_device_ms(run, device) for run in (on, off)]
                 table.add(
-                    field.name,
+                    way,
                     of,
                     batch,
                     timing.milliseconds(times, 'on'),
                     timing.milliseconds(times, 'off'),
                     timing.ratio(times, 'off', 'on'),
                     *there,
-                    whole.ways.get(field.name),
+                    taken,
                 )
+    return whole.ways
 
 
 def _runs(backend: CudaBackend, batches: Sequence[int]) -> Iterator[tuple[str, int, timing.Run]]:

@@ -7,13 +7,13 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vitpose_ros.core.backends import Backend, Decoding
 from vitpose_ros.core.backends.cuda import CudaBackend
-from vitpose_ros.core.crops import normalise
-from vitpose_ros.core.estimator import MAX_BATCH
+from vitpose_ros.core.crops import crop_regions, normalise
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import product, subjects, timing
 from vitpose_ros.tools.bench.options import PEER, Options
@@ -28,10 +28,10 @@ def backends(options: Options, model: Model) -> dict[str, Backend]:
     found: dict[str, Backend] = {}
     with options.results.table(
         f'backends {model.name}',
-        f'Backends, {model.name}: how each runs the network, ready for {MAX_BATCH} crops',
+        f'Backends, {model.name}: how each runs the network, ready for {options.ready} crops',
         (
             'backend', 'precision', 'load s', 'prepare s', 'weights MB', 'beyond weights MB',
-            'runs on', 'ways',
+            'runs on', 'warning',
         ),
     ) as table:  # fmt: skip
         table.note = 'Memory: of the GPU, as PyTorch reserves it.'
@@ -40,28 +40,30 @@ def backends(options: Options, model: Model) -> dict[str, Backend]:
                 begin, empty = time.perf_counter(), reserved_mb(options)
                 opened = options.open(model.load(device=options.where), name, precision)
                 loaded, weights = time.perf_counter(), reserved_mb(options)
-                if any(opened.description == other.description for other in found.values()):
+                if f'{name} {opened.precision}' in found or any(
+                    opened.description == other.description for other in found.values()
+                ):
                     continue
-                opened.prepare(Decoding(), MAX_BATCH)
+                opened.prepare(Decoding(), options.ready)
                 prepared = time.perf_counter()
                 found[f'{name} {opened.precision}'] = opened
                 memory: tuple[float | None, float | None] = (None, None)
                 if empty is not None and weights is not None:
                     memory = weights - empty, (reserved_mb(options) or 0.0) - weights
-                how = '; '.join(f'{way}: {taken}' for way, taken in ways(opened).items())
                 seconds = loaded - begin, prepared - loaded
-                table.add(
-                    name, opened.precision, *seconds, *memory, opened.description, how or None
-                )
+                how = opened.description, opened.warning or None
+                table.add(name, opened.precision, *seconds, *memory, *how)
+    tuned = {key: backend for key, backend in found.items() if isinstance(backend, CudaBackend)}
+    if tuned:
+        with options.results.table(
+            f'ways {model.name}',
+            f'Ways, {model.name}: what became of each faster way on CUDA',
+            ('backend', 'precision', 'way', 'what became of it'),
+        ) as table:
+            for key, backend in tuned.items():
+                for way, taken in backend.ways.items():
+                    table.add(*key.split(' '), way, taken)
     return found
-
-
-def ways(backend: Backend) -> dict[str, str]:
-    """Return which ways a backend took, and which not and why; on CUDA alone there are some."""
-    taken: dict[str, str] = getattr(backend, 'ways', {})
-    if backend.warning:
-        taken = {**taken, 'warning': backend.warning}
-    return taken
 
 
 def reserved_mb(options: Options) -> float | None:
@@ -182,18 +184,28 @@ def _heatmaps(backend: Backend, crops: Tensor) -> Tensor:
 
 
 def network_run(backend: Backend, crops: Tensor, counts: Sequence[int]) -> timing.Run:
-    """Return a run of a network alone; on CUDA with decoding, which its graphs hold, too."""
-    if backend.device.type == 'cpu' and not isinstance(backend, CudaBackend):
+    """Return a run of a network alone.
+
+    On CUDA with decoding, which is part of its passes, and on what its crops leave there.
+    """
+    if not isinstance(backend, CudaBackend):
         return partial(backend.heatmaps, crops, counts)
-    return partial(backend.keypoints, crops, counts, Decoding())
+    cutter, people = backend.crops(), sum(counts)
+    cutter.begin(people)
+    frame = subjects.frame(people)
+    regions = crop_regions(frame.boxes, backend.config.image_size)
+    cutter.cut(frame, regions, np.ones(people, bool), np.arange(people))
+    return partial(backend.keypoints, cutter.batch(), counts, Decoding())
 
 
-def experts(options: Options, size: str) -> None:
-    """Measure a batch spread over six keypoint sets, against one of a single set."""
-    model = Model(size)
+def experts(options: Options, model: Model) -> None:
+    """Measure a batch spread over six keypoint sets, against one of a single set.
+
+    model: of a size, with random weights, as only those have all sets.
+    """
     with options.results.table(
-        f'experts {size}',
-        f'Keypoint sets, {size}: a batch spread over six, against one of COCO alone, ms a crop',
+        f'experts {model.name}',
+        f'Keypoint sets, {model.name}: a batch over six, against one of COCO alone, ms a crop',
         ('backend', 'precision', 'batch', 'COCO', 'six sets', 'ratio'),
     ) as table:
         table.note = 'Other heads have other sizes: WholeBody has 133 keypoints.'

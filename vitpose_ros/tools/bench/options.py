@@ -11,6 +11,7 @@ from vitpose_ros.core.backends.choice import choose_device
 from vitpose_ros.core.backends.cuda import CudaBackend
 from vitpose_ros.core.backends.onnx import is_installed as has_onnx
 from vitpose_ros.core.backends.openvino import is_installed as has_openvino
+from vitpose_ros.core.estimator import MAX_BATCH
 from vitpose_ros.core.vit import ViTPose
 from vitpose_ros.tools.bench.results import Results
 
@@ -36,7 +37,7 @@ class Options:
     @property
     def cuda(self) -> torch.device | None:
         """The device of what is for CUDA, a processor's when dry; None: none is measured."""
-        if self.device == DRY:
+        if self.dry:
             return torch.device('cpu')
         if self.device != 'auto' and not self.device.startswith('cuda'):
             return None
@@ -48,13 +49,23 @@ class Options:
         """The device that crops and heatmaps are on: of CUDA, or the processor."""
         return self.cuda or torch.device('cpu')
 
+    @property
+    def dry(self) -> bool:
+        """Whether it counts only that all runs: networks are toys."""
+        return self.device == DRY
+
+    @property
+    def ready(self) -> int:
+        """How many crops backends get ready for, where their memory is looked at."""
+        return max(self.batches) if self.dry else MAX_BATCH
+
     def contenders(self) -> list[tuple[str, str]]:
         """Return backends and precisions to compare."""
         return [(name, precision) for name in self.backends for precision in self.precisions]
 
     def open(self, network: ViTPose, backend: str, precision: str) -> Backend:
         """Open a backend on a network, which is changed."""
-        if self.device == DRY:
+        if self.dry:
             return CudaBackend(network, device='cpu', precision='float32')
         return open_backend(
             network,

@@ -19,6 +19,7 @@ from vitpose_ros.core.types import Frame
 from vitpose_ros.core.vit import SIZES, ViTPose, ViTPoseConfig
 
 WIDTH, HEIGHT = 1920, 1080
+TOY_INPUT = (64, 48)  # height, width of the crops of a toy
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Model:
 
     name: str
     weights: Path | str | None = None  # None: random ones, drawn anew each time, always the same
+    toy: bool = False  # of random weights: with a single block, for small crops
 
     def load(
         self, keypoint_sets: Sequence[str] = (), device: torch.device | None = None
@@ -34,7 +36,7 @@ class Model:
         """Return the network, folded; keypoint_sets: by default the first."""
         if self.weights is not None:
             return load_network(self.weights, list(keypoint_sets) or None)
-        return random_network(self.name, keypoint_sets or ('coco',), device)
+        return random_network(self.name, keypoint_sets or ('coco',), device, toy=self.toy)
 
     @contextmanager
     def file(self) -> Iterator[Path | str]:
@@ -104,12 +106,22 @@ def random_weights(size: str) -> Iterator[Path]:
 
 
 def random_network(
-    size: str, keypoint_sets: Sequence[str], device: torch.device | None = None
+    size: str,
+    keypoint_sets: Sequence[str],
+    device: torch.device | None = None,
+    *,
+    toy: bool = False,
 ) -> ViTPose:
-    """Return a folded network of a size, with random weights drawn on a device."""
+    """Return a folded network of a size, with random weights drawn on a device.
+
+    toy: with a single block, for small crops.
+    """
     shape = SIZES[size]
+    if toy:
+        shape = {**shape, 'depth': 1}
     config = ViTPoseConfig(
         **shape,
+        image_size=TOY_INPUT if toy else (256, 192),
         num_keypoints={name: len(SKELETONS[name]) for name in keypoint_sets},
         part_features=shape['embed_dim'] // 4 if len(keypoint_sets) > 1 else 0,
         folded=True,

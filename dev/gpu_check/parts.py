@@ -1,0 +1,79 @@
+"""What is run: tests and measurements, each part a process of its own, the most telling first."""
+
+import importlib.util
+from dataclasses import dataclass
+
+CUDA_TESTS = 'test/core/test_cuda'
+ENOUGH_S = 15.0  # with less time left, a part is not begun
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process: a Python command that writes what it finds to a file."""
+
+    name: str
+    arguments: tuple[str, ...]  # of the interpreter
+    share: float  # of all time, what it may take; together more than all, as most take less
+
+
+def parts(*, dry: bool) -> list[Part]:
+    """Return what to run on a GPU, or, dry, what shows on a processor that it would run."""
+    compare = ' --compare transformers' if importlib.util.find_spec('transformers') else ''
+    if dry:
+        sections = 'product,crop,decode,network,end-to-end,experts,ablation'
+        small = '--models nano --batches 1,2 --people 1,2 --rounds 1'
+        return [
+            figures('figures', f'--device dry --sections {sections} {small}', 0.5),
+            tests('tests', ['', '_sizes', '_graphs', '_neighbours', '_memory', '_capture'], 0.5),
+        ]
+    cuda = '--device cuda --backends torch'
+    short = f'{cuda} --precisions auto'
+    batches = '--batches 1,2,4,8,16,32,64'
+    return [
+        figures(
+            'network',
+            f'{short} --sections product,network --models base,large,small,nano,huge {batches} '
+            '--rounds 30',
+            0.25,
+        ),
+        tests('tests', [''], 0.3),
+        figures(
+            'end to end',
+            f'{short} --sections end-to-end --models base --people 1,4,8,16,32 --rounds 20'
+            f'{compare}',
+            0.2,
+        ),
+        tests('sizes and graphs', ['_sizes', '_graphs'], 0.25),
+        tests('neighbours', ['_neighbours'], 0.2),
+        tests('memory', ['_memory'], 0.15),
+        figures(
+            'ablation base',
+            f'{short} --sections ablation --models base --batches 1,16 --rounds 20',
+            0.2,
+        ),
+        figures(
+            'crops and decoding',
+            f'{cuda} --sections crop,decode --people 1,4,8,16 --rounds 10',
+            0.1,
+        ),
+        figures('experts', f'{short} --sections experts --models base,huge --rounds 20', 0.1),
+        # A capture that fails may leave PyTorch in a bad state: a process of its own.
+        tests('capture', ['_capture'], 0.1),
+        figures(
+            'ablation large',
+            f'{short} --sections ablation --models large --batches 1,16 --rounds 10',
+            0.2,
+        ),
+    ]
+
+
+def figures(name: str, arguments: str, share: float) -> Part:
+    """Return a part that measures."""
+    return Part(name, ('-m', 'vitpose_ros', 'bench', *arguments.split()), share)
+
+
+def tests(name: str, files: list[str], share: float) -> Part:
+    """Return a part that tests; files: what their names have after test_cuda."""
+    names = [f'{CUDA_TESTS}{file}.py' for file in files]
+    arguments = ('-m', 'pytest', '-p', 'gpu_check.plugin', '-m', 'cuda', '-q', '--tb=short')
+    return Part(name, (*arguments, *names), share)
