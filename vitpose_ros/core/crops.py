@@ -158,7 +158,7 @@ def sample_crops(
     if channels in ('bgr', 'bgra'):
         planes = planes.flip(0)
     # Of each column and row of a crop the position in the image, then as grid_sample counts it.
-    steps = regions[:, 2:] / _intervals(size, udp)
+    steps = crop_steps(regions, size, udp)
     axes = []
     for axis, (length, extent) in enumerate(zip(size[::-1], image.shape[1::-1], strict=True)):
         position = regions[:, axis, None] + np.arange(length) * steps[:, axis, None]
@@ -202,6 +202,17 @@ def _rows(width: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]
     return scale, shift
 
 
+def crop_steps(
+    regions: NDArray[np.float64], size: tuple[int, int], udp: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return (n, 2), how far apart pixels of a crop or heatmap lie in the image, in x and y.
+
+    The first lies at the region's left and top. regions: (n, 4) from crop_regions; size: height
+    and width of the crop or heatmap; udp: (n,), the convention of each.
+    """
+    return regions[:, 2:] / _intervals(size, udp)
+
+
 def heatmap_to_image(
     points: NDArray[np.float32],
     regions: NDArray[np.float64],
@@ -213,7 +224,7 @@ def heatmap_to_image(
     points: (n, k, 2) x, y in cells; regions: (n, 4) from crop_regions; heatmap_size: height and
     width in cells; udp: (n,), the convention of each. Returns (n, k, 2) float32.
     """
-    cells = regions[:, 2:] / _intervals(heatmap_size, udp)
+    cells = crop_steps(regions, heatmap_size, udp)
     return (points * cells[:, None] + regions[:, None, :2]).astype(np.float32)
 
 
@@ -227,7 +238,7 @@ def covariances_to_image(
 
     The other arguments are those of heatmap_to_image.
     """
-    cells = regions[:, 2:] / _intervals(heatmap_size, udp)
+    cells = crop_steps(regions, heatmap_size, udp)
     return (covariances * (cells[:, :, None] * cells[:, None])[:, None]).astype(np.float32)
 
 

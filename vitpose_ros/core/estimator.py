@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitpose_ros.core.backends import Backend, Decoding, open_backend, open_onnx
+from vitpose_ros.core.backends import Backend, Decoding, DeviceError, open_backend, open_onnx
 from vitpose_ros.core.backends.base import Found
+from vitpose_ros.core.backends.faults import is_out_of_memory
 from vitpose_ros.core.batching import Part, Parts
 from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, load_network
 from vitpose_ros.core.crops import (
@@ -40,13 +41,6 @@ class Outcome:
     crop_s: float = 0.0
     network_s: float = 0.0
     decode_s: float = 0.0
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error says that memory, on the device or on the host, does not suffice."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 class PoseEstimator:
@@ -93,49 +87,67 @@ class PoseEstimator:
         flip_test: bool = False,
         with_covariances: bool = False,
         hybrid_decoding: bool = False,
+        cuda_graphs: str = 'auto',
         say: Say = silent,
     ) -> 'PoseEstimator':
         """Load a network: a known name, a file, or a Hugging Face directory.
 
-        device: 'auto' (CUDA where there is some), 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
+        device: 'auto' (CUDA where there is some, and the processor where it fails; the backend's
+        warning says why), 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
         backend: 'torch', 'onnx', 'openvino', or 'auto'. precision: 'float32', 'bfloat16',
         'float16', or 'auto'. threads: of the processor; 0 leaves one core free. keypoint_sets:
         which of the network's sets to use, its first if none is given; a single one runs
         fastest. image_size: height and width of the crops in pixels, multiples of 16, if not
-        those that the network was trained with. say: gets a line about what takes long. The
+        those that the network was trained with. cuda_graphs: 'auto', or 'off' to launch kernels
+        one by one. say: gets a line about what takes long. The
         other arguments are those of the constructor. An ONNX file that models export wrote has
         its keypoint set, precision and image size in it.
         Raises CheckpointError for weights that do not fit, BackendError for a device that is not
         there and for what does not fit together.
         """
-        if str(model).endswith('.onnx'):
-            opened = open_onnx(
-                Path(model).expanduser(),
-                backend,
-                device=device,
-                precision=precision,
-                threads=threads,
-                keypoint_sets=keypoint_sets,
+
+        def on(device: str) -> PoseEstimator:
+            opened: Backend
+            if str(model).endswith('.onnx'):
+                opened = open_onnx(
+                    Path(model).expanduser(),
+                    backend,
+                    device=device,
+                    precision=precision,
+                    threads=threads,
+                    keypoint_sets=keypoint_sets,
+                    max_batch=max_batch,
+                    say=say,
+                )
+            else:
+                opened = open_backend(
+                    load_network(model, keypoint_sets, image_size=image_size),
+                    backend,
+                    device=device,
+                    precision=precision,
+                    threads=threads,
+                    max_batch=max_batch,
+                    cuda_graphs=cuda_graphs,
+                    say=say,
+                )
+            return cls(
+                opened,
                 max_batch=max_batch,
-                say=say,
+                flip_test=flip_test,
+                with_covariances=with_covariances,
+                hybrid_decoding=hybrid_decoding,
             )
-        else:
-            opened = open_backend(
-                load_network(model, keypoint_sets, image_size=image_size),
-                backend,
-                device=device,
-                precision=precision,
-                threads=threads,
-                max_batch=max_batch,
-                say=say,
-            )
-        return cls(
-            opened,
-            max_batch=max_batch,
-            flip_test=flip_test,
-            with_covariances=with_covariances,
-            hybrid_decoding=hybrid_decoding,
-        )
+
+        try:
+            return on(device)
+        except DeviceError as error:
+            if device != 'auto':
+                raise
+            reason = f'{error}; the network runs on the processor instead'
+        say(reason)
+        estimator = on('cpu')
+        estimator.backend.warning = '; '.join(filter(None, (reason, estimator.backend.warning)))
+        return estimator
 
     def predict(self, frames: Sequence[Frame]) -> list[list[Pose]]:
         """Estimate the poses in the frames: for each frame one pose a box, in their order.
@@ -154,21 +166,27 @@ class PoseEstimator:
         """Estimate the poses as predict does, and yield each frame as soon as it is done.
 
         An error costs the frame that causes it, and no other. Where memory runs out in a
-        forward pass, max_batch is halved, for good, and the crops go through in parts.
+        forward pass, and fewer crops would help, max_batch is halved, for good, and the crops go
+        through in parts.
         """
         outcomes = [Outcome(index) for index in range(len(frames))]
         parts = Parts(len(frame.boxes) for frame in frames)
         together = True  # frames share forward passes
+        relieved = False  # whether a pass of as many crops was tried again
         while parts:
             batch = parts.take(self.max_batch, together=together)
             try:
                 self._run(batch, frames, outcomes)
             except Exception as error:
-                count = sum(len(part) for part in batch)
-                if is_out_of_memory(error) and count > 1:
-                    self.max_batch = count // 2
+                count = fewer = sum(len(part) for part in batch)
+                if is_out_of_memory(error):
                     error.__traceback__ = None  # which holds on to the memory
-                    torch.cuda.empty_cache()
+                    fewer = self.backend.relieve(count)
+                if fewer < count:
+                    self.max_batch = fewer
+                    parts.give_back(batch)
+                elif is_out_of_memory(error) and not relieved:
+                    relieved = True
                     parts.give_back(batch)
                 elif len(batch) > 1:  # one by one, to find the frame that causes it
                     together = False

@@ -38,14 +38,18 @@ SPREAD_FLOOR = 0.1  # of the peak; what is lower does not count as spread
 
 
 class Tables(NamedTuple):
-    """What decoding looks up for a size of the maps: arrays of numpy, or tensors on a device."""
+    """What decoding looks up for a size of the maps.
+
+    Arrays of numpy, in float64; or tensors on a device, in float32, since GPUs have a small part
+    of its rate in float64.
+    """
 
     cells: Any  # (h w, 3) int64: of each cell its column, its row, and where its patch begins
     offsets: Any  # (PATCH PATCH,) int64: where the cells of a patch lie from there
-    rows: Any  # (h, 3, PATCH) float64: what smooths a row of a patch and its two neighbours
-    columns: Any  # (w, PATCH, 3) float64: the same for a column, transposed
-    derivatives: Any  # (9, 7) float64: from 3 x 3 smoothed cells, row by row, to derivatives
-    constants: Any  # (7,) float64, added to them
+    rows: Any  # (h, 3, PATCH): what smooths a row of a patch and its two neighbours
+    columns: Any  # (w, PATCH, 3): the same for a column, transposed
+    derivatives: Any  # (9, 7): from 3 x 3 smoothed cells, row by row, to derivatives
+    constants: Any  # (7,), added to them
 
 
 def decode(heatmaps: Tensor, *, udp: bool, hybrid: bool = False) -> tuple[Tensor, Tensor]:
@@ -73,11 +77,12 @@ def decode_by(
 ) -> tuple[Any, Any]:
     """Decode maps (m, h w) of a size by numpy or torch, xp; returns points (m, 2), scores (m,).
 
-    PyTorch stays on the maps' device. On a processor numpy takes half its time for a handful of
-    subjects, whose many small operations cost their calls, and no more for many.
+    PyTorch stays on the maps' device, and computes in float32: points differ by 1e-5 cells. On a
+    processor numpy takes half its time for a handful of subjects, whose many small operations
+    cost their calls, and no more for many.
     """
     device = None if xp is np else maps.device
-    tables = _tables(*size, hybrid, device)
+    tables = tables_of(*size, hybrid, device)
     each = np.arange(len(maps)) if device is None else torch.arange(len(maps), device=device)
     highest = maps.argmax(1)
     refine = _refine_dark_udp if udp else _refine_quarter_shift
@@ -95,18 +100,19 @@ def _refine_dark_udp(
     highest cell and value. Returns points (m, 2), x and y in cells.
     """
     # Only the 3 x 3 neighbourhood of the peak is smoothed, from the patch that it depends on.
-    # Neighbours outside the map repeat its border. Double precision, because differences of
-    # logarithms follow.
+    # Neighbours outside the map repeat its border. Differences of logarithms follow, so numpy
+    # computes in float64.
     place = tables.cells[highest]
     x, y, corners = place[:, 0], place[:, 1], place[:, 2]
     patches = maps.reshape(-1)[(starts + corners)[:, None] + tables.offsets]
     rows, columns = tables.rows[y], tables.columns[x]
     patches = patches.reshape(len(maps), rows.shape[2], columns.shape[1])
-    smooth = rows @ xp.asarray(patches, dtype=xp.float64) @ columns  # (m, 3, 3): y, x
-    log = xp.log(smooth.clip(LOWEST, HIGHEST)).reshape(len(maps), 9)
+    product = np.matmul if xp is np else _product
+    smooth = product(product(rows, xp.asarray(patches, dtype=rows.dtype)), columns)
+    log = xp.log(smooth.clip(LOWEST, HIGHEST)).reshape(len(maps), 9)  # (m, 3, 3): y, x
 
     # A Newton step: the inverse of the second derivatives times the first.
-    derivatives = log @ tables.derivatives + tables.constants
+    derivatives = product(log, tables.derivatives) + tables.constants
     first, second = derivatives[:, :2], derivatives[:, 2:4]
     swapped, mixed = derivatives[:, 4:6], derivatives[:, 6:]
     determinant = second[:, :1] * second[:, 1:] - mixed * mixed
@@ -114,6 +120,15 @@ def _refine_dark_udp(
     unrefined = (determinant == 0) | (scores[:, None] <= 0)
     step = xp.where(unrefined, 0, step.clip(-LARGEST_STEP, LARGEST_STEP))
     return place[:, :2] - step
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply small matrices (m, a, b) and (m, b, c), or (b, c), in full float32.
+
+    Elementwise: a GPU's matrix units would round to TF32 where a program allows that, and are no
+    faster for a few rows.
+    """
+    return (left[..., :, :, None] * right[..., None, :, :]).sum(dim=-2)
 
 
 def _refine_quarter_shift(
@@ -181,7 +196,7 @@ def _flip_order(skeleton: Skeleton, device: torch.device) -> Tensor:
 
 
 @functools.cache
-def _tables(h: int, w: int, hybrid: bool, device: torch.device | None) -> Tables:
+def tables_of(h: int, w: int, hybrid: bool, device: torch.device | None) -> Tables:
     """Return the tables of a size, on a device; None: for numpy. hybrid: a narrow blur at ends."""
     top, left = _patch_starts(h), _patch_starts(w)
     rows, columns = np.indices((h, w))
@@ -199,7 +214,8 @@ def _tables(h: int, w: int, hybrid: bool, device: torch.device | None) -> Tables
     )
     if device is None:
         return tables
-    return Tables(*(torch.from_numpy(table).to(device) for table in tables))
+    tensors = (torch.from_numpy(table) for table in tables)
+    return Tables(*((t.float() if t.is_floating_point() else t).to(device) for t in tensors))
 
 
 def _patch_starts(size: int) -> NDArray[np.int64]:

@@ -73,6 +73,13 @@ class Backend(ABC):
         """Get ready for batches of up to so many crops; return how many there may be."""
         return max_batch
 
+    def relieve(self, count: int) -> int:
+        """Make room after memory ran out in a pass of so many crops.
+
+        Returns how many crops the next pass should have; count again where fewer don't help.
+        """
+        return (count + 1) // 2
+
     @abstractmethod
     def heatmaps(self, crops: torch.Tensor, counts: Sequence[int]) -> list[torch.Tensor]:
         """Map crops (n, h, w, 3) uint8 RGB to heatmaps, a tensor for each keypoint set.

@@ -8,13 +8,14 @@ import torch
 
 from vitpose_ros.core.backends import onnx, openvino
 from vitpose_ros.core.backends.base import Backend, BackendError, DeviceError, read_precision
-from vitpose_ros.core.backends.cuda import CudaBackend
+from vitpose_ros.core.backends.cuda import CudaBackend, Tuning
 from vitpose_ros.core.backends.torch import TorchBackend
 from vitpose_ros.core.checkpoints import CheckpointError, models_command
 from vitpose_ros.core.export import Say, silent
 from vitpose_ros.core.vit import ViTPose
 
 BACKENDS = ('auto', 'torch', 'onnx', 'openvino')
+CUDA_GRAPHS = ('auto', 'off')
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def open_backend(
     precision: str = 'auto',
     threads: int = 0,
     max_batch: int = 16,
+    cuda_graphs: str = 'auto',
     say: Say = silent,
 ) -> Backend:
     """Prepare a network to run; it is changed.
@@ -99,10 +101,12 @@ def open_backend(
     backend: one of BACKENDS. device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
     precision: 'auto' (what is fastest there at the same keypoints), 'float32', 'bfloat16' or
     'float16'. threads: of the processor; 0 leaves one core free. max_batch: most crops that will
-    come at once. say: gets a line about what takes long.
+    come at once. cuda_graphs: one of CUDA_GRAPHS. say: gets a line about what takes long.
     Raises DeviceError for a device that is not there, BackendError for what does not fit
     together or is not installed; both name the remedy.
     """
+    if cuda_graphs not in CUDA_GRAPHS:
+        raise BackendError(f"cuda_graphs is '{cuda_graphs}'; give {' or '.join(CUDA_GRAPHS)}")
     choice = choose(backend, device)
     opened: Backend
     if choice.backend == 'openvino':
@@ -121,7 +125,8 @@ def open_backend(
     elif choice.device == 'cpu':
         opened = TorchBackend(network, precision=precision, threads=threads)
     else:
-        opened = CudaBackend(network, device=choice.device, precision=precision)
+        tuning = Tuning(graphs=cuda_graphs != 'off')
+        opened = CudaBackend(network, device=choice.device, precision=precision, tuning=tuning)
     opened.reason = choice.reason
     return opened
 

@@ -1,0 +1,150 @@
+"""Streams, events and graphs of a CUDA device.
+
+On a processor each has a stand-in that does the same at once and in order, so that all that is
+built on them runs and is tested there.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from statistics import median
+from typing import Any, Protocol
+
+import torch
+
+WARM_UP = 3  # runs before a capture: they choose algorithms and allocate
+REPEATS = 10  # of a function in one measurement
+
+
+class Event(Protocol):
+    """A place in a stream that can be waited for."""
+
+    def record(self, stream: Any = None) -> None:
+        """Mark the place: after all that the stream was given so far."""
+
+    def synchronize(self) -> None:
+        """Wait until the device is past it."""
+
+
+class _Passed:
+    """An event on a processor, which is always past it."""
+
+    def record(self, stream: Any = None) -> None:
+        """Mark nothing."""
+
+    def synchronize(self) -> None:
+        """Wait for nothing."""
+
+
+def event(device: torch.device) -> Event:
+    """Return an event. Waiting for it leaves the core to others."""
+    if device.type != 'cuda':
+        return _Passed()
+    found: Event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+    return found
+
+
+def stream(device: torch.device) -> Any:
+    """Return a new stream, None on a processor."""
+    if device.type != 'cuda':
+        return None
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def on(device: torch.device, stream: Any = None) -> AbstractContextManager[object]:
+    """Let what follows run on a device, and on a stream of it if one is given."""
+    if device.type != 'cuda':
+        return contextlib.nullcontext()
+    if stream is not None:
+        return torch.cuda.stream(stream)
+    return torch.cuda.device(device)
+
+
+def wait(device: torch.device, waiting: Any = None, awaited: Any = None) -> None:
+    """Let one stream wait for what another was given so far; None: the current one."""
+    if device.type == 'cuda':
+        current = torch.cuda.current_stream(device)
+        (waiting or current).wait_stream(awaited or current)
+
+
+def pinned(*size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return memory of the host that copies to and from the device can use."""
+    return torch.empty(*size, dtype=dtype, pin_memory=device.type == 'cuda')
+
+
+def free_cache(device: torch.device) -> None:
+    """Give memory that PyTorch keeps for later back to the device."""
+    if device.type == 'cuda':
+        torch.cuda.empty_cache()
+
+
+def exact_convolutions(precision: str) -> AbstractContextManager[object]:
+    """Let cuDNN choose its algorithms by measurement, and not round float32 to TF32."""
+    return torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled,
+        benchmark=True,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=precision != 'float32' and torch.backends.cudnn.allow_tf32,
+    )
+
+
+class Recorder:
+    """Captures functions as graphs, one after the other on one stream, in one pool of memory.
+
+    Graphs that share a stream share memory: what one leaves of the pool, the next may use. So
+    nothing in the pool may outlive a replay: functions write their results to memory that was
+    there before. The largest function is captured first, and what it leaves holds the others.
+
+    Graphs live as long as the recorder: a graph that is destroyed may take along workspaces that
+    others of its stream use.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = stream(device)
+        self._pool = torch.cuda.graph_pool_handle() if device.type == 'cuda' else None
+        self._graphs: list[Any] = []
+
+    def record(self, function: Callable[[], object]) -> Callable[[], object]:
+        """Run a function a few times, capture it, and return what replays it."""
+        if self._device.type != 'cuda':
+            function()
+            return function
+        wait(self._device, waiting=self._stream)
+        with on(self._device, self._stream):  # and its device
+            for _ in range(WARM_UP):
+                function()
+            graph = torch.cuda.CUDAGraph()
+            self._graphs.append(graph)  # also where the capture fails
+            # The default, 'global', would let work in any other thread break the capture.
+            with torch.cuda.graph(
+                graph, pool=self._pool, stream=self._stream, capture_error_mode='thread_local'
+            ):
+                function()
+        wait(self._device, awaited=self._stream)
+        replay: Callable[[], object] = graph.replay
+        return replay
+
+
+def milliseconds(function: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
+    """Return the time that a function takes on the device, without the cost of launching."""
+    run = Recorder(device).record(function)
+    times: list[float] = []
+    for _ in range(rounds):
+        if device.type == 'cuda':
+            begin, end = (
+                torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+                for _ in range(2)
+            )
+            begin.record()
+            for _ in range(REPEATS):
+                run()
+            end.record()
+            end.synchronize()
+            times.append(begin.elapsed_time(end) / REPEATS)
+        else:
+            start = time.perf_counter()
+            run()
+            times.append(1e3 * (time.perf_counter() - start))
+    return median(times)
