@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +37,8 @@ class Model:
         """Return the network, folded; keypoint_sets: by default the first."""
         if self.weights is not None:
             return load_network(self.weights, list(keypoint_sets) or None)
-        return random_network(self.name, keypoint_sets or ('coco',), device, toy=self.toy)
+        shape: dict[str, Any] = {'depth': 1, 'image_size': TOY_INPUT} if self.toy else {}
+        return random_network(self.name, keypoint_sets or ('coco',), device, **shape)
 
     @contextmanager
     def file(self) -> Iterator[Path | str]:
@@ -110,18 +112,17 @@ def random_network(
     keypoint_sets: Sequence[str],
     device: torch.device | None = None,
     *,
-    toy: bool = False,
+    depth: int | None = None,
+    image_size: tuple[int, int] = (256, 192),
 ) -> ViTPose:
     """Return a folded network of a size, with random weights drawn on a device.
 
-    toy: with a single block, for small crops.
+    depth: blocks, if not as many as the size has. image_size: height, width of its crops.
     """
     shape = SIZES[size]
-    if toy:
-        shape = {**shape, 'depth': 1}
     config = ViTPoseConfig(
-        **shape,
-        image_size=TOY_INPUT if toy else (256, 192),
+        **{**shape, 'depth': depth or shape['depth']},
+        image_size=image_size,
         num_keypoints={name: len(SKELETONS[name]) for name in keypoint_sets},
         part_features=shape['embed_dim'] // 4 if len(keypoint_sets) > 1 else 0,
         folded=True,
