@@ -1,10 +1,9 @@
 """Write docs/performance.md and its plot: what bench measured, within dev/performance.md.
 
-python dev/write_performance.py RESULTS.json
+python dev/write_performance.py RESULTS.jsonl
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,37 +11,31 @@ import matplotlib as mpl
 mpl.use('Agg')
 import matplotlib.pyplot as plt
 
+from vitpose_ros.tools.bench.results import lines_of, read
 from vitpose_ros.tools.bench.tables import Table
 
 DOCS = Path(__file__).parents[1] / 'docs'
 TEXT = Path(__file__).with_name('performance.md')  # ABOUT and TABLES stand for the figures
 OURS, THEIRS = '#1f6f8b', '#c9a25d'
+PEER = 'transformers'
+PLOTTED = ('crop', 'decode', 'network small', 'network base', 'people small')
 
 
 def main() -> None:
     """Read the results and write page and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('results', type=Path)
-    results = json.loads(parser.parse_args().results.read_text())
-    tables = {table['name']: Table(**table) for table in results['tables']}
+    about, tables = read(lines_of(parser.parse_args().results))
     DOCS.mkdir(exist_ok=True)
-    plot(tables, DOCS / 'performance.png')
-    about = ', '.join(f'{name} {value}' for name, value in results['about'].items())
-    page = TEXT.read_text().replace('ABOUT', about)
-    page = page.replace('TABLES', '\n'.join(markdown(table) for table in tables.values()))
+    missing = [name for name in PLOTTED if name not in tables or not tables[name].rows]
+    if missing:
+        print(f'no new plot: {", ".join(missing)} was not measured')
+    else:
+        plot(tables, DOCS / 'performance.png')
+    facts = ', '.join(f'{name} {value}' for name, value in about.items())
+    page = TEXT.read_text().replace('ABOUT', facts)
+    page = page.replace('TABLES', '\n'.join(table.markdown() for table in tables.values()))
     (DOCS / 'performance.md').write_text(page)
-
-
-def markdown(table: Table) -> str:
-    """Return a table as Markdown."""
-    name, _, rest = table.title.partition(':')
-    head, *rows = table.texts()
-    lines = [f'## {name}\n', f'{rest.strip()[:1].upper()}{rest.strip()[1:]}\n']
-    lines += [f'| {" | ".join(head)} |', f'| {" | ".join("---" for _ in head)} |']
-    lines += [f'| {" | ".join(row)} |' for row in rows]
-    if table.note:
-        lines += ['', table.note]
-    return '\n'.join(lines) + '\n'
 
 
 def plot(tables: dict[str, Table], path: Path) -> None:
@@ -55,11 +48,11 @@ def plot(tables: dict[str, Table], path: Path) -> None:
     ]
     for name in ('small', 'base'):
         rows = [row for row in tables[f'network {name}'].rows if row[2] == 4]
-        fastest = min(row[3] for row in rows[1:])
-        stages.append((f'network\n{name}', fastest, rows[0][3]))
+        fastest = min(row[3] for row in rows if row[0] != PEER)
+        stages.append((f'network\n{name}', fastest, *(r[3] for r in rows if r[0] == PEER)))
     for offset, column, colour, label in (
         (-0.2, 1, OURS, 'vitpose_ros'),
-        (0.2, 2, THEIRS, 'transformers'),
+        (0.2, 2, THEIRS, PEER),
     ):
         places = [place + offset for place in range(len(stages))]
         bars = left.bar(places, [s[column] for s in stages], 0.4, color=colour, label=label)
