@@ -22,7 +22,6 @@ from vitpose_ros.core.backends import (
 from vitpose_ros.core.backends import onnx as onnx_module
 from vitpose_ros.core.backends import openvino as openvino_module
 from vitpose_ros.core.backends.base import chunks
-from vitpose_ros.core.backends.cuda import buckets, gather_experts
 from vitpose_ros.core.backends.torch import TorchBackend, bfloat16_gain
 from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, normalise
@@ -154,20 +153,6 @@ def test_mixed_sets_equal_the_plain_network(name, counts, six_sets):
         assert not len(maps) or (maps - others).abs().max() < 1e-4 * max(1, others.abs().max())
 
 
-def test_gathered_experts_equal_experts_that_take_slices(six_sets):
-    plain = load_network(six_sets, list(SKELETONS)).backbone
-    gathered = load_network(six_sets, list(SKELETONS))
-    gather_experts(gathered)
-    pixels, counts = torch.randn(7, 3, *SIZE), [2, 0, 1, 1, 0, 3]
-    index = torch.repeat_interleave(torch.arange(6), torch.tensor(counts))
-    with torch.inference_mode():
-        expected = plain(pixels, counts)
-        assert torch.allclose(gathered.backbone(pixels, index), expected, atol=1e-4)
-        order = torch.randperm(7)
-        mixed = gathered.backbone(pixels[order], index[order])
-        assert torch.allclose(mixed, expected[order], atol=1e-4)
-
-
 def test_chunks_cut_a_sorted_batch():
     random = np.random.default_rng(0)
     for _ in range(50):
@@ -179,12 +164,6 @@ def test_chunks_cut_a_sorted_batch():
             assert 0 < len(sets[part]) <= size
             seen += sets[part]
         assert seen == sets
-
-
-def test_buckets_are_powers_of_two_and_the_largest():
-    assert buckets(16) == [1, 2, 4, 8, 16]
-    assert buckets(12) == [1, 2, 4, 8, 12]
-    assert buckets(1) == [1]
 
 
 # Layers

@@ -119,3 +119,8 @@ def _own_fault(error: BaseException) -> Fault | None:
         return None
     text = str(error).lower()
     return next((fault for part, fault in TEXTS.items() if part in text), None)
+
+
+def brief(error: BaseException, length: int = 200) -> str:
+    """Return an error as one line of text."""
+    return f'{type(error).__name__}: {" ".join(str(error).split())[:length]}'

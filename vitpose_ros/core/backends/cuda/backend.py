@@ -22,7 +22,7 @@ from vitpose_ros.core.backends.cuda.measure import OFF, Trials, decode_fault
 from vitpose_ros.core.backends.cuda.network import GpuNetwork
 from vitpose_ros.core.backends.cuda.passes import Passes
 from vitpose_ros.core.backends.cuda.tuning import Tuning, buckets
-from vitpose_ros.core.backends.faults import is_out_of_memory
+from vitpose_ros.core.backends.faults import brief, is_out_of_memory
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose
 
@@ -156,7 +156,8 @@ class CudaBackend(Backend):
     def _choose(self) -> None:
         """Find out which of the faster ways the device gets."""
         tuning = self._tuning
-        self.ways = Trials(self._network, tuning, TRIAL_BATCH).run()
+        batch = TRIAL_BATCH if self.device.type == 'cuda' else 1
+        self.ways = Trials(self._network, tuning, batch).run()
         self._kernel_fault = kernel_fault(self.device) if tuning.kernel_crops else OFF
         self._decode_fault = decode_fault(self._network) if tuning.kernel_decode else OFF
         for way, fault in (
@@ -183,7 +184,7 @@ class CudaBackend(Backend):
                     continue
                 if not graphs:
                     raise
-                reason = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
+                reason = brief(error)
                 break
             if graphs:
                 self.ways['graphs'] = f'taken: for up to {most} crops'
@@ -219,7 +220,7 @@ class CudaBackend(Backend):
             return error
         return DeviceError(
             f"device '{self.device}' has too little free memory for this network: "
-            f'{" ".join(str(error).split())[:200]}; end what else uses it, use a smaller network, '
+            f'{brief(error)}; end what else uses it, use a smaller network, '
             'or give cpu'
         )
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from vitpose_ros.core.backends.cuda import kernels
 from vitpose_ros.core.backends.cuda.device import event, on, pinned, stream, wait
 from vitpose_ros.core.backends.cuda.network import CENTRE, SCALE, cut_patches, padding_values
-from vitpose_ros.core.backends.faults import is_out_of_memory
+from vitpose_ros.core.backends.faults import brief, is_out_of_memory
 from vitpose_ros.core.crops import HostCrops, crop_steps, sample_crops
 from vitpose_ros.core.types import CHANNEL_COUNT, Channels, Frame
 from vitpose_ros.core.vit import PATCH_PADDING, PATCH_SIZE
@@ -86,12 +86,14 @@ class CudaCrops:
         out: Tensor | None = None,
         fault: str | None = None,
         bounding_area: bool = True,
+        costs: Costs | None = None,
     ) -> None:
         """Take height and width of a crop in pixels.
 
         out: memory to write into, crops or patches, for as many as will ever come; without it
         crops go to memory that grows. fault: what keeps the kernel from being used, by
         kernel_fault; None: try it. bounding_area: of a frame send only what its regions cover.
+        costs: of the two ways; None: measure them.
         """
         self.size = size
         self._device = device
@@ -109,7 +111,7 @@ class CudaCrops:
         self._fault = kernel_fault(device) if fault is None else fault
         assert not (self._patches and self._fault), 'patches are cut by the kernel alone'
         self._there = True  # whether frames may be sent
-        self._costs = self._measure()
+        self._costs = costs or self._measure()
 
     def begin(self, count: int) -> None:
         """Make room for so many crops; see Crops."""
@@ -274,7 +276,7 @@ def sample(
     kernels.sample(
         image,
         table.view(torch.float32).view(-1, TABLE),
-        padding_values(image.device, torch.float32),
+        padding_values(image.device, torch.float32 if out.dtype == torch.uint8 else out.dtype),
         out,
         size=size,
         patch=PATCH_SIZE,
@@ -302,7 +304,7 @@ def kernel_fault(device: torch.device) -> str:
         expected = sample_crops(image.to(device), 'bgr', regions, udp, size)
         worst = int((out.int() - expected.int()).abs().max())
     except Exception as error:  # a compiler, a driver, a card: whatever it is
-        return f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
+        return brief(error)
     return f'its crops differ by {worst} grey levels' if worst > 1 else ''
 
 

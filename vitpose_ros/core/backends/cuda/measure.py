@@ -4,6 +4,7 @@ A way is taken where it runs, gives the same within the number type's error, and
 a kernel that a driver, a card or a version of Triton breaks costs its gain and nothing else.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,6 +15,7 @@ from vitpose_ros.core.backends.cuda import kernels
 from vitpose_ros.core.backends.cuda.device import exact_convolutions, milliseconds
 from vitpose_ros.core.backends.cuda.network import Chosen, GpuNetwork
 from vitpose_ros.core.backends.cuda.tuning import Tuning
+from vitpose_ros.core.backends.faults import brief
 from vitpose_ros.core.heatmaps import decode
 
 LARGEST_ERROR = {  # relative, of the norm: some roundings of each number type
@@ -76,9 +78,9 @@ class Trials:
             self.ways[way] = fault
             return
         plain = function()
-        plain_ms = milliseconds(function, self._device)
+        plain_ms = self._time(function)
         setattr(self._network.chosen, way, True)
-        taken, self.ways[way] = self._judge(function, plain, plain_ms)
+        taken, self.ways[way], _ = self._judge(function, plain, plain_ms)
         setattr(self._network.chosen, way, taken)
 
     def _try_attentions(self, function: Callable[[], Tensor]) -> None:
@@ -90,33 +92,36 @@ class Trials:
             self.ways['fast_attention'] = "PyTorch's choice: for full attention on a GPU"
             return
         plain = function()
-        best, best_ms = None, milliseconds(function, self._device)
+        best, best_ms = None, self._time(function)
         found = [f"PyTorch's choice {best_ms:.3f} ms"]
         for kernel in ATTENTIONS:
             self._network.chosen.attention = kernel
-            taken, text = self._judge(function, plain, best_ms)
+            taken, text, fast_ms = self._judge(function, plain, best_ms)
             found.append(f'{kernel.name.lower()} {text}')
-            if taken:
-                best, best_ms = kernel, milliseconds(function, self._device)
+            if taken and fast_ms < best_ms:
+                best, best_ms = kernel, fast_ms
         self._network.chosen.attention = best
         self.ways['fast_attention'] = '; '.join(found)
 
     def _judge(
         self, function: Callable[[], Tensor], plain: Tensor, plain_ms: float
-    ) -> tuple[bool, str]:
-        """Tell whether a way is right and no slower, and in words."""
+    ) -> tuple[bool, str, float]:
+        """Tell whether a way is right and no slower, in words, and how long it takes."""
         try:
             fast = function()
             error = float((fast.float() - plain.float()).norm() / plain.float().norm())
             if not error <= LARGEST_ERROR[self._network.dtype]:  # NaN is no better
-                return False, f'not taken: its relative error is {error:.2g}'
-            fast_ms = milliseconds(function, self._device)
+                return False, f'not taken: its relative error is {error:.2g}', math.inf
+            fast_ms = self._time(function)
         except Exception as error_found:  # a compiler, a driver, a card: whatever it is
-            text = ' '.join(str(error_found).split())[:200]
-            return False, f'not taken: {type(error_found).__name__}: {text}'
-        if self._device.type == 'cuda' and fast_ms > SLOWER * plain_ms:
-            return False, f'not taken: {fast_ms:.3f} ms, plain {plain_ms:.3f}'
-        return True, f'taken: {fast_ms:.3f} ms, plain {plain_ms:.3f}'
+            return False, f'not taken: {brief(error_found)}', math.inf
+        slower = fast_ms > SLOWER * plain_ms
+        words = f'{fast_ms:.3f} ms, plain {plain_ms:.3f}'
+        return not slower, f'{"not taken" if slower else "taken"}: {words}', fast_ms
+
+    def _time(self, function: Callable[[], Tensor]) -> float:
+        """Return milliseconds on a GPU; on a processor nothing is chosen by time."""
+        return milliseconds(function, self._device) if self._device.type == 'cuda' else 0.0
 
     def _fault(self, way: str) -> str:
         """Return what rules a way out before it is tried, nothing otherwise."""
@@ -157,5 +162,5 @@ def decode_fault(network: GpuNetwork) -> str:
             if not worst < 1e-3:
                 return f'its keypoints differ by {worst:.2g} cells'
     except Exception as error:  # a compiler, a driver, a card: whatever it is
-        return f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
+        return brief(error)
     return ''

@@ -4,10 +4,8 @@ Tokens are (n t, d), all samples below one another. What PyTorch has no fused ke
 from kernels.py, where that is there and a measurement takes it.
 """
 
-import copy
 import functools
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -26,13 +24,12 @@ from vitpose_ros.core.vit import (
     Experts,
     ViTPose,
 )
+from vitpose_ros.core.windows import Windows
 
 # Patches hold (pixel - CENTRE) / SCALE: numbers that float16 and bfloat16 have exactly. The
 # weights of the patch embedding make up for it.
 CENTRE, SCALE = 128.0, 64.0
 PATCH_VALUES = PATCH_SIZE * PATCH_SIZE * 3
-
-M = TypeVar('M', bound=nn.Module)
 
 
 @dataclass
@@ -92,24 +89,22 @@ class GatheredExperts(nn.Module):
     def __init__(self, experts: Experts) -> None:
         super().__init__()
         layers = [layer for layer in experts.values() if isinstance(layer, nn.Linear)]
-        self.register_buffer('weight', torch.stack([layer.weight.T for layer in layers]))
-        self.register_buffer('bias', torch.stack([layer.bias[None] for layer in layers]))
+        self.register_buffer('weight', torch.stack([layer.weight.detach().T for layer in layers]))
+        self.register_buffer('bias', torch.stack([layer.bias.detach()[None] for layer in layers]))
 
     def forward(self, hidden: Tensor, index: Tensor) -> Tensor:
         """Map hidden (n, t, hidden) to (n, t, part); index: (n,), the set of each sample."""
         return torch.baddbmm(self.bias[index], hidden, self.weight[index])
 
 
-@dataclass(frozen=True)
 class GpuBlock:
-    """The layers of a transformer block on the device; see vit.Block."""
+    """The layers of a transformer block; see vit.Block."""
 
-    norm1: nn.LayerNorm
-    attention: Attention
-    norm2: nn.LayerNorm
-    fc1: nn.Linear
-    fc2: nn.Linear
-    experts: GatheredExperts | None
+    def __init__(self, block: Block) -> None:
+        self.norm1, self.attention, self.norm2 = block.norm1, block.attn, block.norm2
+        self.fc1, self.fc2 = block.mlp.fc1, block.mlp.fc2
+        experts = block.mlp.experts
+        self.experts = None if experts is None else GatheredExperts(experts)
 
 
 class GpuNetwork:
@@ -123,18 +118,22 @@ class GpuNetwork:
         self.chosen = Chosen()
         self._height, self._width = network.config.grid_size
         self.tokens = self._height * self._width  # of a sample
-        backbone = network.backbone
-        proj = backbone.patch_embed.proj
+        with torch.device('meta'):
+            here = ViTPose(network.config).eval().requires_grad_(False)
+        state = {name: self._here(tensor) for name, tensor in network.state_dict().items()}
+        here.load_state_dict(state, assign=True)
+        for module in here.modules():
+            if isinstance(module, Windows):  # has buffers of its own
+                module.to(device)
+        proj = network.backbone.patch_embed.proj
         self._patch_weight, self._patch_bias = map(self._here, patch_layer(proj))
-        self._convolution = self._here(proj.weight).to(memory_format=torch.channels_last)
-        self._convolution_bias = None if proj.bias is None else self._here(proj.bias)
-        self._positions = self._here(backbone.pos_embed[0])
-        self.blocks = [self._block(block) for block in backbone.blocks if isinstance(block, Block)]
-        self._last_norm = self._module(backbone.last_norm)
-        self._heads: dict[str, nn.Module] = {
-            name: self._module(head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            for name, head in network.heads.items()
-        }
+        self._convolution = here.backbone.patch_embed.proj
+        self._positions = here.backbone.pos_embed[0]
+        self.blocks = [
+            GpuBlock(block) for block in here.backbone.blocks if isinstance(block, Block)
+        ]
+        self._last_norm = here.backbone.last_norm
+        self._heads = here.heads
 
     def features(self, given: Tensor, index: Tensor) -> Tensor:
         """Map crops (n, h, w, 3) uint8 RGB, or patches (n t, 768), to features (n, t, d).
@@ -157,9 +156,7 @@ class GpuNetwork:
         if given.dtype == torch.uint8:
             if not self.chosen.patch_product:
                 pixels = normalise(given).to(self.dtype)
-                maps = F.conv2d(
-                    pixels, self._convolution, self._convolution_bias, PATCH_SIZE, PATCH_PADDING
-                )
+                maps: Tensor = self._convolution(pixels)
                 return maps.flatten(2).transpose(1, 2).reshape(-1, self.config.embed_dim)
             given = cut_patches(given, self.dtype)
         return torch.addmm(self._patch_bias, given, self._patch_weight.t())
@@ -216,7 +213,8 @@ class GpuNetwork:
     def heatmaps(self, name: str, features: Tensor) -> Tensor:
         """Map features (n, t, d) to the heatmaps (n, k, h/4, w/4) of a keypoint set."""
         head = self._heads[name]
-        grid = features.view(len(features), self._height, self._width, -1).permute(0, 3, 1, 2)
+        grid = features.view(len(features), self._height, self._width, self.config.embed_dim)
+        grid = grid.permute(0, 3, 1, 2)
         if not (self.chosen.head_product and isinstance(head, ClassicDecoder)):
             maps: Tensor = head(grid)
             return maps
@@ -234,24 +232,8 @@ class GpuNetwork:
         weight = layer.weight.view(1, -1, c).expand(n, -1, -1)
         assert layer.bias is not None, 'a layer with a bias'
         bias = layer.bias.view(1, -1, 1)
-        return torch.baddbmm(bias, weight, columns).view(n, -1, h, w)
+        return torch.baddbmm(bias, weight, columns).view(n, layer.out_channels, h, w)
 
     def _here(self, tensor: Tensor) -> Tensor:
-        return tensor.detach().to(self.device, self.dtype, copy=True)
-
-    def _module(self, module: M) -> M:
-        """Return a copy of a module, here."""
-        return copy.deepcopy(module).to(self.device, self.dtype).eval().requires_grad_(False)
-
-    def _block(self, block: Block) -> 'GpuBlock':
-        experts = None
-        if block.mlp.experts is not None:
-            experts = self._module(GatheredExperts(block.mlp.experts))
-        return GpuBlock(
-            norm1=self._module(block.norm1),
-            attention=self._module(block.attn),
-            norm2=self._module(block.norm2),
-            fc1=self._module(block.mlp.fc1),
-            fc2=self._module(block.mlp.fc2),
-            experts=experts,
-        )
+        layout = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
+        return tensor.detach().to(self.device, self.dtype, memory_format=layout)

@@ -36,12 +36,13 @@ class Passes:
         one_graph: bool = True,
         kernel_decode: bool = False,
         patches: bool = False,
+        recorder: Recorder | None = None,
     ) -> None:
         """Get ready for batches of up to max_batch.
 
         graphs: record graphs, all of them, or fail; one_graph: a single one where there is a
         single keypoint set. kernel_decode: decode by a Triton kernel. patches: crops come as
-        patches, not as pixels.
+        patches, not as pixels. recorder: what records; one of its own if left out.
         """
         self.max_batch = max_batch
         self.decoding = decoding
@@ -55,7 +56,7 @@ class Passes:
         with torch.inference_mode(mode=False):  # for passes inside of inference mode and outside
             self._allocate()
         self._graphs: dict[tuple[str, int], Callable[[], object]] = {}
-        self._recorder = Recorder(self._device)
+        self._recorder = recorder or Recorder(self._device)
         if graphs:
             self._record()
 

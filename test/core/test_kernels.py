@@ -1,0 +1,175 @@
+"""Triton kernels give what the core gives: on a GPU, or by Triton's interpreter on a processor."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+if not torch.cuda.is_available():
+    os.environ['TRITON_INTERPRET'] = '1'  # before the kernels are imported
+pytest.importorskip('triton')
+
+from vitpose_ros.core.backends.cuda import kernels
+from vitpose_ros.core.backends.cuda.crops import ORDERS, Costs, CudaCrops, kernel_fault, sample
+from vitpose_ros.core.backends.cuda.network import cut_patches
+from vitpose_ros.core.crops import HostCrops
+from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.types import CHANNEL_COUNT, Frame
+
+DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+SIZE = (64, 48)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def kernels_are_usable(monkeypatch):
+    monkeypatch.setenv('TRITON_INTERPRET', '1')
+    assert kernels.fault(DEVICE) == ''
+
+
+def test_a_trial_takes_the_kernel():
+    assert kernel_fault(DEVICE) == ''
+
+
+def picture(channels, height=90, width=120):
+    random = np.random.default_rng(0)
+    shape = (height, width) + (() if channels == 'mono' else (CHANNEL_COUNT[channels],))
+    return random.integers(0, 256, shape, dtype=np.uint8)
+
+
+def regions(count):
+    """Regions in the picture, over its borders, and far outside; whole and odd numbers."""
+    random = np.random.default_rng(1)
+    low = random.uniform(-40, 100, (count, 2))
+    height = random.uniform(20, 150, count)
+    found = np.column_stack((low, 0.75 * height, height))
+    found[0] = (0, 0, 48, 64)
+    found[1] = (-500, -500, 30, 40)
+    return found
+
+
+@pytest.mark.parametrize('channels', sorted(ORDERS))
+def test_crops_of_the_kernel_are_those_of_opencv(channels):
+    frame = Frame(picture(channels), np.empty((0, 4)), channels)
+    given, udp = regions(5), np.arange(5) % 2 == 0
+    places = np.array([3, 0, 4, 1, 2])
+    host, crops = HostCrops(SIZE), CudaCrops(SIZE, DEVICE, fault='', costs=Costs(0, 0, 0, 0))
+    for cutter, cut in ((host, host.cut), (crops, crops.cut_there)):
+        cutter.begin(5)
+        cut(frame, given, udp, places)
+    difference = crops.batch().cpu().int() - host.batch().int()
+    assert difference.abs().max() <= 1 and (difference != 0).float().mean() < 1e-3
+    assert host.batch()[0].max() == 0  # the one outside
+    assert host.batch().float().std() > 30
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+def test_patches_of_the_kernel_are_those_of_its_crops(dtype):
+    image = torch.from_numpy(picture('bgr')).to(DEVICE)
+    rows = np.column_stack((regions(3)[:, :2], np.full((3, 2), 1.3), (2, 0, 1)))
+    table = torch.from_numpy(rows.astype(np.float32)).to(DEVICE).view(torch.uint8)
+    crops = torch.empty(3, *SIZE, 3, dtype=torch.uint8, device=DEVICE)
+    patches = torch.full((3 * 12, 768), torch.nan, dtype=dtype, device=DEVICE)
+    sample(image, table, 'bgr', crops, SIZE)
+    sample(image, table, 'bgr', patches, SIZE)
+    assert torch.equal(patches, cut_patches(crops, dtype))
+
+
+@pytest.mark.parametrize('width', [48, 192, 1280])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_sum_and_norm_are_those_of_pytorch(width, dtype):
+    torch.manual_seed(0)
+    tokens, added = (torch.randn(6, width, device=DEVICE).to(dtype) for _ in range(2))
+    weight, bias = (torch.randn(width, device=DEVICE).to(dtype) for _ in range(2))
+    for other in (added, added[:2]):  # for each row its own, or again and again
+        total, normed = kernels.add_norm(tokens, other, weight, bias, 1e-6)
+        expected = tokens.float() + other.float().repeat(6 // len(other), 1)
+        tolerance = {torch.float32: 1e-6, torch.float16: 2e-3}[dtype]
+        assert torch.allclose(total.float(), expected, rtol=tolerance, atol=tolerance)
+        expected = F.layer_norm(expected, (width,), weight.float(), bias.float(), 1e-6)
+        assert torch.allclose(normed.float(), expected, rtol=5 * tolerance, atol=5 * tolerance)
+
+
+def test_each_sample_is_multiplied_with_the_weights_of_its_expert():
+    torch.manual_seed(0)
+    n, t, hidden, part, sets = 4, 70, 64, 72, 3  # more rows and columns than a block has
+    values = torch.randn(n * t, hidden, device=DEVICE).half()
+    weight = (torch.randn(sets, hidden, part, device=DEVICE) / 8).half()
+    bias = torch.randn(sets, 1, part, device=DEVICE).half()
+    index = torch.tensor([2, 0, 1, 0], device=DEVICE)
+    whole = torch.full((n * t, part + 10), torch.nan, device=DEVICE).half()
+    kernels.expert_product(values, weight, bias, index, whole[:, 10:])
+    expected = torch.baddbmm(
+        bias.float()[index], values.float().view(n, t, hidden), weight.float()[index]
+    ).flatten(0, 1)
+    assert torch.allclose(whole[:, 10:].float(), expected, rtol=2e-3, atol=5e-3)
+    assert whole[:, :10].isnan().all()  # what is beside is left alone
+
+
+@pytest.mark.parametrize('udp', [True, False])
+@pytest.mark.parametrize('hybrid', [True, False])
+@pytest.mark.parametrize('size', [(64, 48), (8, 6)])
+def test_peaks_of_the_kernel_are_those_of_float64(udp, hybrid, size):
+    random = np.random.default_rng(0)
+    centres = random.uniform(-0.5, (size[1] - 0.5, size[0] - 0.5), (1, 20, 2))
+    x, y = np.arange(size[1]), np.arange(size[0])
+    rows = np.exp(-((y - centres[..., 1:]) ** 2) / 8)
+    columns = np.exp(-((x - centres[..., :1]) ** 2) / 8)
+    maps = torch.from_numpy(rows[..., :, None] * columns[..., None, :]).float()
+    maps += 0.01 * torch.from_numpy(random.standard_normal(maps.shape)).float()
+    maps[0, 0] = -1.0  # nothing positive
+    maps[0, 1] = 0.5  # flat
+    maps[0, 2, 1, 1] = torch.nan
+    for dtype in (torch.float32, torch.float16):
+        given = maps.to(dtype)
+        points, scores = decode(given, udp=udp, hybrid=hybrid)
+        out = torch.full((1, 20, 7), 9.0, device=DEVICE)
+        kernels.decode(given.to(DEVICE), out, udp=udp, hybrid=hybrid)
+        out = out.cpu()
+        assert out[0, 2, :3].isnan().all() and points[0, 2].isnan().all()
+        # float32 and noise: of a flat map the Newton step is one of chance
+        sure = [number for number in range(20) if number not in (1, 2)]
+        assert (out[0, sure, :2] - points[0, sure]).abs().max() < 1e-3
+        assert torch.equal(out[0, sure, 2], scores[0, sure])
+        assert (out[..., 3:] == 9.0).all()
+
+
+COMPILE = """
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from vitpose_ros.core.backends.cuda import triton_kernels
+
+def check(kernel, types, **constants):
+    names = kernel.arg_names
+    signature = {**dict.fromkeys(names, 'i32'), **types, **dict.fromkeys(constants, 'constexpr')}
+    source = ASTSource(kernel, {name: signature[name] for name in names}, constants)
+    assert compile(source, target=GPUTarget('cuda', 90, 32)).asm['cubin']
+
+half = '*fp16'
+for out in ('*u8', half):
+    types = {'frame': '*u8', 'regions': '*fp32', 'padding': half, 'out': out}
+    check(triton_kernels.sample_patches, types, CENTRE=128.0, SCALE=64.0, PATCH=16, MARGIN=2,
+          AS_PATCHES=out == half)
+types = dict.fromkeys(('tokens', 'added', 'weight', 'bias', 'total', 'normed'), half)
+check(triton_kernels.add_norm, {**types, 'eps': 'fp32'}, BLOCK=1024)
+types = {**dict.fromkeys(('hidden', 'weight', 'bias', 'out'), half), 'index': '*i64'}
+check(triton_kernels.expert_product, types, ROWS=64, COLUMNS=64, DEPTH=32)
+types = {'maps': half, 'cells': '*i64', **dict.fromkeys(('rows', 'columns', 'out'), '*fp32'),
+         **dict.fromkeys(('lowest', 'highest', 'largest_step', 'eps'), 'fp32')}
+for udp in (True, False):
+    check(triton_kernels.decode, types, UDP=udp, PH=13, PW=13, BLOCK=4096)
+"""
+
+
+def test_kernels_compile_for_an_h100(tmp_path):
+    """To the machine code of a card that need not be here."""
+    environment = {**os.environ, 'TRITON_INTERPRET': '0', 'TRITON_CACHE_DIR': str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, '-c', COMPILE], env=environment, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
