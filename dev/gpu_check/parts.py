@@ -1,9 +1,24 @@
 """What is run: tests and measurements, each part a process of its own, the most telling first."""
 
 import importlib.util
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-CUDA_TESTS = 'test/core/test_cuda'
+ROOT = Path(__file__).parents[2]
+TESTS = 'test/core'
+# Files with a process of their own: by what happens in one, the others would be lost.
+OWN = {
+    'sizes and graphs': ['test_cuda_sizes.py', 'test_cuda_graphs.py'],
+    'neighbours': ['test_cuda_neighbours.py'],
+    'memory': ['test_cuda_memory.py'],
+    'capture': ['test_cuda_capture.py'],
+}
+PYTEST = (
+    '-m', 'pytest', '-p', 'gpu_check.plugin', '-m', 'cuda', '-q', '--tb=short',
+    '--continue-on-collection-errors',
+)  # fmt: skip
 ENOUGH_S = 15.0  # with less time left, a part is not begun
 
 
@@ -24,7 +39,7 @@ def parts(*, dry: bool) -> list[Part]:
         small = '--models nano --batches 1,2 --people 1,2 --rounds 1'
         return [
             figures('figures', f'--device dry --sections {sections} {small}', 0.5),
-            tests('tests', ['', '_sizes', '_graphs', '_neighbours', '_memory', '_capture'], 0.5),
+            tests('tests', [*others(), *itertools.chain(*OWN.values())], 0.5),
         ]
     cuda = '--device cuda --backends torch'
     short = f'{cuda} --precisions auto'
@@ -36,16 +51,16 @@ def parts(*, dry: bool) -> list[Part]:
             '--rounds 30',
             0.25,
         ),
-        tests('tests', [''], 0.3),
+        tests('tests', others(), 0.3),
         figures(
             'end to end',
             f'{short} --sections end-to-end --models base --people 1,4,8,16,32 --rounds 20'
             f'{compare}',
             0.2,
         ),
-        tests('sizes and graphs', ['_sizes', '_graphs'], 0.25),
-        tests('neighbours', ['_neighbours'], 0.2),
-        tests('memory', ['_memory'], 0.15),
+        tests('sizes and graphs', OWN['sizes and graphs'], 0.25),
+        tests('neighbours', OWN['neighbours'], 0.2),
+        tests('memory', OWN['memory'], 0.15),
         figures(
             'ablation base',
             f'{short} --sections ablation --models base --batches 1,16 --rounds 20',
@@ -58,7 +73,7 @@ def parts(*, dry: bool) -> list[Part]:
         ),
         figures('experts', f'{short} --sections experts --models base,huge --rounds 20', 0.1),
         # A capture that fails may leave PyTorch in a bad state: a process of its own.
-        tests('capture', ['_capture'], 0.1),
+        tests('capture', OWN['capture'], 0.1),
         figures(
             'ablation large',
             f'{short} --sections ablation --models large --batches 1,16 --rounds 10',
@@ -72,8 +87,16 @@ def figures(name: str, arguments: str, share: float) -> Part:
     return Part(name, ('-m', 'vitpose_ros', 'bench', *arguments.split()), share)
 
 
-def tests(name: str, files: list[str], share: float) -> Part:
-    """Return a part that tests; files: what their names have after test_cuda."""
-    names = [f'{CUDA_TESTS}{file}.py' for file in files]
-    arguments = ('-m', 'pytest', '-p', 'gpu_check.plugin', '-m', 'cuda', '-q', '--tb=short')
-    return Part(name, (*arguments, *names), share)
+def tests(name: str, files: Sequence[str], share: float) -> Part:
+    """Return a part that tests."""
+    return Part(name, (*PYTEST, *(f'{TESTS}/{file}' for file in files)), share)
+
+
+def others() -> list[str]:
+    """Return the files with tests for CUDA that have no process of their own."""
+    own = set(itertools.chain(*OWN.values()))
+    return [
+        path.name
+        for path in sorted((ROOT / TESTS).glob('test_*.py'))
+        if path.name not in own and 'mark.cuda' in path.read_text()
+    ]

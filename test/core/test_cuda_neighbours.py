@@ -90,7 +90,8 @@ def test_a_thread_may_use_the_gpu_while_another_predicts(
 def test_estimators_that_come_and_go_leave_others_alone(estimator, frame, expected):
     """PyTorch frees what cuBLAS works in with a graph; it must not be what others work in."""
     for _ in range(6 if DEVICE.type == 'cuda' else 1):
-        other = PoseEstimator(random_backend('nano' if gpu.DRY else 'small'), max_batch=estimator.max_batch)
+        backend = random_backend('nano' if gpu.DRY else 'small')
+        other = PoseEstimator(backend, max_batch=estimator.max_batch)
         keypoints_by(other, frame)
         del other
         gc.collect()

@@ -19,13 +19,9 @@ from vitpose_ros.tools.bench.tables import Table
 
 SIZE = (256, 192)
 QUICK = [
-    '--models=nano',
-    '--backends=torch',
-    '--rounds=1',
-    '--batches=1,2',
-    '--people=1,3',
+    '--models=nano', '--backends=torch', '--rounds=1', '--batches=1,2', '--people=1,3',
     '--frames=20',
-]
+]  # fmt: skip
 
 
 def measured(path):

@@ -27,7 +27,7 @@ def end_to_end(options: Options, model: Model, peer: Any) -> None:
         estimators: dict[str, PoseEstimator] = {}
         for name, precision in options.contenders():
             with table.attempt(f'{name} {precision}'):
-                opened = options.open(model.load(device=options.where), name, precision)
+                opened = options.open(model, name, precision)
                 key = f'{name} {opened.precision}'
                 if key not in estimators:
                     estimators[key] = PoseEstimator(opened, max_batch=32)
@@ -59,7 +59,7 @@ def people(options: Options, model: Model) -> None:
         f'Cost of a person, {model.name}: a 1080p frame and boxes to keypoints, ms a person',
         ('people', 'all', 'crop', 'network', 'decode'),
     ) as table:
-        opened = options.open(model.load(device=options.where), 'auto', 'auto')
+        opened = options.open(model, 'auto', 'auto')
         table.note = opened.description
         estimator = PoseEstimator(opened, max_batch=max(options.people))
         stages: dict[int, list[tuple[float, float, float]]] = {n: [] for n in options.people}

@@ -38,7 +38,7 @@ def backends(options: Options, model: Model) -> dict[str, Backend]:
         for name, precision in options.contenders():
             with table.attempt(f'{name} {precision}'):
                 begin, empty = time.perf_counter(), reserved_mb(options)
-                opened = options.open(model.load(device=options.where), name, precision)
+                opened = options.open(model, name, precision)
                 loaded, weights = time.perf_counter(), reserved_mb(options)
                 if f'{name} {opened.precision}' in found or any(
                     opened.description == other.description for other in found.values()
@@ -132,7 +132,7 @@ class Bout:
         by_turns = dict(self._contenders)
         for backend in self._backends.values():
             # On a processor by turns, too: it is not equally fast all the time.
-            if backend.device.type == 'cpu' and backend.precision in product.FLOATS:
+            if backend.device.type == 'cpu':
                 key = product.name(backend.precision)
                 by_turns[key] = product.run(backend.precision, backend.device)
         times = timing.interleave(by_turns, rounds=rounds, failed=self._table.fail)
@@ -212,11 +212,11 @@ def experts(options: Options, model: Model) -> None:
         seen = set()
         for name, precision in options.contenders():
             with table.attempt(f'{name} {precision}'):
-                plain = options.open(model.load(device=options.where), name, precision)
+                plain = options.open(model, name, precision)
                 if plain.description in seen:
                     continue
                 seen.add(plain.description)
-                mixed = options.open(model.load(list(SKELETONS), options.where), name, precision)
+                mixed = options.open(model, name, precision, list(SKELETONS))
                 for backend in (plain, mixed):
                     backend.prepare(Decoding(), max(EXPERT_BATCHES))
                 for batch in EXPERT_BATCHES:

@@ -12,8 +12,8 @@ from vitpose_ros.core.backends.cuda import CudaBackend
 from vitpose_ros.core.backends.onnx import is_installed as has_onnx
 from vitpose_ros.core.backends.openvino import is_installed as has_openvino
 from vitpose_ros.core.estimator import MAX_BATCH
-from vitpose_ros.core.vit import ViTPose
 from vitpose_ros.tools.bench.results import Results
+from vitpose_ros.tools.bench.subjects import Model
 
 PEER = 'transformers'
 DRY = 'dry'  # the device that is none: what is for CUDA runs on the processor
@@ -63,8 +63,11 @@ class Options:
         """Return backends and precisions to compare."""
         return [(name, precision) for name in self.backends for precision in self.precisions]
 
-    def open(self, network: ViTPose, backend: str, precision: str) -> Backend:
-        """Open a backend on a network, which is changed."""
+    def open(
+        self, model: Model, backend: str, precision: str, keypoint_sets: Sequence[str] = ()
+    ) -> Backend:
+        """Open a backend on a network; keypoint_sets: by default its first."""
+        network = model.load(keypoint_sets, self.where)
         if self.dry:
             return CudaBackend(network, device='cpu', precision='float32')
         return open_backend(

@@ -119,9 +119,11 @@ def random_network(
 
     depth: blocks, if not as many as the size has. image_size: height, width of its crops.
     """
-    shape = SIZES[size]
+    shape = SIZES[size].copy()
+    if depth is not None:
+        shape['depth'] = depth
     config = ViTPoseConfig(
-        **{**shape, 'depth': depth or shape['depth']},
+        **shape,
         image_size=image_size,
         num_keypoints={name: len(SKELETONS[name]) for name in keypoint_sets},
         part_features=shape['embed_dim'] // 4 if len(keypoint_sets) > 1 else 0,
