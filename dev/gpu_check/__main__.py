@@ -35,7 +35,8 @@ def main() -> int:
     from gpu_check.parts import parts
 
     budget_s = float(os.environ.get('GPU_CHECK_SECONDS', '400')) - (time.monotonic() - begin)
-    return check(parts(dry=dry), budget_s, Path(os.environ.get('OUT', 'gpu_check_output')))
+    folder = Path(os.environ.get('OUT', 'gpu_check_output')).resolve()
+    return check(parts(dry=dry), budget_s, folder)
 
 
 def missing() -> str:

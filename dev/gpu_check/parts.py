@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,7 @@ def parts(*, dry: bool) -> list[Part]:
             figures('figures', f'--device dry --sections {sections} {small}', 0.5),
             tests('tests', [*others(), *itertools.chain(*OWN.values())], 0.5),
         ]
-    cuda = '--device cuda --backends torch'
-    short = f'{cuda} --precisions auto'
+    short = '--device cuda --backends torch --precisions auto'
     batches = '--batches 1,2,4,8,16,32,64'
     return [
         figures(
@@ -62,22 +62,16 @@ def parts(*, dry: bool) -> list[Part]:
         tests('neighbours', OWN['neighbours'], 0.2),
         tests('memory', OWN['memory'], 0.15),
         figures(
-            'ablation base',
-            f'{short} --sections ablation --models base --batches 1,16 --rounds 20',
-            0.2,
+            'crops, decoding, experts',
+            f'{short} --sections crop,decode,experts --models base --people 1,4,8,16 --rounds 10',
+            0.15,
         ),
-        figures(
-            'crops and decoding',
-            f'{cuda} --sections crop,decode --people 1,4,8,16 --rounds 10',
-            0.1,
-        ),
-        figures('experts', f'{short} --sections experts --models base,huge --rounds 20', 0.1),
         # A capture that fails may leave PyTorch in a bad state: a process of its own.
         tests('capture', OWN['capture'], 0.1),
         figures(
-            'ablation large',
-            f'{short} --sections ablation --models large --batches 1,16 --rounds 10',
-            0.2,
+            'ablation',
+            f'{short} --sections ablation --models base,large --batches 1,16 --rounds 10',
+            0.35,
         ),
     ]
 
@@ -98,5 +92,5 @@ def others() -> list[str]:
     return [
         path.name
         for path in sorted((ROOT / TESTS).glob('test_*.py'))
-        if path.name not in own and 'mark.cuda' in path.read_text()
+        if path.name not in own and re.search(r'mark\.cuda|gpu\.MARKS', path.read_text())
     ]

@@ -29,7 +29,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         'figures': dict(report.user_properties),
     }
     if report.skipped and isinstance(report.longrepr, tuple):
-        line['why'] = str(report.longrepr[2])
+        line['why'] = str(report.longrepr[2]).removeprefix('Skipped: ')
     elif report.failed:
         crash = getattr(report.longrepr, 'reprcrash', None)
         line['why'] = ' '.join(str(crash.message if crash else report.longrepr).split())[:300]

@@ -36,7 +36,7 @@ def verdicts(lines: Sequence[Line]) -> list[Verdict]:
             found.append(Verdict('FAIL', f'{line["part"]}: {table}{line["failure"]}'))
     found += _ends(lines, found)
     found += [Verdict('INFO', text) for text in _headlines(tables)]
-    found += [Verdict(*goal) for goal in goals.verdicts(tables, str(about.get('gpu', '')))]
+    found += [Verdict(*goal) for goal in goals.verdicts(tables, about)]
     return found
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from gpu_check.parts import Part
+from gpu_check.parts import ROOT, Part
 
 RESULTS = 'GPU_CHECK_RESULTS'  # the variable that names the file of a part's results
 GRACE_S = 5.0  # between asking a process to end, and ending it
@@ -41,6 +41,7 @@ def run(part: Part, limit_s: float, folder: Path) -> None:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=environment,
+            cwd=ROOT,
             start_new_session=True,  # so that what it starts ends with it
         )
         ended = _ended(process, limit_s)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from gpu import DEVICE, GREY_LEVELS, SIZE, first
-from weights import SeveralHeads
 
 from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
 from vitpose_ros.core.backends.base import Backend, Decoding
@@ -13,6 +12,7 @@ from vitpose_ros.core.backends.cuda import CudaBackend, CudaCrops
 from vitpose_ros.core.backends.torch import TorchBackend
 from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops, crop_regions
+from vitpose_ros.tools.bench import subjects
 
 pytestmark = gpu.MARKS
 
@@ -77,17 +77,16 @@ def test_graphs_give_the_keypoints_of_eager_mode(frame):
             assert np.allclose(graphed.covariances, eager.covariances, rtol=1e-2, atol=1e-3)
 
 
-def test_mixed_sets_go_through_one_pass(tmp_path, frame):
-    torch.manual_seed(0)
-    torch.save(SeveralHeads(384, 2, 12).original(), tmp_path / 'six.pth')
+def test_mixed_sets_go_through_one_pass(frame):
     sets = list(SKELETONS)
-
-    def network():
-        return load_network(tmp_path / 'six.pth', sets, image_size=SIZE)
-
-    cuda = CudaBackend(network(), device=str(DEVICE), precision='float32')
-    cpu = TorchBackend(network(), precision='float32')
-    on_cpu, on_gpu = (PoseEstimator(backend, max_batch=8) for backend in (cpu, cuda))
+    cpu, cuda = (subjects.random_network('small', sets, depth=2, image_size=SIZE) for _ in 'ab')
+    on_cpu, on_gpu = (
+        PoseEstimator(backend, max_batch=8)
+        for backend in (
+            TorchBackend(cpu, precision='float32'),
+            CudaBackend(cuda, device=str(DEVICE), precision='float32'),
+        )
+    )
     random = np.random.default_rng(0)
     for _ in range(5):
         names = random.choice(sets, len(frame.boxes)).tolist()

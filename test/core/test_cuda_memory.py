@@ -40,16 +40,15 @@ def test_what_memory_does_not_suffice_for_is_left_out(scarce, record_property):
     assert [len(poses) for poses in found] == [40, 40]
 
 
-def test_memory_that_runs_out_meanwhile_costs_frames_until_it_is_back(scarce, record_property):
-    ballast = []
+def test_a_frame_without_memory_costs_no_later_one(scarce, record_property):
+    reached, ballast = scarce.max_batch, []
     with contextlib.suppress(torch.cuda.OutOfMemoryError):
         while True:
             ballast.append(torch.empty(16 << 20, dtype=torch.uint8, device=DEVICE))
     [outcome] = scarce.predict_each([subjects.frame(8, 3840, 2160)])
     record_property('without memory', str(outcome.error or 'no error'))
-    before = scarce.max_batch
     del ballast
     torch.cuda.empty_cache()
     [outcome] = scarce.predict_each([subjects.frame(8)])
     assert outcome.error is None and len(outcome.poses) == 8
-    assert scarce.max_batch == before >= 1
+    assert scarce.max_batch == reached  # its graphs were there all the time

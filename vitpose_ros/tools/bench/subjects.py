@@ -131,9 +131,13 @@ def random_network(
     )
     torch.manual_seed(0)
     with device or torch.device('cpu'):
-        network = ViTPose(config)
+        network = ViTPose(config).requires_grad_(requires_grad=False)
         nn.init.normal_(network.backbone.pos_embed, std=0.02)
-    return network.eval().requires_grad_(False)
+        for module in network.modules():
+            if isinstance(module, nn.LayerNorm):  # which otherwise do nothing
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, std=0.2)
+    return network.eval()
 
 
 def flops(config: ViTPoseConfig) -> float:

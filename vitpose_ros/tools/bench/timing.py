@@ -9,8 +9,8 @@ import torch
 
 from vitpose_ros.core.backends.cuda.device import event
 
-QUEUE_CYCLES = 4_000_000  # of the GPU's clock, about 2 ms: longer than a pass takes to be queued
-DEVICE_ROUNDS = 20
+QUEUE_CYCLES = 10_000_000  # of the GPU's clock, about 5 ms: longer than queueing a pass takes
+DEVICE_ROUNDS = 12
 
 Times = dict[str, list[float]]  # contender: seconds of each round
 Run = Callable[[], object]
