@@ -8,6 +8,7 @@ from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare('vitpose_ros')
+RESPAWN_DELAY_S = 2.0  # for the driver to free what the ended process had
 
 # The parameters of pose_node, each an argument of the same name. One that is not given keeps its
 # value from params_file.
@@ -71,6 +72,11 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 'rviz', default_value='false', description='show image, overlay and markers'
             ),
+            DeclareLaunchArgument(
+                'respawn',
+                default_value='false',
+                description='start pose_node anew when it ends, as it does when its GPU is lost',
+            ),
             *(
                 DeclareLaunchArgument(
                     name, default_value='', description=f'see {name} in config/pose.yaml'
@@ -112,6 +118,11 @@ def first_camera(cameras, remappings):
     return [('image', dict(remappings).get(image, image)), *outputs]
 
 
+def is_true(argument):
+    """Tell whether an argument says so."""
+    return argument.lower() in ('true', '1')
+
+
 def start(context):
     """Start the node, and RViz if asked for."""
 
@@ -127,7 +138,7 @@ def start(context):
     remappings = topics(cameras, argument('image_topic'), argument('detections_topic'))
     namespace = argument('namespace').strip('/')
     nodes = []
-    if argument('rviz').lower() in ('true', '1'):
+    if is_true(argument('rviz')):
         # First: if it is not installed, launch gives up, and must not leave pose_node behind.
         nodes.append(
             Node(
@@ -147,6 +158,8 @@ def start(context):
             namespace=namespace,
             parameters=[ParameterFile(LaunchConfiguration('params_file')), overrides],
             remappings=remappings,
+            respawn=is_true(argument('respawn')),
+            respawn_delay=RESPAWN_DELAY_S,
             output='screen',
             emulate_tty=True,
         )

@@ -120,6 +120,29 @@ def test_the_launch_file_finds_the_topics_of_every_camera():
         topics([], '/{camera}/image_raw', 'detections')
 
 
+def test_the_launch_file_starts_the_node_anew_only_where_it_is_asked_to():
+    path = ROOT / 'launch' / 'pose.launch.py'
+    [is_true] = functions_of(path, 'is_true')
+    assert is_true('true') and is_true('True') and is_true('1')
+    assert not is_true('false') and not is_true('')
+    tree = ast.parse(path.read_text())
+    nodes = {
+        ast.literal_eval(keywords['executable']): keywords
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and getattr(call.func, 'id', '') == 'Node'
+        for keywords in [{keyword.arg: keyword.value for keyword in call.keywords}]
+    }
+    assert ast.unparse(nodes['pose_node']['respawn']) == "is_true(argument('respawn'))"
+    assert 'respawn_delay' in nodes['pose_node'] and 'respawn' not in nodes['rviz2']
+    declared = [
+        {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and call.args and ast.unparse(call.args[0]) == "'respawn'"
+        if getattr(call.func, 'id', '') == 'DeclareLaunchArgument'
+    ]
+    assert [arguments['default_value'] for arguments in declared] == ["'false'"]
+
+
 def test_arguments_passed_on_to_the_included_launch_file_exist_there():
     included = ast.parse((ROOT / 'launch' / 'pose.launch.py').read_text())
     declared = constants(included, 'DeclareLaunchArgument') | set(literal(included, 'PARAMETERS'))

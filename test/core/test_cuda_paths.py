@@ -441,7 +441,7 @@ def test_auto_goes_on_to_the_processor_where_the_gpu_has_too_little_memory(monke
     said = []
     estimator = PoseEstimator.load('nano', say=said.append, image_size=SIZE)
     assert estimator.backend.device == CPU
-    assert estimator.backend.warning.endswith('the network runs on the processor instead')
+    assert estimator.backend.warning.endswith('the network runs on the CPU instead')
     assert any('too little free memory' in line for line in said)
     with pytest.raises(DeviceError, match='too little'):
         PoseEstimator.load('nano', 'cuda')

@@ -3,6 +3,7 @@
 slow=S       each subject takes S seconds
 oom=N        more than N subjects in a forward pass are out of memory
 white=TEXT   a subject on a white ground raises RuntimeError(TEXT)
+black=TEXT   one on a black ground, as that of the pass at configure
 """
 
 import os
@@ -14,7 +15,7 @@ from vitpose_ros.core.backends.openvino import OpenVinoBackend
 from vitpose_ros.core.backends.torch import TorchBackend
 from vitpose_ros.ros.process import run
 
-WHITE = 250  # mean brightness
+WHITE, BLACK = 250, 5  # mean brightness
 
 
 def rig(compute):
@@ -29,7 +30,10 @@ def rig(compute):
             return found
         if kind == 'oom' and len(crops) > int(value):
             raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
-        if kind == 'white' and (crops.float().mean(dim=(1, 2, 3)) > WHITE).any():
+        brightness = crops.float().mean(dim=(1, 2, 3))
+        if kind == 'white' and (brightness > WHITE).any():
+            raise RuntimeError(value)
+        if kind == 'black' and (brightness < BLACK).any():
             raise RuntimeError(value)
         return compute(backend, crops, counts)
 

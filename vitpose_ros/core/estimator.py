@@ -106,7 +106,7 @@ class PoseEstimator:
         there and for what does not fit together.
         """
 
-        def on(device: str) -> PoseEstimator:
+        def on(device: str, precision: str) -> PoseEstimator:
             opened: Backend
             if str(model).endswith('.onnx'):
                 opened = open_onnx(
@@ -139,13 +139,13 @@ class PoseEstimator:
             )
 
         try:
-            return on(device)
+            return on(device, precision)
         except DeviceError as error:
             if device != 'auto':
                 raise
-            reason = f'{error}; the network runs on the processor instead'
+            reason = f'{error}; the network runs on the CPU instead'
         say(reason)
-        estimator = on('cpu')
+        estimator = on('cpu', 'auto')  # what was asked for may be for a GPU alone
         estimator.backend.warning = '; '.join(filter(None, (reason, estimator.backend.warning)))
         return estimator
 

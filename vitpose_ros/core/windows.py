@@ -55,6 +55,7 @@ class Windows(nn.Module):
         filled = np.arange(sizes.max()) < sizes[:, None]
         gather = np.zeros(filled.size, dtype=np.int64)
         gather[scatter] = np.arange(len(order))
+        self.full = bool(sizes.min() == sizes.max())  # no slot of any window is empty
         # Made by numpy, so that they are real also where a network is built on the meta device.
         self.register_buffer('gather', torch.from_numpy(gather), persistent=False)
         self.register_buffer('scatter', torch.from_numpy(scatter), persistent=False)
@@ -63,18 +64,27 @@ class Windows(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Map query, key and value (n, heads, t, d) each to the mixed values (n, heads, t, d)."""
         count, slots = self.filled.shape
+        n, heads, _, d = query.shape
 
         def cut(tensor: Tensor) -> Tensor:  # (n, heads, windows, slots, d)
-            n, heads, _, d = tensor.shape
             return tensor[:, :, self.gather].view(n, heads, count, slots, d)
 
         query, key, value = cut(query), cut(key), cut(value)
-        mask = self.filled[:, None]  # (windows, 1, slots): what the tokens of a window may see
         if self.pooled:
             key, value = self._with_means(key), self._with_means(value)
-            mask = torch.cat((mask, mask.new_ones(count, 1, count)), dim=2)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return mixed.flatten(2, 3)[:, :, self.scatter]
+        # Each window of a head counts as a head: PyTorch's fast kernels take four dimensions.
+        query, key, value = (tensor.flatten(1, 2) for tensor in (query, key, value))
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=self._mask(heads))
+        return mixed.view(n, heads, count * slots, d)[:, :, self.scatter]
+
+    def _mask(self, heads: int) -> Tensor | None:
+        """Return what the tokens of a window may see, (heads windows, 1, slots); None: all."""
+        if self.full:
+            return None
+        mask = self.filled[:, None]
+        if self.pooled:
+            mask = torch.cat((mask, mask.new_ones(len(mask), 1, len(mask))), dim=2)
+        return mask.repeat(heads, 1, 1)
 
     def _with_means(self, cut: Tensor) -> Tensor:
         """Append to each window the mean of every window: (n, heads, windows, slots + windows, d).

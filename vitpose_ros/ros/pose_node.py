@@ -1,12 +1,11 @@
 """The node: images and detections in, keypoints out."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -15,6 +14,7 @@ from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Frame, PoseEstimator
 from vitpose_ros.core.backends import DeviceError, choose
+from vitpose_ros.core.backends.faults import is_device_lost
 from vitpose_ros.core.batching import Mailboxes
 from vitpose_ros.core.classes import KeypointSetChoice
 from vitpose_ros.ros import diagnostics, node_parameters
@@ -27,7 +27,7 @@ from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.worker import Arrival, Worker
 
 DIAGNOSTICS_PERIOD_S = 1.0
-NVIDIA_DEVICE = Path('/dev/nvidia0')
+ACKNOWLEDGED_S = 0.5  # how long a last message may take to arrive
 
 
 class PoseNode(LifecycleNode):
@@ -44,6 +44,7 @@ class PoseNode(LifecycleNode):
         self._values = Parameters()  # read at configure
         self._trouble = ThrottledLog(self.get_logger())
         self._failure = ''  # why the last configure failed
+        self._loss = ''  # of the device: why this process ends
         self._estimator: PoseEstimator | None = None
         self._device_warning = ''
         self._keypoint_sets: KeypointSetChoice | None = None
@@ -53,6 +54,7 @@ class PoseNode(LifecycleNode):
         self._active = False
         self._mailboxes: Mailboxes[Arrival] | None = None
         self._worker: Worker | None = None
+        self._on_loss = self.create_guard_condition(self._end)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.create_service(SetBool, '~/enable', self._on_enable)
         self._diagnostics = self.create_publisher(
@@ -99,6 +101,8 @@ class PoseNode(LifecycleNode):
         except Exception as error:
             self._failure = str(error)
             self.get_logger().error(f'cannot configure: {error}')
+            if is_device_lost(error):
+                self._on_device_lost(error)
             self._free()
             return TransitionCallbackReturn.FAILURE
         self._failure = ''
@@ -155,19 +159,11 @@ class PoseNode(LifecycleNode):
         backend, device, precision = values.backend, values.device, values.precision
         self._device_warning = ''
         try:
-            choice = choose(backend, device)
+            choose(backend, device)
         except DeviceError as error:
             self._device_warning = f'{error}; the network runs on the CPU instead'
             self.get_logger().error(self._device_warning)
             device, precision = 'cpu', 'auto'  # what was asked for may be for a GPU alone
-        else:
-            if device == 'auto' and choice.device == 'cpu' and NVIDIA_DEVICE.exists():
-                self._device_warning = (
-                    f'the network runs on the CPU, although this machine has a GPU: PyTorch '
-                    f'{torch.__version__} cannot use it; install a CUDA build, or set device to '
-                    'cpu'
-                )
-                self.get_logger().warning(self._device_warning)
         estimator = PoseEstimator.load(
             values.model,
             device,
@@ -184,7 +180,7 @@ class PoseNode(LifecycleNode):
         if estimator.backend.warning:
             self._device_warning = estimator.backend.warning
             self.get_logger().error(self._device_warning)
-        release_memory()  # what loading took
+        release_memory(self.get_logger().warning)  # what loading took
         estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
         return estimator
 
@@ -206,6 +202,7 @@ class PoseNode(LifecycleNode):
             stamp_clock=self._now_ns,
             log=self._trouble,
             is_running=self.context.ok,
+            on_device_lost=self._on_device_lost,
         )
         for name, camera in self._cameras.items():
 
@@ -233,7 +230,23 @@ class PoseNode(LifecycleNode):
         if self._skeleton_output is not None:
             self._skeleton_output.close()
             self._skeleton_output = None
-        release_memory()
+        release_memory(self.get_logger().warning)
+
+    def _on_device_lost(self, error: Exception) -> None:
+        """Say that this process cannot use its device any more, and have it end; any thread."""
+        self._loss = (
+            f'the device is lost to this process, which ends: {str(error).splitlines()[0]}; start '
+            'the node anew, as launch does with respawn:=true; if it comes again, see nvidia-smi '
+            'and Xid in the output of dmesg, or set device to cpu'
+        )
+        self.get_logger().fatal(self._loss)
+        self._on_loss.trigger()
+
+    def _end(self) -> None:
+        """Tell the diagnostics, and end the process with an error."""
+        self._publish_diagnostics()
+        self._diagnostics.wait_for_all_acked(Duration(seconds=ACKNOWLEDGED_S))
+        raise SystemExit(1)
 
     def _now_ns(self) -> int:
         now: int = self.get_clock().now().nanoseconds
@@ -300,6 +313,8 @@ class PoseNode(LifecycleNode):
             message = 'inactive'
         elif not self._enabled:
             message = 'disabled by ~/enable'
+        if self._loss:
+            level, message = diagnostics.ERROR, self._loss
         values: dict[str, object] = {'resident_memory_mb': f'{resident_memory_mb():.0f}'}
         if self._estimator is not None:
             device = self._estimator.backend.device

@@ -16,9 +16,9 @@ GRACE_S = 1.2  # from the signal to the end, whatever is still at work then
 def run(node_class: str) -> None:
     """Make a node and spin it until SIGINT, SIGTERM or a SystemExit; then end the process.
 
-    node_class: 'package.module:Class'. The exit code after a signal is 0, also when a
-    computation that cannot be interrupted is under way: after a moment the process ends
-    without it.
+    node_class: 'package.module:Class'. The exit code is that of the SystemExit, and after a
+    signal 0, also when a computation that cannot be interrupted is under way: after a moment the
+    process ends without it.
     """
     futures: list[Any] = []  # of rclpy, once there is one
 
@@ -45,17 +45,23 @@ def run(node_class: str) -> None:
             executor = SingleThreadedExecutor()
             executor.add_node(node)
             executor.spin_until_future_complete(futures[0])
+        except BaseException as error:
+            if code := _exit_code(error):
+                _end_soon(code)  # what is broken may keep the node from its end
+            raise
         finally:
             node.destroy_node()
 
     code = 0
     try:
         spin()
-    except (ExternalShutdownException, SystemExit):
+    except ExternalShutdownException:
         pass
+    except SystemExit as error:
+        code = _exit_code(error)
     except Exception as error:
         print(f'{type(error).__name__}: {error}', file=sys.stderr)
-        code = 1
+        code = _exit_code(error)
     rclpy.try_shutdown()
     # A lifecycle node is part of cycles, and only when the last of it is gone does the middleware
     # say goodbye to the others and give its shared memory back.
@@ -79,6 +85,22 @@ def _call_on_signals(stop: Callable[[], None]) -> None:
         _end(0)
 
     threading.Thread(target=wait, name='signals', daemon=True).start()
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0
+    return 1
+
+
+def _end_soon(code: int) -> None:
+    """End the process after a moment, if nothing else does before."""
+
+    def wait() -> None:
+        time.sleep(GRACE_S)
+        _end(code)
+
+    threading.Thread(target=wait, name='end', daemon=True).start()
 
 
 def _end(code: int) -> None:

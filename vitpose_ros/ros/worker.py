@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Frame, PoseEstimator
+from vitpose_ros.core.backends.faults import is_device_lost
 from vitpose_ros.core.batching import Mailboxes, Waiting
 from vitpose_ros.core.classes import KeypointSetChoice
 from vitpose_ros.core.estimator import Outcome
@@ -55,11 +56,14 @@ class Worker:
         stamp_clock: Callable[[], int],
         log: ThrottledLog,
         is_running: Callable[[], bool],
+        on_device_lost: Callable[[Exception], None],
     ) -> None:
         """Start working.
 
         parameters returns the values at present; stamp_clock the time on the clock of the
         stamps, in nanoseconds; is_running whether something can be published still.
+        on_device_lost is called in the thread when no further frame can be computed in this
+        process; the thread ends then.
         """
         self._estimator = estimator
         self._cameras = cameras
@@ -69,6 +73,8 @@ class Worker:
         self._stamp_clock = stamp_clock
         self._log = log
         self._is_running = is_running
+        self._on_device_lost = on_device_lost
+        self._has_device = True
         self._thread = threading.Thread(target=self._work, name='worker', daemon=True)
         self._thread.start()
 
@@ -80,6 +86,8 @@ class Worker:
     def _work(self) -> None:
         while (turn := self._mailboxes.take()) is not None and self._is_running():
             self._do(turn)
+            if not self._has_device:
+                break
 
     def _do(self, turn: Sequence[Waiting[Arrival]]) -> None:
         parameters = self._parameters()
@@ -90,6 +98,10 @@ class Worker:
             job = jobs[outcome.index]
             if outcome.error is not None:
                 self._lost(job.waiting, outcome.error)
+                if is_device_lost(outcome.error):
+                    self._has_device = False
+                    self._on_device_lost(outcome.error)
+                    return
                 continue
             try:
                 result, message = self._publish(job, outcome)

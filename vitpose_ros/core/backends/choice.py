@@ -6,16 +6,18 @@ from pathlib import Path
 
 import torch
 
-from vitpose_ros.core.backends import onnx, openvino
+from vitpose_ros.core.backends import nvidia, onnx, openvino, providers
 from vitpose_ros.core.backends.base import Backend, BackendError, DeviceError, read_precision
 from vitpose_ros.core.backends.cuda import CudaBackend, Tuning
 from vitpose_ros.core.backends.torch import TorchBackend
 from vitpose_ros.core.checkpoints import CheckpointError, models_command
-from vitpose_ros.core.export import Say, silent
+from vitpose_ros.core.export import ExportError, Say, silent
 from vitpose_ros.core.vit import ViTPose
 
 BACKENDS = ('auto', 'torch', 'onnx', 'openvino')
 CUDA_GRAPHS = ('auto', 'off')
+UNUSED_GPU = 'this machine has an NVIDIA GPU that is not used'
+INSTEAD = 'the network runs on the CPU instead'
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,27 @@ class Choice:
     backend: str
     device: str
     reason: str
+    warning: str = ''  # what could not be had, and the remedy
+
+
+def why_no_cuda() -> str:
+    """Return why PyTorch does not run on the CUDA device that is there; '' where there is none."""
+    if not nvidia.ask_driver().names:
+        return ''
+    if torch.version.cuda is None:
+        return f'PyTorch {torch.__version__} is built without CUDA; install a CUDA build'
+    return (
+        f'PyTorch {torch.__version__}, for CUDA {torch.version.cuda}, does not see it; update the '
+        'NVIDIA driver, or install a build for an older CUDA'
+    )
 
 
 def choose_device(device: str) -> torch.device:
-    """Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a device of PyTorch that is there.
+    """Turn 'cpu', 'cuda' or 'cuda:N' into a device of PyTorch that is there and runs kernels.
 
-    Raises DeviceError, which names the remedy, when it is not, and BackendError for another word.
+    Raises DeviceError, which names the remedy, when it does not, and BackendError for another
+    word.
     """
-    if device == 'auto':
-        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
@@ -43,11 +57,17 @@ def choose_device(device: str) -> torch.device:
         ) from error
     if chosen.type not in ('cpu', 'cuda'):
         raise BackendError(f"device '{device}' is not supported; give auto, cpu, cuda or cuda:N")
-    if chosen.type == 'cuda' and (chosen.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(
-            f"device '{device}' is not there: PyTorch {torch.__version__} sees "
-            f'{torch.cuda.device_count()} CUDA devices; give cpu, or install a CUDA build'
+    if chosen.type == 'cpu':
+        return chosen
+    if (chosen.index or 0) >= torch.cuda.device_count():
+        unseen = '' if torch.cuda.is_available() else why_no_cuda()
+        seen = (
+            f'PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; '
+            f'{nvidia.ask_driver().reason or "give cuda:0"}'
         )
+        raise DeviceError(f"device '{device}' is not there: {unseen or seen}")
+    if reason := nvidia.why_unusable(chosen):
+        raise DeviceError(f"device '{device}' is there, but does not run PyTorch: {reason}")
     return chosen
 
 
@@ -71,18 +91,53 @@ def choose(backend: str, device: str) -> Choice:
         openvino.check_device('cpu')
         return Choice(backend, 'cpu', 'asked for')
     if backend == 'onnx':
-        return Choice(backend, onnx.choose_device(device), 'asked for')
-    if backend == 'auto' and device != 'cpu' and not torch.cuda.is_available() and onnx.has_cuda():
-        found = onnx.choose_device(device)
-        return Choice('onnx', found, 'ONNX Runtime can use the GPU, PyTorch cannot')
-    chosen = choose_device(device)
-    if backend == 'torch':
-        return Choice(backend, str(chosen), 'asked for')
-    if chosen.type == 'cuda':
-        return Choice('torch', str(chosen), 'PyTorch can use the GPU')
+        return _choose_onnx(device)
+    if device == 'cpu':
+        return _on_processor(backend)
+    return _choose_cuda(backend, device)
+
+
+def _choose_onnx(device: str) -> Choice:
+    found = onnx.choose_device(device)
+    missed = device == 'auto' and found == 'cpu' and nvidia.ask_driver().names != ()
+    why = f'{UNUSED_GPU}: ONNX Runtime: {providers.why_no_cuda()}' if missed else ''
+    return Choice('onnx', found, 'asked for', why)
+
+
+def _choose_cuda(backend: str, device: str) -> Choice:
+    """Choose what runs on a CUDA device; for 'auto' the processor where nothing does."""
+    warning = ''
+    if device != 'auto' or torch.cuda.is_available():
+        try:
+            chosen = choose_device('cuda' if device == 'auto' else device)
+        except DeviceError as error:
+            if device != 'auto' and not (backend == 'auto' and onnx.has_cuda()):
+                raise
+            warning = str(error) if torch.cuda.is_available() else ''
+        else:
+            reason = 'asked for' if backend == 'torch' else 'PyTorch can use the GPU'
+            return Choice('torch', str(chosen), reason)
+    if backend == 'auto' and onnx.has_cuda():
+        return Choice(
+            'onnx',
+            onnx.choose_device(device),
+            'ONNX Runtime can use the GPU, PyTorch cannot',
+            warning,
+        )
+    if not warning and (reason := why_no_cuda()):
+        warning = f'{UNUSED_GPU}: {reason}'
+    return _on_processor(backend, warning)
+
+
+def _on_processor(backend: str, why: str = '') -> Choice:
+    """Choose what runs on the processor; why: what keeps it from a GPU."""
+    warning = f'{why}; {INSTEAD}' if why else ''
+    if backend != 'auto':
+        return Choice(backend, 'cpu', 'asked for', warning)
     if openvino.is_installed():
-        return Choice('openvino', 'cpu', 'the fastest on a processor, and it is installed')
-    return Choice('torch', 'cpu', 'OpenVINO, faster on a processor, is not installed')
+        reason = 'the fastest on a processor, and it is installed'
+        return Choice('openvino', 'cpu', reason, warning)
+    return Choice('torch', 'cpu', 'OpenVINO, faster on a processor, is not installed', warning)
 
 
 def open_backend(
@@ -108,27 +163,38 @@ def open_backend(
     if cuda_graphs not in CUDA_GRAPHS:
         raise BackendError(f"cuda_graphs is '{cuda_graphs}'; give {' or '.join(CUDA_GRAPHS)}")
     choice = choose(backend, device)
-    opened: Backend
-    if choice.backend == 'openvino':
-        opened = openvino.OpenVinoBackend(
-            network, device=choice.device, precision=precision, threads=threads, say=say
-        )
-    elif choice.backend == 'onnx':
-        opened = onnx.OnnxBackend.of_network(
-            network,
-            device=choice.device,
-            precision=precision,
-            threads=threads,
-            max_batch=max_batch,
-            say=say,
-        )
-    elif choice.device == 'cpu':
-        opened = TorchBackend(network, precision=precision, threads=threads)
-    else:
+
+    def opened(choice: Choice, precision: str) -> Backend:
+        if choice.backend == 'openvino':
+            return openvino.OpenVinoBackend(
+                network, device=choice.device, precision=precision, threads=threads, say=say
+            )
+        if choice.backend == 'onnx':
+            return onnx.OnnxBackend.of_network(
+                network,
+                device=choice.device,
+                precision=precision,
+                threads=threads,
+                max_batch=max_batch,
+                say=say,
+            )
+        if choice.device == 'cpu':
+            return TorchBackend(network, precision=precision, threads=threads)
         tuning = Tuning(graphs=cuda_graphs != 'off')
-        opened = CudaBackend(network, device=choice.device, precision=precision, tuning=tuning)
-    opened.reason = choice.reason
-    return opened
+        return CudaBackend(network, device=choice.device, precision=precision, tuning=tuning)
+
+    try:
+        found = opened(choice, precision)
+    except (DeviceError, ExportError) as error:
+        if choice.backend != 'onnx' or choice.device == 'cpu':
+            raise
+        # The driver has a GPU, and ONNX Runtime cannot use it. What was asked for of the
+        # precision may be for a GPU alone.
+        choice = _on_processor(backend, '; '.join(filter(None, (choice.warning, str(error)))))
+        found = opened(choice, 'auto')
+    found.reason = choice.reason
+    found.warning = '; '.join(filter(None, (choice.warning, found.warning)))
+    return found
 
 
 def open_onnx(
@@ -148,13 +214,18 @@ def open_onnx(
     """
     if backend not in ('auto', 'onnx'):
         raise BackendError(f"'{file}' is for backend onnx, not {backend}; give auto or onnx")
-    opened = onnx.OnnxBackend.of_file(
-        file,
-        device=onnx.choose_device(device),
-        threads=threads,
-        max_batch=max_batch,
-        say=say,
-    )
+    choice = _choose_onnx(device)
+
+    def opened_on(device: str) -> Backend:
+        return onnx.OnnxBackend.of_file(
+            file, device=device, threads=threads, max_batch=max_batch, say=say
+        )
+
+    try:
+        opened = opened_on(choice.device)
+    except DeviceError as error:
+        choice = _on_processor('onnx', str(error))
+        opened = opened_on('cpu')
     read_precision(precision, [opened.precision], f"'{file}'")
     wanted = [keypoint_sets] if isinstance(keypoint_sets, str) else list(keypoint_sets or [])
     for name in wanted:
@@ -165,4 +236,5 @@ def open_onnx(
                 f'{models_command("export", "IN", "OUT")}'
             )
     opened.reason = 'the model is an ONNX file'
+    opened.warning = '; '.join(filter(None, (choice.warning, opened.warning)))
     return opened

@@ -4,11 +4,6 @@ One graph a keypoint set, written by the package itself: by vitpose_ros models e
 first use into the cache, where TensorRT's engines lie, too.
 """
 
-import ctypes
-import ctypes.util
-import hashlib
-import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,59 +12,47 @@ import numpy as np
 import torch
 
 from vitpose_ros.core import export
-from vitpose_ros.core.backends import processor
+from vitpose_ros.core.backends import nvidia, processor, providers, tensorrt
 from vitpose_ros.core.backends.base import (
     BackendError,
+    Decoding,
     DeviceError,
     GraphBackend,
     read_precision,
 )
-from vitpose_ros.core.backends.cuda import CudaCrops
+from vitpose_ros.core.backends.cuda import CudaCrops, buckets
+from vitpose_ros.core.backends.faults import is_out_of_memory
+from vitpose_ros.core.backends.providers import CPU, CUDA, TENSORRT, Provider, ProviderError
 from vitpose_ros.core.checkpoints import CheckpointError, models_command
 from vitpose_ros.core.crops import Crops
 from vitpose_ros.core.export import INPUT, OUTPUT, Say, silent
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
 
-TENSORRT, CUDA, CPU = (f'{name}ExecutionProvider' for name in ('Tensorrt', 'CUDA', 'CPU'))
-INSTALL = 'pip install onnxruntime (with an NVIDIA GPU onnxruntime-gpu)'
-
-
-def _runtime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendError(
-            f"backend 'onnx' is not installed: {INSTALL}, or set backend to torch"
-        ) from error
-    return onnxruntime
-
 
 def is_installed() -> bool:
     """Tell whether ONNX Runtime can be imported."""
     try:
-        _runtime()
+        providers.runtime()
     except BackendError:
         return False
     return True
 
 
 def has_cuda() -> bool:
-    """Tell whether ONNX Runtime is installed and was built for CUDA."""
-    return is_installed() and CUDA in _runtime().get_available_providers()
+    """Tell whether ONNX Runtime is installed, was built for CUDA, and the driver has a device."""
+    return is_installed() and not providers.why_no_cuda()
 
 
 def choose_device(device: str) -> str:
-    """Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a device that ONNX Runtime was built for."""
+    """Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a device that ONNX Runtime has."""
     if device == 'auto':
         return 'cuda:0' if has_cuda() else 'cpu'
-    if device.partition(':')[0] not in ('cpu', 'cuda'):
+    kind, _, index = device.partition(':')
+    if kind not in ('cpu', 'cuda') or not (index or '0').isdecimal():
         raise BackendError(f"device '{device}' is not supported; give auto, cpu, cuda or cuda:N")
-    if device != 'cpu' and not has_cuda():
-        raise DeviceError(
-            f"device '{device}' is not there for ONNX Runtime: it has only "
-            f'{", ".join(_runtime().get_available_providers())}; pip install onnxruntime-gpu'
-        )
+    if kind == 'cuda' and (reason := providers.why_no_cuda(int(index or 0))):
+        raise DeviceError(f"device '{device}' is not there for ONNX Runtime: {reason}")
     return device
 
 
@@ -91,31 +74,29 @@ class OnnxBackend(GraphBackend):
 
         files: in the order of config.keypoint_sets. device: 'cpu', 'cuda' or 'cuda:N'. threads:
         of the processor; 0 leaves one core free. max_batch: most crops of one run on a GPU. say:
-        gets a line about what takes long.
+        gets a line about what takes long. Raises DeviceError where no provider for the GPU
+        starts.
         """
-        self._runtime = _runtime()
         self._index = int(device.partition(':')[2] or 0)
         self._threads = processor.use_threads(threads)
         super().__init__(config)
-        if device != 'cpu':
-            self._most = max_batch
         self.precision = precision
-        wanted = self._providers(files, say) if device != 'cpu' else [CPU]
-        self._graphs = [self._session(file, wanted) for file in files]
-        provider = self._graphs[0].get_providers()[0]
-        if provider != wanted[0]:
-            self.warning = (
-                f'ONNX Runtime could not start {wanted[0]} and runs on {provider}; its own log '
-                'says why: most often a library of another version than it was built for'
-            )
+        # What batches are padded to; empty: they are not. The libraries of a GPU choose their
+        # algorithms anew for each size, which takes them longer than many passes.
+        self.bucket_sizes: list[int] = []
+        if device == 'cpu':
+            self._graphs = [self._session(file, CPU) for file in files]
+            self.description = f'onnx on {processor.description(precision, self._threads)}'
+            return
+        self._most = max_batch
+        self.bucket_sizes = buckets(max_batch)
+        providers.load_cuda_libraries()
+        with_what = self._open(files, say)
+        self.description = f'onnx on cuda:{self._index} with {with_what}, {precision}'
         # With a PyTorch for CUDA, crops and heatmaps stay on the GPU.
-        stays = provider != CPU and torch.cuda.is_available()
-        self.device = torch.device(f'cuda:{self._index}' if stays else 'cpu')
-        where = processor.description(self.precision, self._threads)
-        if provider != CPU:
-            with_what = 'TensorRT' if provider == TENSORRT else 'CUDA'
-            where = f'cuda:{self._index} with {with_what}, {self.precision}'
-        self.description = f'onnx on {where}'
+        place = torch.device(f'cuda:{self._index}')
+        if torch.cuda.is_available() and not nvidia.why_unusable(place):
+            self.device = place
 
     @classmethod
     def of_network(
@@ -143,18 +124,24 @@ class OnnxBackend(GraphBackend):
                 path = folder / f'{name}.onnx'
                 export.write_onnx(network, path, name, dtype=getattr(torch, chosen))
 
-        def load(folder: Path) -> OnnxBackend:
-            return cls(
-                [folder / f'{name}.onnx' for name in network.config.keypoint_sets],
-                network.config,
-                chosen,
-                device=device,
-                threads=threads,
-                max_batch=max_batch,
-                say=say,
-            )
+        def load(folder: Path) -> OnnxBackend | DeviceError:
+            try:
+                return cls(
+                    [folder / f'{name}.onnx' for name in network.config.keypoint_sets],
+                    network.config,
+                    chosen,
+                    device=device,
+                    threads=threads,
+                    max_batch=max_batch,
+                    say=say,
+                )
+            except DeviceError as error:
+                return error  # not the fault of the files, which are kept
 
-        return export.cached(f'onnx-{chosen}-{export.fingerprint(network)}', write, load, say)
+        found = export.cached(f'onnx-{chosen}-{export.fingerprint(network)}', write, load, say)
+        if isinstance(found, DeviceError):
+            raise found
+        return found
 
     @classmethod
     def of_file(
@@ -169,10 +156,11 @@ class OnnxBackend(GraphBackend):
         """Take a single file, with the configuration in it."""
         if not file.is_file():
             raise CheckpointError(f"'{file}' is absent; models export writes such files")
-        options = _runtime().SessionOptions()
-        options.graph_optimization_level = _runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
+        runtime = providers.runtime()
+        options = runtime.SessionOptions()
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = _runtime().InferenceSession(str(file), options, providers=[CPU])
+            session = runtime.InferenceSession(str(file), options, providers=[CPU])
         except Exception as error:
             raise CheckpointError(f"'{file}' is not a readable ONNX file: {error}") from error
         values = session.get_modelmeta().custom_metadata_map
@@ -198,8 +186,38 @@ class OnnxBackend(GraphBackend):
             return CudaCrops(self.config.image_size, self.device)
         return super().crops()
 
+    def prepare(self, decoding: Decoding, max_batch: int) -> int:  # noqa: ARG002 - the same for all
+        """Run all buckets once; those that memory does not suffice for are left out."""
+        counts = self.config.num_keypoints.values()
+        for size in self.bucket_sizes:
+            crops = torch.zeros(
+                size, *self.config.image_size, 3, dtype=torch.uint8, device=self.device
+            )
+            try:
+                for graph, k in zip(self._graphs, counts, strict=True):
+                    maps = torch.empty(size, k, *self.config.heatmap_size, device=self.device)
+                    self._run(graph, crops, maps)
+            except Exception as error:
+                fitting = [smaller for smaller in self.bucket_sizes if smaller < size]
+                if not fitting or not is_out_of_memory(error):
+                    raise
+                self.bucket_sizes, self._most = fitting, fitting[-1]
+                return self._most
+        return max_batch
+
     def _run(self, graph: Any, crops: torch.Tensor, heatmaps: torch.Tensor) -> None:
         crops = crops.to(self.device).contiguous()
+        count = len(crops)
+        size = next((size for size in self.bucket_sizes if size >= count), count)
+        if size == count:
+            self._run_bound(graph, crops, heatmaps)
+            return
+        padding = crops.new_zeros(size - count, *crops.shape[1:])
+        maps = heatmaps.new_empty(size, *heatmaps.shape[1:])
+        self._run_bound(graph, torch.cat((crops, padding)), maps)
+        heatmaps.copy_(maps[:count])
+
+    def _run_bound(self, graph: Any, crops: torch.Tensor, heatmaps: torch.Tensor) -> None:
         if self.device.type == 'cuda':
             torch.cuda.current_stream(self.device).synchronize()  # the runtime has its own stream
         binding = graph.io_binding()
@@ -209,36 +227,51 @@ class OnnxBackend(GraphBackend):
         binding.bind_output(OUTPUT, *place, np.float32, shape, heatmaps.data_ptr())
         graph.run_with_iobinding(binding)  # returns when it is done
 
-    def _session(self, file: Path, providers: Sequence[str]) -> Any:
-        options = self._runtime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        with_options = [(provider, self._options(provider, file)) for provider in providers]
-        return self._runtime.InferenceSession(str(file), options, providers=with_options)
+    def _open(self, files: Sequence[Path], say: Say) -> str:
+        """Open the files on the best provider for a GPU that starts; return what it is called."""
+        failures = []
+        found = tensorrt.load(providers.library(TENSORRT))
+        if found.version:
+            try:
+                self._graphs = [
+                    self._session(file, TENSORRT, self._tensorrt_options(file, found.version, say))
+                    for file in files
+                ]
+            except ProviderError as error:
+                failures.append(str(error))
+            else:
+                return 'TensorRT'
+        try:
+            self._graphs = [self._session(file, CUDA) for file in files]
+        except ProviderError as error:
+            failures.append(str(error))
+        else:
+            slower = 'ONNX Runtime runs with CUDA alone: TensorRT, which is faster,'
+            self.warning = f'{slower} is not installed; {found.remedy}'
+            if failures:
+                self.warning = f'{slower} does not start: {failures[0]}'
+            return 'CUDA'
+        for file in files:
+            self._session(file, CPU)  # raises where the file is at fault
+        raise DeviceError(f'ONNX Runtime cannot use cuda:{self._index}: {"; ".join(failures)}')
 
-    def _providers(self, files: Sequence[Path], say: Say) -> list[str]:
-        """Return the providers for a GPU, the first that is there first."""
-        found = [CUDA, CPU]
-        version = tensorrt_version()
-        if version is None:
-            self.warning = (
-                'ONNX Runtime runs with CUDA alone: TensorRT (libnvinfer), which is faster, is '
-                'not installed'
-            )
-        elif TENSORRT in self._runtime.get_available_providers():
-            found.insert(0, TENSORRT)
-            if not all(self._engines(file).is_dir() for file in files):
-                say('building TensorRT engines; once for this GPU and network, minutes each')
-        return found
+    def _session(self, file: Path, name: str, options: dict[str, str] | None = None) -> Any:
+        """Open a file on a provider; options: those of TensorRT."""
+        on_cuda = {'device_id': str(self._index), 'cudnn_conv_algo_search': 'HEURISTIC'}
+        provider = Provider(name, on_cuda if name == CUDA else options or {})
+        if name == TENSORRT:
+            provider = Provider(name, options or {}, rest=[(CUDA, on_cuda)])
+        return providers.open_session(file, provider, threads=self._threads)
 
-    def _options(self, provider: str, file: Path) -> dict[str, str]:
-        """Return the options of a provider, for a file."""
-        if provider == CPU:
-            return {}
-        if provider == CUDA:
-            return {'device_id': str(self._index)}
-        folder = self._engines(file)
+    def _tensorrt_options(self, file: Path, version: str, say: Say) -> dict[str, str]:
+        """Return the options of TensorRT for a file, whose engines lie in a folder of their own.
+
+        Makes the folder.
+        """
+        folder = tensorrt.engine_folder(file, version, self._index, self._most)
         folder.mkdir(parents=True, exist_ok=True)
-
+        if not tensorrt.has_engine(folder):
+            say(f'building the TensorRT engine of {file.stem}; once for this GPU, minutes')
         height, width = self.config.image_size
 
         def shape(count: int) -> str:
@@ -255,32 +288,3 @@ class OnnxBackend(GraphBackend):
             'trt_profile_opt_shapes': shape(min(8, self._most)),
             'trt_profile_max_shapes': shape(self._most),
         }
-
-    def _engines(self, file: Path) -> Path:
-        """Return where the engines of a file lie: by GPU, TensorRT, file and batch."""
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-        gpu = re.sub(r'\W+', '-', gpu_name(self._index))
-        name = f'tensorrt-{tensorrt_version()}-{gpu}-{digest}-{self._most}'
-        return export.cache_directory() / name
-
-
-def gpu_name(index: int) -> str:
-    """Return the name of an NVIDIA GPU, 'gpu' where nobody tells."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name(index)
-    command = ['nvidia-smi', '--query-gpu=name', '--format=csv,noheader', f'--id={index}']
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return 'gpu'
-
-
-def tensorrt_version() -> str | None:
-    """Return the version of TensorRT's library, None where there is none."""
-    name = ctypes.util.find_library('nvinfer')
-    for library in filter(None, (name, 'libnvinfer.so.11', 'libnvinfer.so.10', 'libnvinfer.so.8')):
-        try:
-            return str(ctypes.CDLL(library).getInferLibVersion())
-        except (OSError, AttributeError):
-            continue
-    return None
