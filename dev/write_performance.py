@@ -1,6 +1,7 @@
 """Write docs/performance.md and its plot: what bench measured, within dev/performance.md.
 
-python dev/write_performance.py RESULTS.jsonl
+python dev/write_performance.py RESULTS.jsonl        all but what a GPU gave
+python dev/write_performance.py --gpu RESULTS.jsonl  what gpu-check measured on one, into the page
 """
 
 import argparse
@@ -16,6 +17,7 @@ from vitpose_ros.tools.bench.tables import Table
 
 DOCS = Path(__file__).parents[1] / 'docs'
 TEXT = Path(__file__).with_name('performance.md')  # ABOUT and TABLES stand for the figures
+GPU_BEGIN, GPU_END = '<!-- what a GPU gave -->\n', '<!-- to here -->\n'
 OURS, THEIRS = '#1f6f8b', '#c9a25d'
 PEER = 'transformers'
 PLOTTED = ('crop', 'decode', 'network small', 'network base', 'people small')
@@ -25,17 +27,39 @@ def main() -> None:
     """Read the results and write page and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('results', type=Path)
-    about, tables = read(lines_of(parser.parse_args().results))
+    parser.add_argument('--gpu', action='store_true', help='of gpu-check: only what a GPU gave')
+    chosen = parser.parse_args()
+    about, tables = read(lines_of(chosen.results))
+    facts = ', '.join(f'{name} {value}' for name, value in about.items())
+    figures = '\n'.join(table.markdown() for table in tables.values())
     DOCS.mkdir(exist_ok=True)
+    page = DOCS / 'performance.md'
+    if chosen.gpu:
+        if 'gpu' not in about:
+            parser.error(f'{chosen.results} has no GPU in it')
+        text = f'\nMeasured: {facts}.\n\n{figures}'.replace('\n## ', '\n### ')
+        page.write_text(with_gpu(page.read_text(), text))
+        return
     missing = [name for name in PLOTTED if name not in tables or not tables[name].rows]
     if missing:
         print(f'no new plot: {", ".join(missing)} was not measured')
     else:
         plot(tables, DOCS / 'performance.png')
-    facts = ', '.join(f'{name} {value}' for name, value in about.items())
-    page = TEXT.read_text().replace('ABOUT', facts)
-    page = page.replace('TABLES', '\n'.join(table.markdown() for table in tables.values()))
-    (DOCS / 'performance.md').write_text(page)
+    text = TEXT.read_text().replace('ABOUT', facts).replace('TABLES', figures)
+    if page.is_file():  # what a GPU gave stays
+        text = with_gpu(text, gpu_part(page.read_text()) or gpu_part(text))
+    page.write_text(text)
+
+
+def gpu_part(page: str) -> str:
+    """Return what stands between the marks of what a GPU gave."""
+    return page.partition(GPU_BEGIN)[2].partition(GPU_END)[0]
+
+
+def with_gpu(page: str, text: str) -> str:
+    """Return a page with something else there."""
+    before, _, rest = page.partition(GPU_BEGIN)
+    return f'{before}{GPU_BEGIN}{text}{GPU_END}{rest.partition(GPU_END)[2]}'
 
 
 def plot(tables: dict[str, Table], path: Path) -> None:
