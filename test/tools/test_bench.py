@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vitpose_ros.core.backends import onnx, processor
+from vitpose_ros.core.backends import nvidia, onnx, processor
 from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, normalise
 from vitpose_ros.core.heatmaps import decode
@@ -118,6 +118,7 @@ def test_an_error_within_a_table_costs_what_is_missing_then(tmp_path, capsys):
 def test_what_cannot_be_had_on_a_device_is_left_out_unasked(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    monkeypatch.setattr(nvidia, 'why_unusable', lambda _: '')
     monkeypatch.setattr(onnx, 'has_cuda', lambda: False)  # the build for processors
     found, missing = installed('cuda')
     assert found == ['torch']
@@ -196,6 +197,12 @@ def test_operations_are_counted():
     network = subjects.random_network('small', ['coco'], torch.device('meta'))
     counted = subjects.flops(network.config)
     assert counted == pytest.approx(2 * (embedding + blocks + head), rel=0.001)
+
+
+def test_weights_are_counted_in_their_precision():
+    config = subjects.random_network('base', ['coco'], torch.device('meta')).config
+    assert subjects.weights_mb(config, 'float32') == pytest.approx(4 * 90.0, rel=0.01)
+    assert subjects.weights_mb(config, 'float16') == pytest.approx(2 * 90.0, rel=0.01)
 
 
 def test_contenders_take_turns():

@@ -34,12 +34,12 @@ def backends(options: Options, model: Model) -> dict[str, Backend]:
             'runs on', 'warning',
         ),
     ) as table:  # fmt: skip
-        table.note = 'Memory: of the GPU, as PyTorch reserves it.'
+        table.note = 'Beyond weights: memory of the GPU, as PyTorch reserves it.'
         for name, precision in options.contenders():
             with table.attempt(f'{name} {precision}'):
                 begin, empty = time.perf_counter(), reserved_mb(options)
                 opened = options.open(model, name, precision)
-                loaded, weights = time.perf_counter(), reserved_mb(options)
+                loaded = time.perf_counter()
                 if f'{name} {opened.precision}' in found or any(
                     opened.description == other.description for other in found.values()
                 ):
@@ -47,12 +47,14 @@ def backends(options: Options, model: Model) -> dict[str, Backend]:
                 opened.prepare(Decoding(), options.ready)
                 prepared = time.perf_counter()
                 found[f'{name} {opened.precision}'] = opened
-                memory: tuple[float | None, float | None] = (None, None)
-                if empty is not None and weights is not None:
-                    memory = weights - empty, (reserved_mb(options) or 0.0) - weights
+                weights = subjects.weights_mb(opened.config, opened.precision)
+                reserved = reserved_mb(options)
+                beyond = None
+                if empty is not None and reserved is not None:
+                    beyond = reserved - empty - weights
                 seconds = loaded - begin, prepared - loaded
                 how = opened.description, opened.warning or None
-                table.add(name, opened.precision, *seconds, *memory, *how)
+                table.add(name, opened.precision, *seconds, weights, beyond, *how)
     tuned = {key: backend for key, backend in found.items() if isinstance(backend, CudaBackend)}
     if tuned:
         with options.results.table(
@@ -81,8 +83,6 @@ def network(options: Options, model: Model, peer: Any) -> None:
     opened = backends(options, model)
     if not opened:
         return
-    for backend in opened.values():
-        backend.prepare(Decoding(), max(options.batches))
     work = subjects.flops(next(iter(opened.values())).config)
     with options.results.table(
         f'network {model.name}',
@@ -98,10 +98,15 @@ def network(options: Options, model: Model, peer: Any) -> None:
             'the same precision, on the same device. Largest difference: of the heatmaps, from '
             'those of the first row of a batch, in parts of their peak.'
         )
+        for key, backend in list(opened.items()):
+            try:
+                backend.prepare(Decoding(), max(options.batches))
+            except Exception as error:
+                table.fail(key, error)
+                del opened[key]
         for batch in options.batches:
-            bout = Bout(table, opened, peer, batch, work)
             with table.attempt(f'batch {batch}'):
-                bout.run(options.rounds)
+                Bout(table, opened, peer, batch, work).run(options.rounds)
 
 
 class Bout:
@@ -186,10 +191,12 @@ def _heatmaps(backend: Backend, crops: Tensor) -> Tensor:
 def network_run(backend: Backend, crops: Tensor, counts: Sequence[int]) -> timing.Run:
     """Return a run of a network alone.
 
-    On CUDA with decoding, which is part of its passes, and on what its crops leave there.
+    On a GPU with decoding, which is part of CUDA's passes; there on what its crops leave.
     """
     if not isinstance(backend, CudaBackend):
-        return partial(backend.heatmaps, crops, counts)
+        if backend.device.type == 'cpu':
+            return partial(backend.heatmaps, crops, counts)
+        return partial(backend.keypoints, crops, counts, Decoding())
     cutter, people = backend.crops(), sum(counts)
     cutter.begin(people)
     frame = subjects.frame(people)

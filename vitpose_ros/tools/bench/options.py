@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from vitpose_ros.core.backends import Backend, BackendError, choose, open_backend
-from vitpose_ros.core.backends.choice import choose_device
 from vitpose_ros.core.backends.cuda import CudaBackend
 from vitpose_ros.core.backends.onnx import is_installed as has_onnx
+from vitpose_ros.core.backends.openvino import INTEL_GPU
 from vitpose_ros.core.backends.openvino import is_installed as has_openvino
 from vitpose_ros.core.estimator import MAX_BATCH
 from vitpose_ros.tools.bench.results import Results
@@ -39,9 +39,9 @@ class Options:
         """The device of what is for CUDA, a processor's when dry; None: none is measured."""
         if self.dry:
             return torch.device('cpu')
-        if self.device != 'auto' and not self.device.startswith('cuda'):
+        if self.device == INTEL_GPU:
             return None
-        device = choose_device(self.device)
+        device = torch.device(choose('torch', self.device).device)
         return device if device.type == 'cuda' else None
 
     @property

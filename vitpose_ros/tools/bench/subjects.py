@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vitpose_ros.core.checkpoints import load_network, write_checkpoint
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.types import Frame
+from vitpose_ros.core.types import Frame, Precision
 from vitpose_ros.core.vit import SIZES, ViTPose, ViTPoseConfig
 
 WIDTH, HEIGHT = 1920, 1080
@@ -145,6 +145,13 @@ def flops(config: ViTPoseConfig) -> float:
     with torch.device('meta'), FlopCounterMode(display=False) as counter, torch.inference_mode():
         ViTPose(config)(torch.empty(1, 3, *config.image_size))
     return float(counter.get_total_flops())
+
+
+def weights_mb(config: ViTPoseConfig, precision: Precision) -> float:
+    """Return the memory that the weights of a network take."""
+    with torch.device('meta'):
+        count = sum(tensor.numel() for tensor in ViTPose(config).state_dict().values())
+    return count * getattr(torch, precision).itemsize / 1e6
 
 
 def xywh(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
