@@ -20,6 +20,7 @@ PARAMETERS = {
     'device': str,
     'backend': str,
     'precision': str,
+    'cuda_graphs': str,
     'threads': int,
     'autostart': bool,
     'cameras': str,

@@ -89,6 +89,12 @@ class Parameters:
         'that is faster, else float32',
         choices=('auto', 'float32', 'bfloat16', 'float16'),
     )
+    cuda_graphs: str = _parameter(
+        'auto',
+        "On a GPU with PyTorch: 'auto' launches a whole pass at once, as a CUDA graph, where that "
+        "can be had; 'off' launches kernels one by one, slower, with less memory",
+        choices=('auto', 'off'),
+    )
     threads: int = _parameter(
         0,
         'Threads of the processor that the network uses; 0: one less than there are cores, for '

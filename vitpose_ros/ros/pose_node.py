@@ -13,7 +13,7 @@ from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.backends import DeviceError, choose
+from vitpose_ros.core.backends import DeviceError
 from vitpose_ros.core.backends.faults import is_device_lost
 from vitpose_ros.core.batching import Mailboxes
 from vitpose_ros.core.classes import KeypointSetChoice
@@ -156,29 +156,33 @@ class PoseNode(LifecycleNode):
     def _load(self) -> PoseEstimator:
         """Load the network, and run it once, so that what fails does so now."""
         values = self._values
-        backend, device, precision = values.backend, values.device, values.precision
-        self._device_warning = ''
+        faults = []
+
+        def load(device: str, precision: str) -> PoseEstimator:
+            return PoseEstimator.load(
+                values.model,
+                device,
+                backend=values.backend,
+                precision=precision,
+                threads=values.threads,
+                keypoint_sets=values.wanted_keypoint_sets() or None,
+                max_batch=values.max_batch,
+                flip_test=values.flip_test,
+                with_covariances=values.covariance,
+                hybrid_decoding=values.decode == 'hybrid',
+                cuda_graphs=values.cuda_graphs,
+                say=self.get_logger().info,
+            )
+
         try:
-            choose(backend, device)
+            estimator = load(values.device, values.precision)
         except DeviceError as error:
-            self._device_warning = f'{error}; the network runs on the CPU instead'
-            self.get_logger().error(self._device_warning)
-            device, precision = 'cpu', 'auto'  # what was asked for may be for a GPU alone
-        estimator = PoseEstimator.load(
-            values.model,
-            device,
-            backend=backend,
-            precision=precision,
-            threads=values.threads,
-            keypoint_sets=values.wanted_keypoint_sets() or None,
-            max_batch=values.max_batch,
-            flip_test=values.flip_test,
-            with_covariances=values.covariance,
-            hybrid_decoding=values.decode == 'hybrid',
-            say=self.get_logger().info,
-        )
+            faults.append(f'{error}; the network runs on the CPU instead')
+            estimator = load('cpu', 'auto')  # what was asked for may be for a GPU alone
         if estimator.backend.warning:
-            self._device_warning = estimator.backend.warning
+            faults.append(estimator.backend.warning)
+        self._device_warning = '; '.join(faults)
+        if faults:
             self.get_logger().error(self._device_warning)
         release_memory(self.get_logger().warning)  # what loading took
         estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
