@@ -15,6 +15,8 @@ from gpu_check.checking import check
 from gpu_check.parts import PYTEST, Part, parts
 
 from vitpose_ros.core.backends.cuda import Tuning
+from vitpose_ros.core.vit import SIZES
+from vitpose_ros.tools import bench
 from vitpose_ros.tools.bench.results import lines_of, read
 from vitpose_ros.tools.bench.tables import Table
 
@@ -168,6 +170,11 @@ def test_parts_name_tests_and_sections_that_are_there():
             for argument in part.arguments:
                 assert not argument.endswith('.py') or (ROOT / argument).is_file()
             assert 0 < part.share < 1
+            if 'bench' in part.arguments:
+                chosen = bench._parser(None).parse_args(part.arguments[3:])
+                assert set(chosen.sections) <= set(bench.SECTIONS) and set(chosen.models) <= {
+                    *SIZES
+                }
     for chosen in (parts(dry=True), parts(dry=False)):
         named = [name for part in chosen for name in part.arguments if name.endswith('.py')]
         assert len(named) == len(set(named))
