@@ -102,12 +102,12 @@ def expert_product(
     index,  # (n,) int64: the set of each sample
     out,  # (n t, part), rows out_stride apart
     t,
-    k,  # hidden
     part,
     out_stride,
+    HIDDEN: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
-    DEPTH: tl.constexpr,  # divides k
+    DEPTH: tl.constexpr,  # divides HIDDEN
 ):
     """Multiply some rows of a sample with some columns of its expert."""
     sample = tl.program_id(0).to(tl.int64)
@@ -116,10 +116,10 @@ def expert_product(
     expert = tl.load(index + sample)
     in_rows, in_columns = row[:, None] < t, column[None, :] < part
     depth = tl.arange(0, DEPTH)
-    left = hidden + (sample * t + row)[:, None] * k + depth[None, :]
-    right = weight + expert * k * part + depth[:, None] * part + column[None, :]
+    left = hidden + (sample * t + row)[:, None] * HIDDEN + depth[None, :]
+    right = weight + expert * HIDDEN * part + depth[:, None] * part + column[None, :]
     total = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
-    for _ in range(0, k, DEPTH):
+    for _ in range(0, HIDDEN, DEPTH):
         a = tl.load(left, mask=in_rows, other=0)
         b = tl.load(right, mask=in_columns, other=0)
         total = tl.dot(a, b, total)
