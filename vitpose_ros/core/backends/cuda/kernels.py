@@ -1,12 +1,10 @@
 """What starts the Triton kernels, for what PyTorch needs several kernels for.
 
 Triton comes with PyTorch's builds for CUDA. Where it is not, fault() says so, and callers take
-their other way. With TRITON_INTERPRET=1 in the environment, Triton's interpreter runs the kernels
-on a processor, to test them.
+their other way.
 """
 
 import importlib.util
-import os
 from typing import Any
 
 import torch
@@ -21,6 +19,9 @@ from vitpose_ros.core.heatmaps import (
     tables_of,
 )
 
+# Whether Triton's interpreter may run the kernels on a processor, to test them. It does where
+# TRITON_INTERPRET=1 is in the environment before Triton is imported.
+INTERPRETED = False
 ROWS, COLUMNS, DEPTH = 64, 64, 32  # of a block of expert_product
 LARGEST_MAP = 1 << 16  # cells that decode holds at once
 
@@ -29,7 +30,7 @@ def fault(device: torch.device) -> str:
     """Return what keeps the kernels from running on a device; nothing where they can."""
     if importlib.util.find_spec('triton') is None:
         return 'Triton is not installed'
-    if device.type != 'cuda' and os.environ.get('TRITON_INTERPRET') != '1':
+    if device.type != 'cuda' and not INTERPRETED:
         return 'Triton kernels need a GPU'
     return ''
 
