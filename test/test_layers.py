@@ -23,7 +23,7 @@ CORE_FLOORS = [
     {'export'},
     {'batching', 'checkpoints', 'classes', 'crops', 'heatmaps'},
     {'vit'},
-    {'cameras', 'skeletons', 'timing', 'types', 'windows'},
+    {'cameras', 'jpeg', 'skeletons', 'timing', 'types', 'windows'},
 ]
 # What the rooms of the package may import from.
 ROOMS = {

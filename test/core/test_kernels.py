@@ -15,8 +15,9 @@ if not torch.cuda.is_available():
 pytest.importorskip('triton')
 
 from vitpose_ros.core.backends.cuda import kernels
-from vitpose_ros.core.backends.cuda.crops import ORDERS, Costs, CudaCrops, kernel_fault, sample
+from vitpose_ros.core.backends.cuda.crops import Costs, CudaCrops
 from vitpose_ros.core.backends.cuda.network import cut_patches
+from vitpose_ros.core.backends.cuda.sampling import ORDERS, kernel_fault, sample
 from vitpose_ros.core.crops import HostCrops
 from vitpose_ros.core.heatmaps import decode
 from vitpose_ros.core.types import CHANNEL_COUNT, Frame

@@ -13,7 +13,7 @@ CELLS = tl.constexpr(16)  # the side of a block that holds a patch of heatmap ce
 
 @triton.jit
 def sample_patches(
-    frame,  # (h, w, c) uint8
+    frame,  # (h, w, c) uint8, or planes of it
     regions,  # (n, 5) float32: x, y of the first pixel, steps in x, y, place of the crop
     padding,  # (3,) what is outside of the crop
     out,
