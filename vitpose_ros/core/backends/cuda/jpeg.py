@@ -50,13 +50,13 @@ def nvimgcodec_decoder(device: torch.device) -> Decoder:
     from nvidia import nvimgcodec
 
     decoder = nvimgcodec.Decoder(device_id=device.index, options=':fancy_upsampling=1')
-    parameters = nvimgcodec.DecodeParams(
-        apply_exif_orientation=False, color_spec=nvimgcodec.ColorSpec.RGB
-    )
+    parameters = nvimgcodec.DecodeParams(apply_exif_orientation=False)  # else RGB of 8 bits
 
     def decode(data: NDArray[np.uint8]) -> Tensor:
         stream = torch.cuda.current_stream(device)
-        image = decoder.decode(data.tobytes(), parameters, stream.cuda_stream)
+        image = decoder.decode(
+            data.tobytes(), params=parameters, cuda_stream=stream.cuda_stream
+        )
         if image is None:
             raise ValueError('nvImageCodec does not decode this file')
         copy = from_dlpack(image).clone()
