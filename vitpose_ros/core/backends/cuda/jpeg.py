@@ -54,9 +54,7 @@ def nvimgcodec_decoder(device: torch.device) -> Decoder:
 
     def decode(data: NDArray[np.uint8]) -> Tensor:
         stream = torch.cuda.current_stream(device)
-        image = decoder.decode(
-            data.tobytes(), params=parameters, cuda_stream=stream.cuda_stream
-        )
+        image = decoder.decode(data.tobytes(), params=parameters, cuda_stream=stream.cuda_stream)
         if image is None:
             raise ValueError('nvImageCodec does not decode this file')
         copy = from_dlpack(image).clone()

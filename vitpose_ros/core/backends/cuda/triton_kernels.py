@@ -11,7 +11,20 @@ ROUND = tl.constexpr(12582912.0)
 CELLS = tl.constexpr(16)  # the side of a block that holds a patch of heatmap cells, 13 x 13
 
 
-@triton.jit
+# One kernel for images of all sizes: Triton would compile anew, while frames wait, for numbers
+# that 16 divides, or that are 1.
+VARYING = [
+    'frame',
+    'height',
+    'width',
+    'row_stride',
+    'pixel_stride',
+    'first_channel',
+    'channel_step',
+]
+
+
+@triton.jit(do_not_specialize=VARYING)
 def sample_patches(
     frame,  # (h, w, c) uint8, or planes of it
     regions,  # (n, 5) float32: x, y of the first pixel, steps in x, y, place of the crop
