@@ -78,26 +78,35 @@ def choose_decoder(
 
     None where there is none. On a processor nothing is chosen by time.
     """
-    files = [trial_file(height, width) for height, width in SIZES]
-    best: Decoder | None = None
-    best_ms = _milliseconds(partial(decode_image, files[-1]), device)
-    taken, found = '', [f'OpenCV {best_ms:.2f} ms']
+    decoders, found = {}, []
     for name, make in makers.items():
         try:
             with on(device):
-                decoder = make(device)
+                decoders[name] = make(device)
+        except Exception as error:  # not installed, or for another version of PyTorch
+            found.append(f'{name} {brief(error)}')
+    if not decoders:
+        return None, f'not taken: {", ".join(found)}'
+    files = [trial_file(height, width) for height, width in SIZES]
+    plain_ms = _milliseconds(partial(decode_image, files[-1]), device)
+    found.append(f'OpenCV {plain_ms:.2f} ms')
+    fast: dict[str, float] = {}
+    for name, decoder in decoders.items():
+        try:
+            with on(device):
                 worst = max(_difference(decoder, file, device) for file in files)
-                if not worst <= LARGEST_DIFFERENCE:
-                    found.append(f'{name} differs by {worst:.1f} grey levels')
-                    continue
                 own_ms = _milliseconds(partial(decoder, files[-1]), device)
-        except Exception as error:  # a version, a driver, a card: whatever it is
+        except Exception as error:  # a driver, a card: whatever it is
             found.append(f'{name} {brief(error)}')
             continue
         found.append(f'{name} {own_ms:.2f} ms')
-        if own_ms < best_ms or (device.type != 'cuda' and best is None):
-            best, best_ms, taken = decoder, own_ms, name
-    return best, f'{f"taken: {taken}" if taken else "not taken"}: {", ".join(found)}'
+        if not worst <= LARGEST_DIFFERENCE:  # NaN is no better
+            found[-1] = f'{name} differs by {worst:.1f} grey levels'
+        elif own_ms < plain_ms or device.type != 'cuda':
+            fast[name] = own_ms
+    best = min(fast, key=fast.__getitem__, default='')
+    words = ', '.join(found)
+    return decoders.get(best), f'taken: {best}: {words}' if best else f'not taken: {words}'
 
 
 def trial_file(height: int, width: int) -> NDArray[np.uint8]:
