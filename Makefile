@@ -1,14 +1,15 @@
 # Two commands do everything: `make demo` and `make test`. See README.md.
 SHELL := bash
-.PHONY: help demo test bench train train-smoke format clean
+.PHONY: help demo test bench gpu-check train train-smoke format clean
 
 help:
-	@echo 'make demo    play a clip through camera, detector and pose node; VIDEO=file RATE=hz'
-	@echo 'make test    all checks and tests'
-	@echo 'make bench   measure, and write docs/performance.md (twenty minutes)'
-	@echo 'make train   train the network that comes with the package (hours; goes on where it was)'
-	@echo 'make format  format the code'
-	@echo 'make clean   remove what the others made'
+	@echo 'make demo       play a clip through camera, detector and pose node; VIDEO=file RATE=hz'
+	@echo 'make test       all checks and tests'
+	@echo 'make bench      measure, and write docs/performance.md (twenty minutes)'
+	@echo 'make gpu-check  prove and measure what is for NVIDIA GPUs, on one (seven minutes)'
+	@echo 'make train      train the network that comes with the package (hours; goes on where it was)'
+	@echo 'make format     format the code'
+	@echo 'make clean      remove what the others made'
 
 demo:
 	@bash dev/prepare.bash
@@ -21,9 +22,15 @@ test:
 
 bench:
 	@bash dev/prepare.bash bench
-	@. dev/activate.bash && mkdir -p bench_output && python -m vitpose_ros bench \
-	  --compare transformers --models small,base --batches 1,4 --ros \
-	  --json bench_output/results.json && python dev/write_performance.py bench_output/results.json
+	@. dev/activate.bash && mkdir -p bench_output && results=bench_output/results.jsonl && \
+	  { python -m vitpose_ros bench --compare transformers --models small,base --batches 1,4 \
+	  --ros --json $$results; failed=$$?; python dev/write_performance.py $$results && \
+	  exit $$failed; }
+
+# Without a virtual environment, ROS or network: whatever PyTorch the machine has is checked.
+gpu-check:
+	@PYTHONPATH="$(CURDIR):$(CURDIR)/dev$${PYTHONPATH:+:$$PYTHONPATH}" \
+	  $${PYTHON:-python3} -m gpu_check
 
 train:
 	@bash dev/prepare.bash train
@@ -41,4 +48,4 @@ format:
 	@. dev/activate.bash && ruff format . && ruff check --fix .
 
 clean:
-	rm -rf .venv build install log demo_output bench_output
+	rm -rf .venv build install log demo_output bench_output gpu_check_output

@@ -12,15 +12,16 @@ setup(
         'vitpose_ros',
         'vitpose_ros.core',
         'vitpose_ros.core.backends',
+        'vitpose_ros.core.backends.cuda',
         'vitpose_ros.core.checkpoints',
         'vitpose_ros.models',
         'vitpose_ros.tools',
         'vitpose_ros.tools.bench',
     ],
     package_dir={'vitpose_ros.models': 'models'},
-    package_data={'vitpose_ros.models': ['*.safetensors', '*.md']},
+    package_data={'vitpose_ros.models': ['*.safetensors', '*.json', '*.md']},
     # OpenCV comes in several flavours of one module; robots have the one of apt.
-    install_requires=['numpy', 'safetensors', 'torch>=2.1'],
+    install_requires=['numpy', 'safetensors', 'torch>=2.4'],
     extras_require={
         'opencv': ['opencv-python-headless'],
         'hub': ['huggingface_hub>=0.30'],

@@ -1,10 +1,10 @@
 """Write docs/performance.md and its plot: what bench measured, within dev/performance.md.
 
-python dev/write_performance.py RESULTS.json
+python dev/write_performance.py RESULTS.jsonl        all but what a GPU gave
+python dev/write_performance.py --gpu RESULTS.jsonl  what gpu-check measured on one, into the page
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,37 +12,54 @@ import matplotlib as mpl
 mpl.use('Agg')
 import matplotlib.pyplot as plt
 
+from vitpose_ros.tools.bench.results import lines_of, read
 from vitpose_ros.tools.bench.tables import Table
 
 DOCS = Path(__file__).parents[1] / 'docs'
 TEXT = Path(__file__).with_name('performance.md')  # ABOUT and TABLES stand for the figures
+GPU_BEGIN, GPU_END = '<!-- what a GPU gave -->\n', '<!-- to here -->\n'
 OURS, THEIRS = '#1f6f8b', '#c9a25d'
+PEER = 'transformers'
+PLOTTED = ('crop', 'decode', 'network small', 'network base', 'people small')
 
 
 def main() -> None:
     """Read the results and write page and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('results', type=Path)
-    results = json.loads(parser.parse_args().results.read_text())
-    tables = {table['name']: Table(**table) for table in results['tables']}
+    parser.add_argument('--gpu', action='store_true', help='of gpu-check: only what a GPU gave')
+    chosen = parser.parse_args()
+    about, tables = read(lines_of(chosen.results))
+    facts = ', '.join(f'{name} {value}' for name, value in about.items())
+    figures = '\n'.join(table.markdown() for table in tables.values())
     DOCS.mkdir(exist_ok=True)
-    plot(tables, DOCS / 'performance.png')
-    about = ', '.join(f'{name} {value}' for name, value in results['about'].items())
-    page = TEXT.read_text().replace('ABOUT', about)
-    page = page.replace('TABLES', '\n'.join(markdown(table) for table in tables.values()))
-    (DOCS / 'performance.md').write_text(page)
+    page = DOCS / 'performance.md'
+    if chosen.gpu:
+        if 'gpu' not in about:
+            parser.error(f'{chosen.results} has no GPU in it')
+        text = f'\nMeasured: {facts}.\n\n{figures}'.replace('\n## ', '\n### ')
+        page.write_text(with_gpu(page.read_text(), text))
+        return
+    missing = [name for name in PLOTTED if name not in tables or not tables[name].rows]
+    if missing:
+        print(f'no new plot: {", ".join(missing)} was not measured')
+    else:
+        plot(tables, DOCS / 'performance.png')
+    text = TEXT.read_text().replace('ABOUT', facts).replace('TABLES', figures)
+    if page.is_file():  # what a GPU gave stays
+        text = with_gpu(text, gpu_part(page.read_text()) or gpu_part(text))
+    page.write_text(text)
 
 
-def markdown(table: Table) -> str:
-    """Return a table as Markdown."""
-    name, _, rest = table.title.partition(':')
-    head, *rows = table.texts()
-    lines = [f'## {name}\n', f'{rest.strip()[:1].upper()}{rest.strip()[1:]}\n']
-    lines += [f'| {" | ".join(head)} |', f'| {" | ".join("---" for _ in head)} |']
-    lines += [f'| {" | ".join(row)} |' for row in rows]
-    if table.note:
-        lines += ['', table.note]
-    return '\n'.join(lines) + '\n'
+def gpu_part(page: str) -> str:
+    """Return what stands between the marks of what a GPU gave."""
+    return page.partition(GPU_BEGIN)[2].partition(GPU_END)[0]
+
+
+def with_gpu(page: str, text: str) -> str:
+    """Return a page with something else there."""
+    before, _, rest = page.partition(GPU_BEGIN)
+    return f'{before}{GPU_BEGIN}{text}{GPU_END}{rest.partition(GPU_END)[2]}'
 
 
 def plot(tables: dict[str, Table], path: Path) -> None:
@@ -55,11 +72,11 @@ def plot(tables: dict[str, Table], path: Path) -> None:
     ]
     for name in ('small', 'base'):
         rows = [row for row in tables[f'network {name}'].rows if row[2] == 4]
-        fastest = min(row[3] for row in rows[1:])
-        stages.append((f'network\n{name}', fastest, rows[0][3]))
+        fastest = min(row[3] for row in rows if row[0] != PEER)
+        stages.append((f'network\n{name}', fastest, *(r[3] for r in rows if r[0] == PEER)))
     for offset, column, colour, label in (
         (-0.2, 1, OURS, 'vitpose_ros'),
-        (0.2, 2, THEIRS, 'transformers'),
+        (0.2, 2, THEIRS, PEER),
     ):
         places = [place + offset for place in range(len(stages))]
         bars = left.bar(places, [s[column] for s in stages], 0.4, color=colour, label=label)

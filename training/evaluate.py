@@ -30,6 +30,7 @@ from training.people import PLAIN, People, Variety
 from vitpose_ros.core.checkpoints import load_network, read_checkpoint
 from vitpose_ros.core.crops import normalise
 from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.int8 import calibration_of, calibration_path, round_products
 from vitpose_ros.core.skeletons import SKELETONS
 
 Array = NDArray[Any]
@@ -158,14 +159,19 @@ def main() -> None:
     parser.add_argument('--count', type=int, default=400, help='people')
     parser.add_argument('--seed', type=int, default=SEED)
     parser.add_argument('--cache', type=Path, default=Path('training/cache'))
+    parser.add_argument('--no-panoramas', action='store_true', help='other backgrounds alone')
+    parser.add_argument('--int8', action='store_true', help='with products rounded to 8 bits')
     parser.add_argument('--json', type=Path, help='write the figures there, too')
     arguments = parser.parse_args()
-    held_out = HeldOut(arguments.cache, arguments.count, arguments.seed)
+    cache = None if arguments.no_panoramas else arguments.cache
+    held_out = HeldOut(cache, arguments.count, arguments.seed)
     known = read_checkpoint(arguments.model).config.keypoint_sets
     sets = arguments.sets.split(',') if arguments.sets else known
     report = {}
     for name in sets:
         network = load_network(arguments.model, name)
+        if arguments.int8:
+            round_products(network, calibration_of(network, calibration_path(arguments.model)))
         report[name] = evaluate(
             lambda pixels, n=network: n(pixels)[0], held_out, name, arguments.kinds
         )

@@ -1,44 +1,25 @@
 """What only a GPU has, against the results of the processor."""
 
-import json
-from pathlib import Path
-
-import cv2
+import gpu
 import numpy as np
 import pytest
 import torch
-from weights import SeveralHeads
+from gpu import DEVICE, GREY_LEVELS, SIZE, first
 
 from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
-from vitpose_ros.core.backends import cuda as cuda_module
-from vitpose_ros.core.backends import open_backend
-from vitpose_ros.core.backends.base import Decoding
-from vitpose_ros.core.backends.cuda import CudaCrops, Graph
+from vitpose_ros.core.backends.base import Backend, Decoding
+from vitpose_ros.core.backends.cuda import CudaBackend, CudaCrops
+from vitpose_ros.core.backends.torch import TorchBackend
 from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops, crop_regions
+from vitpose_ros.tools.bench import subjects
 
-pytestmark = [
-    pytest.mark.cuda,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device'),
-]
-
-CLIP = Path(__file__).parents[2] / 'vitpose_ros' / 'demo' / 'data' / 'demo_clip.mp4'
-SIZE = (256, 192)
+pytestmark = gpu.MARKS
 
 
 @pytest.fixture(scope='module')
 def frame():
-    """The first frame of the demo clip with its people, many times over."""
-    image = cv2.VideoCapture(str(CLIP)).read()[1]
-    people = json.loads(CLIP.with_suffix('.json').read_text())['frames'][0]
-    boxes = np.array([person['bbox'] for person in people], np.float32)
-    boxes[:, 2:] += boxes[:, :2]
-    shifts = np.random.default_rng(0).uniform(-6, 6, (7, *boxes.shape))
-    return Frame(image, (boxes + shifts).reshape(-1, 4), 'bgr')
-
-
-def first(frame, count):
-    return Frame(frame.image, frame.boxes[:count], frame.channels)
+    return gpu.demo_frame()
 
 
 def found_by(estimator, frame):
@@ -48,51 +29,63 @@ def found_by(estimator, frame):
 
 @pytest.fixture(scope='module')
 def on_cpu():
-    return PoseEstimator.load('nano', 'cpu', backend='torch', precision='float32')
+    network = load_network('nano', image_size=SIZE)
+    return PoseEstimator(TorchBackend(network, precision='float32'))
 
 
+@pytest.mark.parametrize('way', ['cut_here', 'cut_there'])
 @pytest.mark.parametrize(
     ('precision', 'tolerance'), [('float32', 1e-2), ('float16', 0.5), ('bfloat16', 0.5)]
 )
-def test_all_buckets_give_the_keypoints_of_the_cpu(precision, tolerance, frame, on_cpu):
-    estimator = PoseEstimator.load('nano', 'cuda', precision=precision, max_batch=12)
-    assert estimator.backend.precision == precision
+def test_all_buckets_give_the_keypoints_of_the_cpu(
+    precision, tolerance, way, frame, on_cpu, record_property
+):
+    if gpu.DRY and precision != 'float32':
+        pytest.skip('processors are slow with 16 bits')
+    network = load_network('nano', image_size=SIZE)
+    backend = CudaBackend(network, device=str(DEVICE), precision=precision)
+    estimator = PoseEstimator(backend, max_batch=12)
+    estimator._crops.cut = getattr(estimator._crops, way)
+    # OpenCV 4 rounds positions: crops that it cuts lie as far from those of the GPU.
+    tolerance = tolerance if way == 'cut_here' or GREY_LEVELS == 1 else max(tolerance, 0.08)
     errors = []
     for count in (1, 2, 3, 5, 8, 9, 12, 21, 4, 1):  # exact, padded, the largest, in parts, again
         points, scores = found_by(estimator, first(frame, count))
         expected = found_by(on_cpu, first(frame, count))
         errors.append(np.linalg.norm(points - expected[0], axis=2))
         assert np.median(errors[-1]) < 0.2 and np.abs(scores - expected[1]).max() < 0.02
-    assert np.percentile(np.concatenate(errors), 95) < tolerance
+    p95 = float(np.percentile(np.concatenate(errors), 95))
+    record_property('p95 pixels', p95)
+    assert p95 < tolerance
 
 
 def test_graphs_give_the_keypoints_of_eager_mode(frame):
-    backend = open_backend(load_network('nano'), device='cuda', precision='float32')
-    crops = torch.randint(0, 256, (5, *SIZE, 3), dtype=torch.uint8, device='cuda')
+    network = load_network('nano', image_size=SIZE)
+    backend = CudaBackend(network, device=str(DEVICE), precision='float32')
+    cutter = HostCrops(SIZE)
+    cutter.begin(5)
+    # Of people: noise gives flat maps, whose peaks the last bits move.
+    cutter.cut(frame, crop_regions(frame.boxes[:5], SIZE), np.ones(5, bool), np.arange(5))
+    crops = cutter.batch().to(DEVICE)
     for decoding in (Decoding(), Decoding(flip_test=True, covariances=True, hybrid=True)):
         assert backend.prepare(decoding, 8) == 8
         [graphed], _ = backend.keypoints(crops, [5], decoding)
-        [eager], _ = super(type(backend), backend).keypoints(crops, [5], decoding)
+        [eager], _ = Backend.keypoints(backend, crops, [5], decoding)
         assert np.allclose(graphed.points, eager.points, atol=1e-3)
         assert np.allclose(graphed.scores, eager.scores, atol=1e-5)
         if decoding.covariances:
             assert np.allclose(graphed.covariances, eager.covariances, rtol=1e-2, atol=1e-3)
 
 
-def test_mixed_sets_go_through_one_graph(tmp_path, frame):
-    torch.manual_seed(0)
-    torch.save(SeveralHeads(384, 2, 12).original(), tmp_path / 'six.pth')
+def test_mixed_sets_go_through_one_pass(frame):
     sets = list(SKELETONS)
+    cpu, cuda = (subjects.random_network('small', sets, depth=2, image_size=SIZE) for _ in 'ab')
     on_cpu, on_gpu = (
-        PoseEstimator.load(
-            tmp_path / 'six.pth',
-            device,
-            backend='torch',
-            precision='float32',
-            keypoint_sets=sets,
-            max_batch=8,
+        PoseEstimator(backend, max_batch=8)
+        for backend in (
+            TorchBackend(cpu, precision='float32'),
+            CudaBackend(cuda, device=str(DEVICE), precision='float32'),
         )
-        for device in ('cpu', 'cuda')
     )
     random = np.random.default_rng(0)
     for _ in range(5):
@@ -108,7 +101,7 @@ def test_mixed_sets_go_through_one_graph(tmp_path, frame):
 @pytest.mark.parametrize('way', ['cut_here', 'cut_there'])
 def test_both_ways_of_cropping_give_the_crops_of_the_cpu(way, frame):
     regions, udp = crop_regions(frame.boxes, SIZE), np.arange(len(frame.boxes)) % 2 == 0
-    expected, crops = HostCrops(SIZE), CudaCrops(SIZE, torch.device('cuda'))
+    expected, crops = HostCrops(SIZE), CudaCrops(SIZE, DEVICE)
     places = np.random.default_rng(0).permutation(len(regions))
     for count in (3, len(regions), 5):
         for cutter in (expected, crops):
@@ -121,7 +114,7 @@ def test_both_ways_of_cropping_give_the_crops_of_the_cpu(way, frame):
 
 def test_crops_of_the_next_pass_do_not_disturb_those_on_their_way(frame):
     """Copies run on a stream of their own, out of memory that is used again."""
-    crops, host = CudaCrops(SIZE, torch.device('cuda')), HostCrops(SIZE)
+    crops, host = CudaCrops(SIZE, DEVICE), HostCrops(SIZE)
     regions, udp = crop_regions(frame.boxes, SIZE), np.ones(len(frame.boxes), bool)
     everywhere = np.arange(len(regions))
     for number in range(50):
@@ -133,25 +126,12 @@ def test_crops_of_the_next_pass_do_not_disturb_those_on_their_way(frame):
         assert (difference.abs() <= 1).float().mean() > 0.999
 
 
-def test_buckets_that_memory_does_not_suffice_for_are_left_out(monkeypatch, frame, on_cpu):
-    class Scarce(Graph):
-        def __init__(self, function, device, pool):
-            super().__init__(function, device, pool)
-            first = self.out[0] if isinstance(self.out, list) else self.out
-            if len(first) > 4:
-                raise torch.cuda.OutOfMemoryError('CUDA out of memory')
-
-    monkeypatch.setattr(cuda_module, 'Graph', Scarce)
-    estimator = PoseEstimator.load('nano', 'cuda', precision='float32', max_batch=16)
-    assert estimator.max_batch == 4
-    points, _ = found_by(estimator, frame)
-    expected, _ = found_by(on_cpu, frame)
-    assert np.percentile(np.linalg.norm(points - expected, axis=2), 95) < 1e-2
-
-
 def test_memory_of_the_gpu_stays_level(frame):
-    estimator = PoseEstimator.load('nano', 'cuda')
-    found_by(estimator, frame)
+    if gpu.DRY:
+        pytest.skip('a processor has no memory of a GPU')
+    estimator = gpu.estimator()
+    for count in (1, 2, 3, 5, 8, 16, 21):  # whatever a size needs, it has then
+        found_by(estimator, first(frame, count))
     before = torch.cuda.memory_reserved()
     for count in [1, 21, 3, 8, 16] * 20:
         found_by(estimator, first(frame, count))

@@ -14,10 +14,13 @@ if not torch.cuda.is_available():
     os.environ['TRITON_INTERPRET'] = '1'  # before the kernels are imported
 pytest.importorskip('triton')
 
-from vitpose_ros.core.backends.cuda import kernels
+from vitpose_ros.core import PoseEstimator
+from vitpose_ros.core.backends.base import Decoding
+from vitpose_ros.core.backends.cuda import CudaBackend, kernels
 from vitpose_ros.core.backends.cuda.crops import Costs, CudaCrops
 from vitpose_ros.core.backends.cuda.network import cut_patches
 from vitpose_ros.core.backends.cuda.sampling import ORDERS, kernel_fault, sample
+from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops
 from vitpose_ros.core.heatmaps import decode
 from vitpose_ros.core.types import CHANNEL_COUNT, Frame
@@ -184,7 +187,7 @@ for out in ('*u8', half):
 types = dict.fromkeys(('tokens', 'added', 'weight', 'bias', 'total', 'normed'), half)
 check(triton_kernels.add_norm, {**types, 'eps': 'fp32'}, BLOCK=1024)
 types = {**dict.fromkeys(('hidden', 'weight', 'bias', 'out'), half), 'index': '*i64'}
-check(triton_kernels.expert_product, types, ROWS=64, COLUMNS=64, DEPTH=32)
+check(triton_kernels.expert_product, types, HIDDEN=3072, ROWS=64, COLUMNS=64, DEPTH=32)
 types = {'maps': half, 'cells': '*i64', **dict.fromkeys(('rows', 'columns', 'out'), '*fp32'),
          **dict.fromkeys(('lowest', 'highest', 'largest_step', 'eps'), 'fp32')}
 for udp in (True, False):
@@ -199,3 +202,27 @@ def test_kernels_compile_for_an_h100(tmp_path):
         [sys.executable, '-c', COMPILE], env=environment, capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_pass_with_kernels_gives_what_the_plain_network_gives(monkeypatch):
+    """Crops that the kernel cut into patches, and such as come as pixels."""
+    network = load_network('nano', image_size=SIZE)
+    backend = CudaBackend(network, device=str(DEVICE), precision='float32')
+    taken = {way for way, text in backend.ways.items() if text.startswith('taken')}
+    assert {'patch_product', 'fused_norms', 'kernel_crops', 'kernel_decode'} <= taken
+    estimator = PoseEstimator(backend, max_batch=1)
+    assert backend._passes.patches
+    on_cpu = PoseEstimator.load(
+        'nano', 'cpu', backend='torch', precision='float32', image_size=SIZE
+    )
+    frame = Frame(picture('bgr'), np.array([[20, 10, 60, 80]]), 'bgr')
+    for way in ('cut_there', 'cut_here'):
+        monkeypatch.setattr(estimator._crops, 'cut', getattr(estimator._crops, way))
+        for pose, other in zip(*(e.predict([frame])[0] for e in (estimator, on_cpu)), strict=True):
+            sure = other.scores > 0.05
+            assert sure.sum() > 3
+            assert np.abs(pose.keypoints - other.keypoints)[sure].max() < 0.05
+    pixels = torch.randint(0, 256, (1, *SIZE, 3), dtype=torch.uint8).to(DEVICE)
+    [found], _ = backend.keypoints(pixels, [1], Decoding())
+    [expected], _ = on_cpu.backend.keypoints(pixels.cpu(), [1], Decoding())
+    assert np.allclose(found.scores, expected.scores, atol=1e-4)

@@ -23,12 +23,12 @@ def test_models_is_installed_as_an_executable(tmp_path):
 
 def test_bench_measures_the_node_over_dds(tmp_path):
     path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'bench'
-    results = tmp_path / 'results.json'
+    results = tmp_path / 'results.jsonl'
     command = [path, '--sections', 'ros', '--rounds', '1', '--json', results]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    [table] = json.loads(results.read_text())['tables']
-    medians = {row[0]: row[1] for row in table['rows']}
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    medians = {line['row']['stage']: line['row']['median'] for line in lines if 'row' in line}
     stages = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish')
     assert all(medians[stage] > 0 for stage in stages)
     assert medians['stamp to received'] > medians['network'] > 10 * medians['decode']

@@ -1,5 +1,6 @@
 """bench runs, its figures are what they are called, and its peer is the same network."""
 
+import importlib.util
 import json
 import time
 
@@ -7,46 +8,133 @@ import numpy as np
 import pytest
 import torch
 
+from vitpose_ros.core.backends import integers, nvidia, onnx, processor
 from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, normalise
 from vitpose_ros.core.heatmaps import decode
-from vitpose_ros.tools.bench import main, resources, subjects, timing, transformers_peer
+from vitpose_ros.tools.bench import main, product, resources, subjects, timing, transformers_peer
+from vitpose_ros.tools.bench.options import Options, installed
+from vitpose_ros.tools.bench.results import Results, lines_of, read
 from vitpose_ros.tools.bench.tables import Table
 
 SIZE = (256, 192)
+QUICK = [
+    '--models=nano', '--backends=torch', '--rounds=1', '--batches=1,2', '--people=1,3',
+    '--frames=20',
+]  # fmt: skip
+
+
+def measured(path):
+    """What the lines of a file of results say."""
+    return read(lines_of(path))
 
 
 def test_sections_are_measured_and_written(tmp_path, capsys):
-    path = tmp_path / 'results.json'
-    quick = '--models nano --backends torch --rounds 1 --batches 1,2 --people 1,3 --frames 20'
-    sections = 'crop,decode,network,end-to-end,people,accuracy,start-up,memory'
-    assert main([*quick.split(), '--sections', sections, '--json', str(path)]) == 0
-    results = json.loads(path.read_text())
-    tables = {table['name']: table for table in results['tables']}
+    path = tmp_path / 'results.jsonl'
+    sections = 'product,crop,decode,network,end-to-end,people,accuracy,start-up,memory'
+    assert main([*QUICK, '--sections', sections, '--json', str(path)]) == 0
+    about, tables = measured(path)
     assert set(tables) == {
-        'crop', 'decode', 'network nano', 'end to end nano', 'people nano', 'accuracy',
-        'start-up nano', 'memory',
+        'product', 'crop', 'decode', 'backends nano', 'network nano', 'end to end nano',
+        'people nano', 'accuracy', 'start-up nano', 'memory',
     }  # fmt: skip
     printed = capsys.readouterr().out
     for table in tables.values():
-        assert table['title'] in printed
-        assert table['rows'] and all(len(row) == len(table['columns']) for row in table['rows'])
-    assert {'date', 'processor', 'torch', 'threads'} <= set(results['about'])
+        assert table.title in printed
+        assert table.rows and all(len(row) == len(table.columns) for row in table.rows)
+    assert {'date', 'processor', 'torch', 'threads'} <= set(about)
     # A row a batch; processors with bfloat16 have rows of that, too.
-    rows = [row for row in tables['network nano']['rows'] if row[1] == 'float32']
+    rows = [row for row in tables['network nano'].rows if row[1] == 'float32']
     [network, _] = rows
-    assert network[:3] == ['torch', 'float32', 1] and 0 < network[7] < 2
-    assert [row[0] for row in tables['people nano']['rows']] == [1, 3]
+    assert network[:3] == ('torch', 'float32', 1) and 0 < network[7] < 2
+    assert [row[0] for row in tables['people nano'].rows] == [1, 3]
+    # The machine's own product, in each precision that it computes in.
+    assert {row[1] for row in tables['product'].rows} == {
+        'float32',
+        *['bfloat16'] * processor.has_bfloat16(),
+    }
 
 
 def test_what_is_unknown_is_named(capsys):
     for arguments, text in (
-        (['--sections', 'speed'], "section 'speed' is not known; give crop, decode"),
+        (['--sections', 'speed'], "section 'speed' is not known; give product, crop, decode"),
         (['--backends', 'tpu', '--sections', 'network'], "backend 'tpu' is not known"),
         (['--models', 'tiny', '--sections', 'network'], "'tiny' is neither a known name nor"),
     ):
         assert main(arguments) == 1
         assert text in capsys.readouterr().err
+
+
+def test_a_backend_that_is_absent_costs_its_rows_alone(tmp_path, capsys):
+    path = tmp_path / 'results.jsonl'
+    arguments = [*QUICK, '--backends', 'tpu,torch', '--batches', '1', '--json', str(path)]
+    assert main([*arguments, '--sections', 'network,memory,decode']) == 1
+    _, tables = measured(path)
+    for name in ('backends nano', 'memory'):
+        assert any('tpu' in failure for failure in tables[name].failures)
+        assert [row[0] for row in tables[name].rows] == ['torch']
+    assert [row[:3] for row in tables['network nano'].rows] == [('torch', 'float32', 1)]
+    assert tables['decode'].rows
+    assert "not measured: tpu float32: backend 'tpu' is not known" in capsys.readouterr().out
+
+
+def test_a_peer_that_is_absent_costs_its_columns_alone(tmp_path, monkeypatch, capsys):
+    find = importlib.util.find_spec
+    absent = 'transformers'
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda n: None if n == absent else find(n))
+    path = tmp_path / 'results.jsonl'
+    arguments = [*QUICK, '--sections', 'crop', '--compare', 'transformers', '--json', str(path)]
+    assert main(arguments) == 1
+    assert 'transformers: not installed: pip install transformers' in capsys.readouterr().err
+    assert [row[2] for row in measured(path)[1]['crop'].rows] == [None, None]
+
+
+def test_figures_are_in_the_file_as_soon_as_they_are_there(tmp_path):
+    path = tmp_path / 'results.jsonl'
+    results = Results(path)
+    with pytest.raises(KeyboardInterrupt), results.table('t', 'Title', ('name', 'ms')) as table:
+        table.add('a', 1.5)
+        table.fail('b', MemoryError('none left'))
+        *_, row, failure = map(json.loads, path.read_text().splitlines())
+        assert row == {'table': 't', 'row': {'name': 'a', 'ms': 1.5}}
+        assert failure == {'table': 't', 'failure': 'b: MemoryError: none left'}
+        raise KeyboardInterrupt
+    # A line that was cut off is left out.
+    path.write_text(path.read_text() + '{"table": "t", "ro')
+    [table] = measured(path)[1].values()
+    assert table.rows == [('a', 1.5)] and table.failures == ['b: MemoryError: none left']
+
+
+def test_an_error_within_a_table_costs_what_is_missing_then(tmp_path, capsys):
+    results = Results(tmp_path / 'results.jsonl')
+    with results.table('t', 'Title', ('name', 'ms')) as table:
+        table.add('a', 1.5)
+        raise RuntimeError('CUDA error')
+    assert results.failed == 1
+    assert 't: RuntimeError: CUDA error' in capsys.readouterr().err
+    assert measured(results.file)[1]['t'].rows == [('a', 1.5)]
+
+
+def test_what_cannot_be_had_on_a_device_is_left_out_unasked(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    monkeypatch.setattr(nvidia, 'why_unusable', lambda _: '')
+    monkeypatch.setattr(onnx, 'has_cuda', lambda: False)  # the build for processors
+    found, missing = installed('cuda')
+    assert found == ['torch']
+    assert any('pip install onnxruntime-gpu' in reason for reason in missing)
+
+
+def test_the_machine_is_measured_by_a_product_that_fills_it():
+    assert product.flops(torch.device('cuda')) == 2 * 8192**3
+    assert product.flops(torch.device('cpu')) == 2 * 2048**3
+    assert product.rate('float32', torch.device('cpu')) > 1e9
+
+
+def test_crops_of_random_pixels_differ_and_are_always_the_same():
+    crops = subjects.crops(24, SIZE)
+    assert len({crop.numpy().tobytes() for crop in crops}) == 24
+    assert torch.equal(crops, subjects.crops(24, SIZE))
 
 
 @pytest.fixture(scope='module')
@@ -57,7 +145,6 @@ def peer():
 def test_the_peer_has_the_same_weights(peer):
     with peer.weights() as weights:
         network = load_network(weights)
-        assert subjects.flops(weights) == pytest.approx(10.5e9, rel=0.05)
     assert network.config.keypoint_sets == ('coco',) and not network.config.part_features
     pixels = torch.randn(2, 3, *SIZE)
     with torch.inference_mode():
@@ -86,6 +173,38 @@ def test_the_peer_does_the_same_work(peer):
     assert np.abs(theirs - ours)[inside].max() < 1.0
 
 
+def test_the_peer_gets_what_it_computes_in(peer):
+    """As on a GPU, where it is in float16."""
+    weights = peer.model.state_dict()
+    half = transformers_peer.Peer('small')
+    half.model.load_state_dict(weights)
+    half.model, half.dtype = half.model.to(torch.bfloat16), torch.bfloat16
+    frame = subjects.frame(2)
+    with torch.inference_mode():
+        [found], [exact] = half.predict(frame), peer.predict(frame)
+    assert len(found) == len(exact) == 2
+    for ours, theirs in zip(found, exact, strict=True):
+        assert (ours['scores'] - theirs['scores']).abs().max() < 0.02
+
+
+def test_operations_are_counted():
+    """By the formula: two for each multiplication with a weight, and those of attention."""
+    width, depth, tokens, channels = 384, 12, 192, 256
+    blocks = depth * (12 * width**2 * tokens + 2 * width * tokens**2)
+    cells = 4 * tokens, 16 * tokens
+    head = cells[0] * 4 * width * channels + cells[1] * channels * (4 * channels + 17)
+    embedding = 768 * width * tokens
+    network = subjects.random_network('small', ['coco'], torch.device('meta'))
+    counted = subjects.flops(network.config)
+    assert counted == pytest.approx(2 * (embedding + blocks + head), rel=0.001)
+
+
+def test_weights_are_counted_in_their_precision():
+    config = subjects.random_network('base', ['coco'], torch.device('meta')).config
+    assert subjects.weights_mb(config, 'float32') == pytest.approx(4 * 90.0, rel=0.01)
+    assert subjects.weights_mb(config, 'float16') == pytest.approx(2 * 90.0, rel=0.01)
+
+
 def test_contenders_take_turns():
     turns = []
     times = timing.interleave(
@@ -95,6 +214,25 @@ def test_contenders_take_turns():
     assert turns == ['a', 'b'] * 4 and len(times['a']) == 3
     assert timing.ratio(times, 'b', 'a') > 10
     assert timing.milliseconds(times, 'b') >= 20
+
+
+def test_a_contender_that_fails_is_left_out():
+    failures = []
+    times = timing.interleave(
+        {'a': lambda: None, 'b': lambda: [][0]},
+        rounds=3,
+        failed=lambda name, error: failures.append((name, type(error))),
+    )
+    assert list(times) == ['a'] and len(times['a']) == 3
+    assert failures == [('b', IndexError)]
+    assert timing.ratio(times, 'b', 'a') is None
+    with pytest.raises(IndexError):
+        timing.interleave({'b': lambda: [][0]}, rounds=1)
+
+
+def test_busy_cores_are_those_that_compute():
+    assert timing.cores_busy(lambda: time.sleep(0.1), 2) < 0.5
+    assert timing.cores_busy(lambda: sum(range(1_000_000)), 5) > 0.1
 
 
 def test_gaussians_lie_where_they_should():
@@ -112,7 +250,7 @@ def test_boxes_of_a_crowd_lie_in_the_picture():
 
 def test_a_process_of_its_own_returns_or_says_that_it_failed():
     assert resources.in_process(max, 3, 5) == 5
-    with pytest.raises(RuntimeError, match='int failed'):
+    with pytest.raises(RuntimeError, match='int failed: ValueError: invalid literal'):
         resources.in_process(int, 'x')
 
 
@@ -122,3 +260,19 @@ def test_tables_show_three_digits():
         table.add('x', value)
     shown = [row[1] for row in table.texts()[1:]]
     assert shown == ['1234', '12.3', '1.23', '0.012', '1.2e-05', '0.000', '3', '-']
+
+
+def test_int8_is_measured_when_it_is_asked_for(tmp_path):
+    results = Results(None)
+    assert not [p for _, p in Options(results).contenders() if p == 'int8']
+    options = Options(results, backends=('torch', 'openvino'), precisions=('float32', 'int8'))
+    assert options.contenders() == [
+        ('torch', 'float32'), ('openvino', 'float32'), ('openvino', 'int8'),
+    ]  # fmt: skip
+
+
+def test_random_weights_are_calibrated_for_int8(monkeypatch):
+    monkeypatch.setattr(integers, 'gain', lambda *_: 2.0)
+    options = Options(Results(None), device='cpu', batches=(1,), people=(1,))
+    opened = options.open(subjects.Model('nano'), 'openvino', 'int8')
+    assert opened.description.startswith('openvino on cpu, int8')

@@ -21,6 +21,7 @@ from vitpose_ros.core.crops import (
 )
 from vitpose_ros.core.export import Say, silent
 from vitpose_ros.core.heatmaps import merge_flipped
+from vitpose_ros.core.int8 import calibration_path
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, Pose
 
@@ -95,13 +96,13 @@ class PoseEstimator:
         device: 'auto' (CUDA where there is some, and the processor where it fails; the backend's
         warning says why), 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
         backend: 'torch', 'onnx', 'openvino', or 'auto'. precision: 'float32', 'bfloat16',
-        'float16', or 'auto'. threads: of the processor; 0 leaves one core free. keypoint_sets:
-        which of the network's sets to use, its first if none is given; a single one runs
-        fastest. image_size: height and width of the crops in pixels, multiples of 16, if not
-        those that the network was trained with. cuda_graphs: 'auto', or 'off' to launch kernels
-        one by one. say: gets a line about what takes long. The
-        other arguments are those of the constructor. An ONNX file that models export wrote has
-        its keypoint set, precision and image size in it.
+        'float16', 'int8' (with a calibration beside the weights, see int8), or 'auto'. threads:
+        of the processor; 0 leaves one core free. keypoint_sets: which of the network's sets to
+        use, its first if none is given; a single one runs fastest. image_size: height and width
+        of the crops in pixels, multiples of 16, if not those that the network was trained with.
+        cuda_graphs: 'auto', or 'off' to launch kernels one by one. say: gets a line about what
+        takes long. The other arguments are those of the constructor. An ONNX file that models
+        export wrote has its keypoint set, precision and image size in it.
         Raises CheckpointError for weights that do not fit, BackendError for a device that is not
         there and for what does not fit together.
         """
@@ -128,6 +129,7 @@ class PoseEstimator:
                     threads=threads,
                     max_batch=max_batch,
                     cuda_graphs=cuda_graphs,
+                    calibration=calibration_path(model),
                     say=say,
                 )
             return cls(

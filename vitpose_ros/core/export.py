@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from vitpose_ros.core.checkpoints import models_directory
 from vitpose_ros.core.checkpoints.folding import select_sets
 from vitpose_ros.core.crops import MEAN, STD
+from vitpose_ros.core.int8 import Calibration, round_products
+from vitpose_ros.core.qdq import quantise_file
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
 
@@ -35,6 +37,7 @@ Say = Callable[[str], None]  # takes lines about what takes long
 INPUT, OUTPUT = 'crops', 'heatmaps'
 CONFIG_KEY = 'vitpose_ros'  # of the metadata: the configuration, as JSON
 PRECISION = 'precision'  # and beside it, what its weights are
+MADE_KEY = 'vitpose_ros_int8'  # of the metadata: how the calibration was made, as JSON
 LARGEST_BATCH = 1024
 CACHE_VARIABLE = 'VITPOSE_ROS_CACHE'  # environment variable
 
@@ -69,16 +72,25 @@ class Graph(nn.Module):
         return heatmaps.float()
 
 
-def graph(network: ViTPose, keypoint_set: str, dtype: torch.dtype = torch.float32) -> Graph:
+def graph(
+    network: ViTPose,
+    keypoint_set: str,
+    dtype: torch.dtype = torch.float32,
+    calibration: Calibration | None = None,
+) -> Graph:
     """Return the graph of one of a network's keypoint sets, in a number type.
 
-    The weights are shared with the network where they can be.
+    The weights are shared with the network where they can be. calibration: round the products to
+    integers of 8 bits; see int8.
     """
     config, state = select_sets(network.config, network.state_dict(), [keypoint_set])
     with torch.device('meta'):
         single = ViTPose(config)
     single.load_state_dict({name: t.to(dtype) for name, t in state.items()}, assign=True)
-    return Graph(single.eval().requires_grad_(False)).eval()
+    single.eval().requires_grad_(False)
+    if calibration is not None:
+        round_products(single, calibration)
+    return Graph(single).eval()
 
 
 def example(config: ViTPoseConfig) -> Tensor:
@@ -87,12 +99,18 @@ def example(config: ViTPoseConfig) -> Tensor:
 
 
 def write_onnx(
-    network: ViTPose, path: Path, keypoint_set: str, *, dtype: torch.dtype = torch.float32
+    network: ViTPose,
+    path: Path,
+    keypoint_set: str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write the graph of one of a network's keypoint sets as an ONNX file.
 
     Its metadata has the configuration. dtype: float32, or float16 for GPUs; crops and heatmaps
-    are the same. Raises ExportError, which names what is not installed.
+    are the same. calibration: with products in integers of 8 bits; see qdq.
+    Raises ExportError, which names what is not installed.
     """
     single = graph(network, keypoint_set, dtype)
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)  # it warns of packages not needed
@@ -113,9 +131,14 @@ def write_onnx(
             f'cannot write ONNX: {error}; pip install onnx onnxscript, and PyTorch 2.5 or newer'
         ) from error
     assert program is not None
-    about = {**asdict(single.network.config), PRECISION: str(dtype).removeprefix('torch.')}
+    precision = 'int8' if calibration else str(dtype).removeprefix('torch.')
+    about = {**asdict(single.network.config), PRECISION: precision}
     program.model.metadata_props[CONFIG_KEY] = json.dumps(about)
+    if calibration:
+        program.model.metadata_props[MADE_KEY] = json.dumps(calibration.made)
     program.save(str(path))
+    if calibration:
+        quantise_file(path, keypoint_set, calibration)
 
 
 def read_metadata(text: str) -> tuple[ViTPoseConfig, Precision]:

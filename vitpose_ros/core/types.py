@@ -12,7 +12,7 @@ from vitpose_ros.core.jpeg import Jpeg
 # How the channels of an image are stored. Nothing converts a whole frame: crops are reordered.
 Channels = Literal['rgb', 'bgr', 'rgba', 'bgra', 'mono']
 
-Precision = Literal['float32', 'bfloat16', 'float16']  # what a network computes with
+Precision = Literal['float32', 'bfloat16', 'float16', 'int8']  # what a network computes with
 
 CHANNEL_COUNT: dict[Channels, int] = {'rgb': 3, 'bgr': 3, 'rgba': 4, 'bgra': 4, 'mono': 1}
 

@@ -20,6 +20,7 @@ from vitpose_ros.core.windows import Windows
 PATCH_SIZE = 16  # pixels
 PATCH_PADDING = 2  # pixels, on each side; as trained, although the last columns are never read
 LAYER_NORM_EPS = 1e-6
+DECONVOLUTION = 4, 2, 1  # of the classic decoder: kernel size, stride, padding
 HEATMAP_STRIDE = 4  # input pixels a heatmap cell
 DEFAULT_WINDOW_SIZE = (8, 6)  # tokens: quarters of a 256 x 192 image
 
@@ -261,10 +262,10 @@ class ClassicDecoder(nn.Module):
             return nn.Identity() if config.folded else nn.BatchNorm2d(channels)
 
         self.deconv_layers = nn.Sequential(
-            nn.ConvTranspose2d(config.embed_dim, channels, 4, 2, 1, bias=config.folded),
+            nn.ConvTranspose2d(config.embed_dim, channels, *DECONVOLUTION, bias=config.folded),
             norm(),
             nn.ReLU(),
-            nn.ConvTranspose2d(channels, channels, 4, 2, 1, bias=config.folded),
+            nn.ConvTranspose2d(channels, channels, *DECONVOLUTION, bias=config.folded),
             norm(),
             nn.ReLU(),
         )

@@ -86,8 +86,9 @@ class Parameters:
     precision: str = _parameter(
         'auto',
         "What the network computes with; 'auto': float16 on GPUs, on a processor bfloat16 where "
-        'that is faster, else float32',
-        choices=('auto', 'float32', 'bfloat16', 'float16'),
+        "that is faster, else float32. 'int8' (OpenVINO, ONNX Runtime) is less accurate, never "
+        "taken by 'auto', and needs a calibration: 'ros2 run vitpose_ros models quantize'",
+        choices=('auto', 'float32', 'bfloat16', 'float16', 'int8'),
     )
     cuda_graphs: str = _parameter(
         'auto',

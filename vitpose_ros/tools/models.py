@@ -1,4 +1,4 @@
-"""models: list, fetch, convert, export and describe the weights of networks."""
+"""models: list, fetch, convert, quantise, export and describe the weights of networks."""
 
 import argparse
 import os
@@ -11,22 +11,26 @@ import numpy as np
 import torch
 
 from vitpose_ros.core.backends import BACKENDS, BackendError
+from vitpose_ros.core.calibration import calibrate
 from vitpose_ros.core.checkpoints import (
     KNOWN_MODELS,
     Checkpoint,
     CheckpointError,
     find_model,
     load_network,
+    models_command,
     read_checkpoint,
     write_checkpoint,
 )
 from vitpose_ros.core.checkpoints.known import LICENCE, unknown_model
 from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
 from vitpose_ros.core.export import ExportError, write_onnx
+from vitpose_ros.core.int8 import calibration_of, calibration_path, read_calibration
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame
 from vitpose_ros.core.vit import SIZES
 from vitpose_ros.tools.hub import FetchError, fetch, is_there
+from vitpose_ros.tools.quantize import MOST, crops_of_images
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -77,10 +81,33 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         '--keypoint-set', metavar='SET', help=f"IN's first if left out ({', '.join(SKELETONS)})"
     )
     command.add_argument('--image-size', type=_size, metavar='HxW', help='height x width, pixels')
-    command.add_argument(
+    numbers = command.add_mutually_exclusive_group()
+    numbers.add_argument(
         '--half', action='store_true', help='in float16, for GPUs; float32 if left out'
     )
+    numbers.add_argument(
+        '--int8', action='store_true', help='with products in int8 (Q/DQ), see quantize'
+    )
     command.set_defaults(run=_export)
+
+    command = commands.add_parser(
+        'quantize', help='calibrate a network for precision int8, on images of what it will see'
+    )
+    command.add_argument('model', metavar='MODEL', help='a file, a directory, or a known name')
+    command.add_argument('images', metavar='IMAGES', type=Path, help='a folder of images')
+    command.add_argument(
+        'out', metavar='OUT', type=Path, nargs='?',
+        help='the file to write; where it is looked for, beside the weights, if left out',
+    )  # fmt: skip
+    command.add_argument(
+        '--boxes', type=Path, help='a COCO annotation file; whole images if left out'
+    )
+    command.add_argument(
+        '--keypoint-sets', type=_names, metavar='SETS', help='all of the network if left out'
+    )
+    command.add_argument('--image-size', type=_size, metavar='HxW', help='height x width, pixels')
+    command.add_argument('--limit', type=int, default=MOST, help=f'most crops; {MOST}')
+    command.set_defaults(run=_quantize)
 
     command = commands.add_parser(
         'build', help='make what a backend makes on its first start, ahead of time'
@@ -161,6 +188,8 @@ def _written(out: Path, suffix: str) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.replace(out)
+    except OSError as error:
+        raise CheckpointError(f"'{out}' cannot be written ({error}); give another OUT") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -169,13 +198,29 @@ def _export(chosen: argparse.Namespace) -> None:
     network = load_network(chosen.model, chosen.keypoint_set, image_size=chosen.image_size)
     [name] = network.config.keypoint_sets
     dtype = torch.float16 if chosen.half else torch.float32
+    calibration = None
+    if chosen.int8:
+        calibration = calibration_of(network, calibration_path(chosen.model))
     with _written(chosen.out, '.onnx') as unfinished:
-        write_onnx(network, unfinished, name, dtype=dtype)
+        write_onnx(network, unfinished, name, dtype=dtype, calibration=calibration)
     height, width = network.config.image_size
     print(
         f"'{chosen.out}' gives {name}: crops (n, {height}, {width}, 3) uint8 RGB to heatmaps "
         f'(n, {network.config.num_keypoints[name]}, {height // 4}, {width // 4}) float32'
     )
+
+
+def _quantize(chosen: argparse.Namespace) -> None:
+    checkpoint = read_checkpoint(chosen.model, chosen.keypoint_sets)
+    sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
+    size = chosen.image_size or checkpoint.config.image_size
+    crops = crops_of_images(chosen.images, chosen.boxes, sets, size, chosen.limit)
+    calibration = calibrate(checkpoint, crops, f'images of {chosen.images}', image_size=size)
+    out = chosen.out or calibration_path(chosen.model)
+    with _written(out, '.json') as unfinished:
+        calibration.write(unfinished)
+    count = max(map(len, crops.values()))
+    print(f"'{out}' calibrates {', '.join(crops)} for precision int8, on {count} crops")
 
 
 def _build(chosen: argparse.Namespace) -> None:
@@ -195,8 +240,19 @@ def _build(chosen: argparse.Namespace) -> None:
 
 
 def _info(chosen: argparse.Namespace) -> None:
-    for name, value in _description(read_checkpoint(chosen.model)).items():
+    description = _description(read_checkpoint(chosen.model))
+    description['int8'] = _about_int8(calibration_path(chosen.model))
+    for name, value in description.items():
         print(f'{name + ":":<15}{value}')
+
+
+def _about_int8(path: Path) -> str:
+    """Return how the calibration beside some weights was made."""
+    if not path.is_file():
+        return f'not calibrated; {models_command("quantize", "MODEL", "IMAGES")}'
+    made = read_calibration(path).made
+    crops = ', '.join(f'{name} {count}' for name, count in made['crops'].items())
+    return f'calibrated on crops ({crops}) of {made["of"]}, by {made["tool"]}, {made["method"]}'
 
 
 def _description(checkpoint: Checkpoint) -> dict[str, str]:

@@ -149,14 +149,16 @@ def open_backend(
     threads: int = 0,
     max_batch: int = 16,
     cuda_graphs: str = 'auto',
+    calibration: Path | None = None,
     say: Say = silent,
 ) -> Backend:
     """Prepare a network to run; it is changed.
 
     backend: one of BACKENDS. device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
-    precision: 'auto' (what is fastest there at the same keypoints), 'float32', 'bfloat16' or
-    'float16'. threads: of the processor; 0 leaves one core free. max_batch: most crops that will
-    come at once. cuda_graphs: one of CUDA_GRAPHS. say: gets a line about what takes long.
+    precision: 'auto' (what is fastest there at the same keypoints), 'float32', 'bfloat16',
+    'float16' or 'int8'. threads: of the processor; 0 leaves one core free. max_batch: most crops
+    that will come at once. cuda_graphs: one of CUDA_GRAPHS. calibration: the file for int8; see
+    int8. say: gets a line about what takes long.
     Raises DeviceError for a device that is not there, BackendError for what does not fit
     together or is not installed; both name the remedy.
     """
@@ -164,10 +166,18 @@ def open_backend(
         raise BackendError(f"cuda_graphs is '{cuda_graphs}'; give {' or '.join(CUDA_GRAPHS)}")
     choice = choose(backend, device)
 
+    if precision == 'int8' and choice.backend == 'torch':
+        choice = _without_torch(backend, choice)
+
     def opened(choice: Choice, precision: str) -> Backend:
         if choice.backend == 'openvino':
             return openvino.OpenVinoBackend(
-                network, device=choice.device, precision=precision, threads=threads, say=say
+                network,
+                device=choice.device,
+                precision=precision,
+                threads=threads,
+                calibration=calibration,
+                say=say,
             )
         if choice.backend == 'onnx':
             return onnx.OnnxBackend.of_network(
@@ -176,6 +186,7 @@ def open_backend(
                 precision=precision,
                 threads=threads,
                 max_batch=max_batch,
+                calibration=calibration,
                 say=say,
             )
         if choice.device == 'cpu':
@@ -195,6 +206,17 @@ def open_backend(
     found.reason = choice.reason
     found.warning = '; '.join(filter(None, (choice.warning, found.warning)))
     return found
+
+
+def _without_torch(backend: str, choice: Choice) -> Choice:
+    """Return what runs int8 where PyTorch was chosen, which does not; only 'auto' is changed."""
+    if backend == 'auto' and choice.device == 'cpu' and onnx.is_installed():
+        return Choice('onnx', 'cpu', 'int8 was asked for, and OpenVINO is not installed')
+    raise BackendError(
+        f"precision 'int8' is not for PyTorch on {choice.device}; it runs on a processor in "
+        'OpenVINO or ONNX Runtime: set device to cpu and backend to openvino (pip install '
+        'openvino) or onnx (pip install onnxruntime onnx onnxscript)'
+    )
 
 
 def open_onnx(

@@ -5,6 +5,7 @@ first use into the cache, where TensorRT's engines lie, too.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from vitpose_ros.core import export
-from vitpose_ros.core.backends import nvidia, processor, providers, tensorrt
+from vitpose_ros.core.backends import integers, nvidia, processor, providers, tensorrt
 from vitpose_ros.core.backends.base import (
     BackendError,
     Decoding,
@@ -26,6 +27,7 @@ from vitpose_ros.core.backends.providers import CPU, CUDA, TENSORRT, Provider, P
 from vitpose_ros.core.checkpoints import CheckpointError, models_command
 from vitpose_ros.core.crops import Crops
 from vitpose_ros.core.export import INPUT, OUTPUT, Say, silent
+from vitpose_ros.core.int8 import calibration_of
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
 
@@ -107,22 +109,33 @@ class OnnxBackend(GraphBackend):
         precision: str = 'auto',
         threads: int = 0,
         max_batch: int = 16,
+        calibration: Path | None = None,
         say: Say = silent,
     ) -> 'OnnxBackend':
         """Write the files of a network to the cache, if they are not there yet, and take them.
 
-        precision: 'float32'; 'float16' on a GPU only; 'auto' is float16 there.
+        precision: 'float32'; 'float16' on a GPU only; 'int8' on a processor, or with TensorRT;
+        'auto' is float16 on a GPU, else float32. calibration: the file for int8.
         """
-        choices: tuple[Precision, ...] = ('float16', 'float32')
+        choices: tuple[Precision, ...] = ('float16', 'float32', 'int8')
         if device == 'cpu':
-            choices = ('float32',)
+            choices = ('float32', 'int8')
         chosen = read_precision(precision, choices, f'ONNX Runtime on {device}') or choices[0]
+        quantised = calibration_of(network, calibration) if chosen == 'int8' else None
+        if quantised and device != 'cpu':
+            library = tensorrt.load(providers.library(TENSORRT))
+            if not library.version:
+                raise BackendError(
+                    'precision int8 on a GPU needs TensorRT, which is not installed: '
+                    f'{library.remedy}, or set precision to float16'
+                )
 
         def write(folder: Path) -> None:
             for name in network.config.keypoint_sets:
                 say(f'writing the ONNX file of {name} to {folder.parent}; once, half a minute')
                 path = folder / f'{name}.onnx'
-                export.write_onnx(network, path, name, dtype=getattr(torch, chosen))
+                dtype = torch.float16 if chosen == 'float16' else torch.float32
+                export.write_onnx(network, path, name, dtype=dtype, calibration=quantised)
 
         def load(folder: Path) -> OnnxBackend | DeviceError:
             try:
@@ -138,9 +151,14 @@ class OnnxBackend(GraphBackend):
             except DeviceError as error:
                 return error  # not the fault of the files, which are kept
 
-        found = export.cached(f'onnx-{chosen}-{export.fingerprint(network)}', write, load, say)
+        digest = export.fingerprint(network)
+        detail = f'-{quantised.digest()}' if quantised else ''
+        found = export.cached(f'onnx-{chosen}-{digest}{detail}', write, load, say)
         if isinstance(found, DeviceError):
             raise found
+        if quantised and device == 'cpu':
+            plain = partial(cls.of_network, network, precision='float32', threads=threads, say=say)
+            found.warning = integers.compare(found, plain, f'onnx-{digest}', say)
         return found
 
     @classmethod
@@ -170,7 +188,7 @@ class OnnxBackend(GraphBackend):
                 f'{models_command("export", "IN", "OUT")}'
             )
         config, precision = export.read_metadata(values[export.CONFIG_KEY])
-        return cls(
+        opened = cls(
             [file],
             config,
             precision,
@@ -179,6 +197,9 @@ class OnnxBackend(GraphBackend):
             max_batch=max_batch,
             say=say,
         )
+        if precision == 'int8' and device == 'cpu' and not processor.has_int8():
+            opened.warning = f"'{file}' is in int8, which {integers.WITHOUT}"
+        return opened
 
     def crops(self) -> Crops:
         """Return what cuts crops out of frames, where the first run reads them."""
@@ -264,27 +285,7 @@ class OnnxBackend(GraphBackend):
         return providers.open_session(file, provider, threads=self._threads)
 
     def _tensorrt_options(self, file: Path, version: str, say: Say) -> dict[str, str]:
-        """Return the options of TensorRT for a file, whose engines lie in a folder of their own.
-
-        Makes the folder.
-        """
         folder = tensorrt.engine_folder(file, version, self._index, self._most)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not tensorrt.has_engine(folder):
-            say(f'building the TensorRT engine of {file.stem}; once for this GPU, minutes')
-        height, width = self.config.image_size
-
-        def shape(count: int) -> str:
-            return f'{INPUT}:{count}x{height}x{width}x3'
-
-        return {
-            'device_id': str(self._index),
-            'trt_fp16_enable': str(self.precision == 'float16'),
-            'trt_engine_cache_enable': 'True',
-            'trt_engine_cache_path': str(folder),
-            'trt_timing_cache_enable': 'True',
-            'trt_timing_cache_path': str(folder),
-            'trt_profile_min_shapes': shape(1),
-            'trt_profile_opt_shapes': shape(min(8, self._most)),
-            'trt_profile_max_shapes': shape(self._most),
-        }
+        size, most = self.config.image_size, self._most
+        options = tensorrt.options(folder, self.precision, size, most, file.stem, say)
+        return {'device_id': str(self._index), **options}

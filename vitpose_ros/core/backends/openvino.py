@@ -4,17 +4,17 @@ Its own threads suffer least where other programs use the same cores. One graph 
 """
 
 import warnings
+from functools import partial
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 import torch
 
 from vitpose_ros.core import export
-from vitpose_ros.core.backends import processor
+from vitpose_ros.core.backends import integers, processor
 from vitpose_ros.core.backends.base import BackendError, DeviceError, GraphBackend, read_precision
 from vitpose_ros.core.export import Say, silent
+from vitpose_ros.core.int8 import Calibration, calibration_of
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose
 
@@ -62,13 +62,15 @@ class OpenVinoBackend(GraphBackend):
         device: str = 'cpu',
         precision: str = 'auto',
         threads: int = 0,
+        calibration: Path | None = None,
         say: Say = silent,
     ) -> None:
         """Take the network, and what to compute with.
 
-        device: 'cpu' or 'intel_gpu'. precision: 'float32'; 'bfloat16' (cpu); 'float16'
-        (intel_gpu); 'auto': what is faster here. threads: of the cpu; 0 leaves one core free.
-        say: gets a line about what takes long.
+        device: 'cpu' or 'intel_gpu'. precision: 'float32'; 'bfloat16' and 'int8' (cpu);
+        'float16' (intel_gpu); 'auto': what is faster here, without int8. threads: of the cpu; 0
+        leaves one core free. calibration: the file for int8. say: gets a line about what takes
+        long.
         """
         check_device(device)
         import openvino
@@ -77,23 +79,42 @@ class OpenVinoBackend(GraphBackend):
         self._where = DEVICES[device]
         super().__init__(network.config)
         self._threads = processor.use_threads(threads)
-
-        def load(folder: Path) -> list[Any]:
-            names = self.config.keypoint_sets
-            return [self._core.read_model(folder / f'{name}.xml') for name in names]
-
-        models = export.cached(
-            f'openvino-{openvino.__version__.split("-")[0]}-{export.fingerprint(network)}',
-            lambda folder: _write(network, folder, say),
-            load,
-            say,
-        )
+        self._digest = export.fingerprint(network)
+        rounded = None
+        if precision == 'int8' and device == 'cpu':
+            rounded = calibration_of(network, calibration)
+        models = self._models(network, rounded, say)
         self.precision = self._choose(precision, device, models[0])
         self._graphs = [self._compile(model, self.precision) for model in models]
         where = f'{device}, {self.precision}'
         if device == 'cpu':
             where = processor.description(self.precision, self._threads)
         self.description = f'openvino on {where}'
+        if rounded:
+            self.warning = integers.compare(
+                self,
+                partial(OpenVinoBackend, network, precision='float32', threads=threads, say=say),
+                f'openvino-{self._digest}',
+                say,
+            )
+
+    def _models(self, network: ViTPose, calibration: Calibration | None, say: Say) -> list[Any]:
+        """Return the graphs of a network, from the cache if they are there."""
+        import openvino
+
+        def load(folder: Path) -> list[Any]:
+            names = self.config.keypoint_sets
+            return [self._core.read_model(folder / f'{name}.xml') for name in names]
+
+        digests = [self._digest]
+        if calibration is not None:
+            digests.append(f'int8-{calibration.digest()}')
+        return export.cached(
+            '-'.join(('openvino', openvino.__version__.split('-')[0], *digests)),
+            lambda folder: _write(network, folder, calibration, say),
+            load,
+            say,
+        )
 
     def _choose(self, precision: str, device: str, model: Any) -> Precision:
         choices: tuple[Precision, ...] = ('float32', 'bfloat16')
@@ -101,24 +122,21 @@ class OpenVinoBackend(GraphBackend):
             choices = ('float16', 'float32')
         elif not processor.has_bfloat16():
             choices = ('float32',)
-        chosen = read_precision(precision, choices, f'OpenVINO on this {device}')
+        given: tuple[Precision, ...] = (*choices, 'int8') if device == 'cpu' else choices
+        chosen = read_precision(precision, given, f'OpenVINO on this {device}')
         if chosen is not None:
             return chosen
         if self._where == 'GPU' or len(choices) == 1:
             return choices[0]
-        requests = [self._compile(model, choice) for choice in choices]
         crops = export.example(self.config).numpy()
-        gains = []
-        for _ in range(ROUNDS + 1):  # the first warms up
-            times = [perf_counter()]
-            for request in requests:
-                request.infer([crops])
-                times.append(perf_counter())
-            gains.append((times[1] - times[0]) / (times[2] - times[1]))
-        return choices[1] if median(gains[1:]) > 1 else choices[0]
+        plain, short = (partial(self._compile(model, c).infer, [crops]) for c in choices)
+        return choices[1] if integers.gain(plain, short, ROUNDS) > 1 else choices[0]
 
     def _compile(self, model: Any, precision: Precision) -> Any:
-        options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': HINTS[precision]}
+        rest = precision  # of what is not quantised
+        if precision == 'int8':
+            rest = 'bfloat16' if processor.has_bfloat16() else 'float32'
+        options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': HINTS[rest]}
         if self._where == 'CPU':
             options['INFERENCE_NUM_THREADS'] = str(self._threads)
             # Threads bound to a core stay there when another program takes it.
@@ -130,7 +148,7 @@ class OpenVinoBackend(GraphBackend):
         heatmaps.copy_(torch.from_numpy(found[0]))
 
 
-def _write(network: ViTPose, folder: Path, say: Say) -> None:
+def _write(network: ViTPose, folder: Path, calibration: Calibration | None, say: Say) -> None:
     """Convert the graphs of a network, and write them."""
     import openvino
 
@@ -140,7 +158,8 @@ def _write(network: ViTPose, folder: Path, say: Say) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # tracing says that sizes become constants
             model = openvino.convert_model(
-                export.graph(network, name), example_input=export.example(network.config)
+                export.graph(network, name, calibration=calibration),
+                example_input=export.example(network.config),
             )
         model.reshape([-1, *network.config.image_size, 3])
         openvino.save_model(model, folder / f'{name}.xml', compress_to_fp16=False)

@@ -7,6 +7,8 @@ import torch
 
 # Instructions that multiply numbers of 16 bits: Intel and AMD, then Arm.
 BFLOAT16_FLAGS = {'amx_bf16', 'avx512_bf16', 'bf16', 'svebf16'}
+# And that multiply integers of 8 bits and add them up in 32.
+INT8_FLAGS = ('amx_int8', 'avx512_vnni', 'avx_vnni', 'asimddp', 'i8mm')
 
 
 def use_threads(threads: int) -> int:
@@ -34,6 +36,11 @@ def has_bfloat16() -> bool:
     return bool(_flags() & BFLOAT16_FLAGS)
 
 
+def has_int8() -> bool:
+    """Tell whether the processor multiplies integers of 8 bits in one instruction."""
+    return not _flags().isdisjoint(INT8_FLAGS)
+
+
 def name() -> str:
     """Return the name of the processor, with the instructions that matter here."""
     model = 'unknown processor'
@@ -42,7 +49,7 @@ def name() -> str:
         if key.strip() == 'model name':
             model = value.strip()
             break
-    known = ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16', 'asimd', 'bf16')
+    known = ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16', 'asimd', 'bf16', *INT8_FLAGS)
     return ', '.join([model, *(flag for flag in known if flag in _flags())])
 
 

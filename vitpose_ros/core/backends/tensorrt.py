@@ -16,6 +16,8 @@ from typing import Any
 
 from vitpose_ros.core import export
 from vitpose_ros.core.backends import nvidia
+from vitpose_ros.core.export import INPUT, Say
+from vitpose_ros.core.types import Precision
 
 PIP_MODULE = 'tensorrt_libs'
 LIBRARIES = ('libnvinfer', 'libnvonnxparser')  # of TensorRT, the second needs the first
@@ -77,6 +79,40 @@ def engine_folder(file: Path, version: str, index: int, max_batch: int) -> Path:
     gpu = re.sub(r'\W+', '-', nvidia.ask_driver().names[index])
     name = f'tensorrt-{version}-{gpu}-{digest(file)}-{max_batch}'
     return export.cache_directory() / name
+
+
+def options(
+    folder: Path,
+    precision: Precision,
+    image_size: tuple[int, int],
+    max_batch: int,
+    keypoint_set: str,
+    say: Say,
+) -> dict[str, str]:
+    """Return the options of ONNX Runtime's provider, but for the device.
+
+    folder: of the engine, which is made; image_size: height and width of crops. say: gets a line
+    where the engine has to be built.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not has_engine(folder):
+        say(f'building the TensorRT engine of {keypoint_set}; once for this GPU, minutes')
+    height, width = image_size
+
+    def shape(count: int) -> str:
+        return f'{INPUT}:{count}x{height}x{width}x3'
+
+    return {
+        'trt_fp16_enable': str(precision != 'float32'),
+        'trt_int8_enable': str(precision == 'int8'),
+        'trt_engine_cache_enable': 'True',
+        'trt_engine_cache_path': str(folder),
+        'trt_timing_cache_enable': 'True',
+        'trt_timing_cache_path': str(folder),
+        'trt_profile_min_shapes': shape(1),
+        'trt_profile_opt_shapes': shape(min(8, max_batch)),
+        'trt_profile_max_shapes': shape(max_batch),
+    }
 
 
 def has_engine(folder: Path) -> bool:

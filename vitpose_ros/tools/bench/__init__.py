@@ -2,54 +2,54 @@
 
 import argparse
 import importlib.util
-import json
 import os
-import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from datetime import date
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 
 from vitpose_ros.core.backends import BackendError, processor
-from vitpose_ros.core.checkpoints import CheckpointError
-from vitpose_ros.core.export import CACHE_VARIABLE, ExportError
+from vitpose_ros.core.export import CACHE_VARIABLE
 from vitpose_ros.core.vit import SIZES
-from vitpose_ros.tools.bench import resources, sections, subjects
-from vitpose_ros.tools.bench.sections import Options
-from vitpose_ros.tools.bench.tables import Table
+from vitpose_ros.tools.bench import (
+    ablation,
+    accuracy,
+    frames,
+    machine,
+    networks,
+    on_gpu,
+    product,
+    resources,
+    stages,
+)
+from vitpose_ros.tools.bench.options import DRY, Options, installed
+from vitpose_ros.tools.bench.results import Results
+from vitpose_ros.tools.bench.subjects import Model
 
 SECTIONS = (
-    'crop', 'decode', 'network', 'end-to-end', 'people', 'experts', 'accuracy', 'start-up',
-    'memory', 'shared-cores', 'ros',
+    'product', 'crop', 'decode', 'network', 'end-to-end', 'people', 'experts', 'accuracy',
+    'start-up', 'memory', 'shared-cores', 'ablation', 'ros',
 )  # fmt: skip
+NOT_UNASKED = ('ablation', 'ros')
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line; return the exit code: 1 if anything could not be measured."""
     parser = _parser(prog)
     chosen = parser.parse_args(arguments)
-    tables: list[Table] = []
+    results = Results(chosen.json, parser.prog)
     try:
-        with _cache():
-            for table in _tables(chosen):
-                print(f'\n{table}', flush=True)
-                tables.append(table)
-    except (BackendError, CheckpointError, ExportError, ImportError) as error:
-        print(f'{parser.prog}: {error}', file=sys.stderr)
-        return 1
+        with _cache(), results.attempt('bench'):
+            _measure(chosen, results)
     except KeyboardInterrupt:
         print(f'{parser.prog}: interrupted', file=sys.stderr)
         return 130
-    if chosen.json is not None:
-        results = {'about': _about(chosen), 'tables': [table.as_dict() for table in tables]}
-        chosen.json.write_text(json.dumps(results, indent=1) + '\n')
-    return 0
+    return 1 if results.failed else 0
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
@@ -64,24 +64,35 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--sections',
         type=_names,
-        default=[name for name in SECTIONS if name != 'ros'],
+        default=[name for name in SECTIONS if name not in NOT_UNASKED],
         metavar='SECTIONS',
-        help=f'what to measure; all but ros ({", ".join(SECTIONS)})',
+        help=f'what to measure; all but ablation and ros ({", ".join(SECTIONS)})',
     )
     parser.add_argument('--ros', action='store_true', help='also pose_node, over DDS')
+    parser.add_argument(
+        '--ablate', action='store_true', help='also each of the faster ways on CUDA, on and off'
+    )
     parser.add_argument(
         '--compare', choices=['transformers'], help='a peer, in the same process, by turns'
     )
     parser.add_argument(
         '--backends', type=_names, default=[], help='torch,openvino,onnx; what is installed'
     )
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N or intel_gpu')
+    parser.add_argument('--precisions', type=_names, default=['float32', 'auto'])
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help=f'auto, cpu, cuda, cuda:N or intel_gpu; {DRY}: what is for CUDA on the processor, to '
+        'see that it runs',
+    )
     parser.add_argument('--threads', type=int, default=0, help='0: all cores but one')
     parser.add_argument('--batches', type=_numbers, default=[1, 4, 8], help='1,4,8')
     parser.add_argument('--people', type=_numbers, default=[1, 2, 4, 8, 16, 32], help='1,2,4...')
     parser.add_argument('--rounds', type=int, default=11, help='of each measurement; 11')
     parser.add_argument('--frames', type=int, default=10000, help='of the memory test; 10000')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the results there')
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help='also write each figure there, a line of JSON'
+    )
     return parser
 
 
@@ -108,86 +119,88 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in _names(text)]
 
 
-def _tables(chosen: argparse.Namespace) -> Iterator[Table]:
+def _measure(chosen: argparse.Namespace, results: Results) -> None:
     """Measure, section by section."""
-    wanted = [*chosen.sections, *(['ros'] if chosen.ros else [])]
-    unknown = [name for name in wanted if name not in SECTIONS]
-    if unknown:
-        raise BackendError(f"section '{unknown[0]}' is not known; give {', '.join(SECTIONS)}")
-    peer = None
-    if chosen.compare:
-        if importlib.util.find_spec(chosen.compare) is None:
-            raise BackendError(
-                f'{chosen.compare} is not installed: pip install {chosen.compare} pillow scipy'
-            )
-        peer = importlib.import_module(f'vitpose_ros.tools.bench.{chosen.compare}_peer')
+    wanted = [*chosen.sections, *['ros'] * chosen.ros, *['ablation'] * chosen.ablate]
+    for name in wanted:
+        if name not in SECTIONS:
+            raise BackendError(f"section '{name}' is not known; give {', '.join(SECTIONS)}")
     threads = chosen.threads or processor.default_threads()
     torch.set_num_threads(threads)  # the peer's, too
+    results.about(machine.about(threads, [chosen.compare] if chosen.compare else []))
+    peer = None
+    if chosen.compare:
+        with results.attempt(chosen.compare):
+            peer = _peer(chosen.compare)
+    backends = chosen.backends
+    if not backends:
+        backends, missing = installed(chosen.device)
+        for backend in missing:
+            results.leave_out(backend)
     options = Options(
+        results,
         chosen.device,
         threads,
         chosen.rounds,
-        chosen.backends,
+        backends,
+        chosen.precisions,
         chosen.batches,
         chosen.people,
         peer,
     )
-    print(', '.join(f'{name} {value}' for name, value in _about(chosen).items()))
-    if 'crop' in wanted:
-        yield sections.crops(options)
-        if torch.cuda.is_available() and chosen.device != 'cpu':
-            yield sections.crops_on_gpu(options)
-    if 'decode' in wanted:
-        yield sections.decoding(options)
-    for name in chosen.models:
-        with ExitStack() as stack:
-            compared: Any = None
-            weights: Path | str = name
-            if name in SIZES and name != 'nano' and peer is not None:
-                compared = peer.Peer(name)
-                weights = stack.enter_context(compared.weights())
-            elif name in SIZES and name != 'nano':
-                weights = stack.enter_context(subjects.random_weights(name))
-            if 'network' in wanted:
-                yield sections.network(options, name, weights, compared)
-            if 'end-to-end' in wanted:
-                yield sections.end_to_end(options, name, weights, compared)
-            if name != chosen.models[0]:
-                continue
-            if 'people' in wanted:
-                yield sections.people(options, name, weights)
-            if 'start-up' in wanted:
-                yield resources.startup(options, name, weights)
-            if 'shared-cores' in wanted:
-                yield resources.shared_cores(options, name, weights)
-    if 'experts' in wanted and chosen.models[0] in SIZES:
-        with subjects.random_weights(chosen.models[0]) as weights:
-            yield sections.experts(options, chosen.models[0], weights)
-    if 'accuracy' in wanted:
-        yield sections.accuracy(options)
-    if 'memory' in wanted:
-        yield resources.growth(options, chosen.frames)
-    if 'ros' in wanted:
-        over_dds = importlib.import_module('vitpose_ros.tools.bench.over_dds')
-        yield over_dds.latency(options, 'nano')
+    gpu = options.cuda
+
+    def run(name: str, section: Callable[[], None]) -> None:
+        if name in wanted:
+            with results.attempt(name):
+                section()
+
+    run('product', partial(product.products, options))
+    run('crop', partial(stages.crops, options))
+    run('decode', partial(stages.decoding, options))
+    if gpu is not None:
+        run('crop', partial(on_gpu.crops, options, gpu))
+        run('decode', partial(on_gpu.decoding, options, gpu))
+    for index, name in enumerate(chosen.models):
+        with results.attempt(name), _model(options, name) as (model, compared):
+            run('network', partial(networks.network, options, model, compared))
+            run('end-to-end', partial(frames.end_to_end, options, model, compared))
+            if gpu is not None:
+                run('ablation', partial(ablation.ablate, options, model, gpu))
+            if index == 0:
+                run('people', partial(frames.people, options, model))
+                run('start-up', partial(resources.startup, options, model))
+                run('shared-cores', partial(resources.shared_cores, options, model))
+    if chosen.models[0] in SIZES:
+        model = Model(chosen.models[0], toy=options.dry)
+        run('experts', partial(networks.experts, options, model))
+    run('accuracy', partial(accuracy.accuracy, options))
+    run('memory', partial(resources.growth, options, chosen.frames))
+    run('ros', partial(_over_dds, options))
 
 
-def _about(chosen: argparse.Namespace) -> dict[str, str | int]:
-    """Return what the figures belong to."""
-    about: dict[str, str | int] = {
-        'date': date.today().isoformat(),
-        'processor': processor.name(),
-        'cores': len(os.sched_getaffinity(0)),
-        'threads': chosen.threads or processor.default_threads(),
-        'python': platform.python_version(),
-        'torch': torch.__version__,
-        'opencv': cv2.__version__,
-    }
-    for module in ('openvino', 'onnxruntime', *filter(None, [chosen.compare])):
-        try:
-            about[module] = importlib.import_module(module).__version__.split('-')[0]
-        except ImportError:
-            continue
-    if torch.cuda.is_available():
-        about['gpu'] = torch.cuda.get_device_name()
-    return about
+def _peer(name: str) -> Any:
+    """Import the module of a peer."""
+    if importlib.util.find_spec(name) is None:
+        raise BackendError(f'not installed: pip install {name} pillow scipy')
+    return importlib.import_module(f'vitpose_ros.tools.bench.{name}_peer')
+
+
+@contextmanager
+def _model(options: Options, name: str) -> Iterator[tuple[Model, Any]]:
+    """Yield a network, and the peer with the same weights where there is one."""
+    if options.dry and name in SIZES:
+        yield Model(name, toy=True), None
+    elif name not in SIZES or name == 'nano':
+        yield Model(name, name), None
+    elif options.peer is None:
+        yield Model(name), None
+    else:
+        compared = options.peer.Peer(name, options.where)
+        with compared.weights() as weights:
+            yield Model(name, weights), compared
+
+
+def _over_dds(options: Options) -> None:
+    """Measure the node; imported late, because it needs ROS."""
+    importlib.import_module('vitpose_ros.tools.bench.over_dds').latency(options, 'nano')

@@ -17,7 +17,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from vitpose_ros.msg import KeypointsArray
 from vitpose_ros.tools.bench import subjects, timing
-from vitpose_ros.tools.bench.sections import Options
+from vitpose_ros.tools.bench.options import Options
 from vitpose_ros.tools.bench.tables import Table
 
 WIDTH, HEIGHT = 1280, 720
@@ -27,13 +27,18 @@ LIMIT_S = 60.0
 STAGES = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish', 'latency')
 
 
-def latency(options: Options, model: str) -> Table:
+def latency(options: Options, model: str) -> None:
     """Measure the stages of pose_node, by its own diagnostics, and the way to a subscriber."""
-    table = Table(
+    with options.results.table(
         'ros',
         f'pose_node over DDS, {model}: {PEOPLE} people in a 720p frame, ms a frame',
         ('stage', 'median', 'p95'),
-    )
+    ) as table:
+        _measure(table, options, model)
+
+
+def _measure(table: Table, options: Options, model: str) -> None:
+    """Start the node, send it frames, and add the rows."""
     os.environ.setdefault('ROS_DOMAIN_ID', str(20 + os.getpid() % 80))
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'pose_node'
@@ -60,7 +65,6 @@ def latency(options: Options, model: str) -> Table:
         'Frames come one after the other. arrival: transport of the image, 2.8 MB; the stages '
         'to stamp to published are what the diagnostics of the node say.'
     )
-    return table
 
 
 class Camera(Node):

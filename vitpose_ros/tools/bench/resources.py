@@ -21,8 +21,9 @@ from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.export import CACHE_VARIABLE
 from vitpose_ros.core.types import Frame
 from vitpose_ros.tools.bench import subjects, timing
-from vitpose_ros.tools.bench.sections import Options
-from vitpose_ros.tools.bench.tables import Table
+from vitpose_ros.tools.bench.options import Options
+from vitpose_ros.tools.bench.subjects import Model
+from vitpose_ros.tools.bench.tables import explained
 
 SMALL_INPUT = (64, 48)  # so that ten thousand frames take a minute
 SETTLED = 1000  # frames after which memory is expected to stay
@@ -30,73 +31,90 @@ SHARED_FRAMES = 60
 PROCESSES = multiprocessing.get_context('spawn')
 
 
-def startup(options: Options, name: str, weights: Path | str) -> Table:
+def startup(options: Options, model: Model) -> None:
     """Measure how long until the first result, and how much memory then."""
-    table = Table(
-        f'start-up {name}',
-        f'Start-up, {name}: a new process to the first result',
-        ('backend', 'start', 'load s', 'first result s', 'memory MB'),
-    )
-    table.note = (
-        'Load: weights to a backend that is ready; first result: the first frame then. Memory: '
-        'resident, of the whole process. First: graphs are converted and kept for the next.'
-    )
-    for backend in dict.fromkeys(backend for backend, _ in options.contenders()):
-        with tempfile.TemporaryDirectory() as cache:
-            for start in ('first', 'later') if backend != 'torch' else ('any',):
-                found = in_process(
-                    _start, cache, str(weights), backend, options.device, options.threads
-                )
-                table.add(backend, start, *found)
-    return table
-
-
-def growth(options: Options, frames: int) -> Table:
-    """Measure whether memory stays level."""
-    table = Table(
-        'memory',
-        f'Memory over {frames} frames of 0 to 3 people, MB',
-        ('backend', f'after {SETTLED}', f'after {frames}', 'growth'),
-    )
-    height, width = SMALL_INPUT
-    table.note = f'The embedded network, crops of {width} x {height} to save time.'
-    backends = list(dict.fromkeys(backend for backend, _ in options.contenders()))
-
-    def measure(backend: str) -> tuple[float, float]:
-        found: tuple[float, float] = in_process(
-            _grow, backend, options.device, options.threads, frames
+    with (
+        options.results.table(
+            f'start-up {model.name}',
+            f'Start-up, {model.name}: a new process to the first result',
+            ('backend', 'start', 'load s', 'first result s', 'memory MB'),
+        ) as table,
+        model.file() as weights,
+    ):
+        table.note = (
+            'Load: weights to a backend that is ready; first result: the first frame then. '
+            'Memory: resident, of the whole process. First: graphs are converted and kept for the '
+            'next.'
         )
+        for backend in options.backends:
+            with table.attempt(backend), tempfile.TemporaryDirectory() as cache:
+                for start in ('first', 'later') if backend != 'torch' else ('any',):
+                    found = in_process(
+                        _start, cache, str(weights), backend, options.device, options.threads
+                    )
+                    table.add(backend, start, *found)
+
+
+def growth(options: Options, frames: int) -> None:
+    """Measure whether memory stays level."""
+    height, width = SMALL_INPUT
+
+    def measure(backend: str) -> tuple[float, float] | Exception:
+        try:
+            found: tuple[float, float] = in_process(
+                _grow, backend, options.device, options.threads, frames
+            )
+        except Exception as error:
+            return error
         return found
 
-    with ThreadPoolExecutor() as pool:  # all at once: time does not matter here
-        for backend, (settled, last) in zip(backends, pool.map(measure, backends), strict=True):
-            table.add(backend, settled, last, last - settled)
-    return table
+    with (
+        options.results.table(
+            'memory',
+            f'Memory, embedded network: over {frames} frames of 0 to 3 people, MB',
+            ('backend', f'after {SETTLED}', f'after {frames}', 'growth'),
+        ) as table,
+        ThreadPoolExecutor() as pool,
+    ):  # all at once: time does not matter here
+        table.note = f'Crops of {width} x {height} to save time.'
+        for backend, found in zip(
+            options.backends, pool.map(measure, options.backends), strict=True
+        ):
+            if isinstance(found, Exception):
+                table.fail(backend, found)
+            else:
+                table.add(backend, *found, found[1] - found[0])
 
 
-def shared_cores(options: Options, name: str, weights: Path | str) -> Table:
+def shared_cores(options: Options, model: Model) -> None:
     """Measure what frames take while another process keeps a core busy."""
     cores = processor.default_threads() + 1
-    table = Table(
-        f'shared cores {name}',
-        f'Shared cores, {name}: a frame with one person, ms, alone and beside a busy process',
-        ('backend', 'threads', 'alone: median', 'beside: median', 'beside: p95', 'p95 / alone'),
-    )
-    table.note = f'{cores} cores; the default leaves one free.'
     default = options.threads or processor.default_threads()
-    for backend in dict.fromkeys(['auto', *(backend for backend, _ in options.contenders())]):
-        for threads in dict.fromkeys((default, cores)):
-            alone, beside = in_process(_share, str(weights), backend, options.device, threads)
-            p95 = timing.percentile(beside, 95)
-            table.add(
-                backend,
-                threads,
-                1e3 * median(alone),
-                1e3 * median(beside),
-                1e3 * p95,
-                p95 / median(alone),
-            )
-    return table
+    with (
+        options.results.table(
+            f'shared cores {model.name}',
+            f'Shared cores, {model.name}: one person, ms, alone and beside a busy process',
+            (
+                'backend',
+                'threads',
+                'alone: median',
+                'beside: median',
+                'beside: p95',
+                'p95 / alone',
+            ),
+        ) as table,
+        model.file() as weights,
+    ):
+        table.note = f'{cores} cores; the default leaves one free.'
+        for backend in dict.fromkeys(['auto', *options.backends]):
+            for threads in dict.fromkeys((default, cores)):
+                with table.attempt(f'{backend}, {threads} threads'):
+                    alone, beside = in_process(
+                        _share, str(weights), backend, options.device, threads
+                    )
+                    p95 = timing.percentile(beside, 95)
+                    figures = 1e3 * median(alone), 1e3 * median(beside), 1e3 * p95
+                    table.add(backend, threads, *figures, p95 / median(alone))
 
 
 def resident_mb() -> float:
@@ -112,15 +130,21 @@ def in_process(function: Callable[..., Any], *arguments: Any) -> Any:
     process.start()
     sender.close()
     try:
-        return receiver.recv()
+        found, failure = receiver.recv()
     except EOFError as error:
-        raise RuntimeError(f'{function.__name__} failed; see above') from error
+        raise RuntimeError(f'{function.__name__} ended without an answer') from error
     finally:
         process.join()
+    if failure:
+        raise RuntimeError(f'{function.__name__} failed: {failure}')
+    return found
 
 
 def _report(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    sender.send(function(*arguments))
+    try:
+        sender.send((function(*arguments), ''))
+    except Exception as error:
+        sender.send((None, explained(error)))
 
 
 def _start(

@@ -1,9 +1,11 @@
 """What is measured: pictures, heatmaps and networks, made by the program."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,23 +16,62 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vitpose_ros.core.checkpoints import load_network, write_checkpoint
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.types import Frame
+from vitpose_ros.core.types import Frame, Precision
 from vitpose_ros.core.vit import SIZES, ViTPose, ViTPoseConfig
 
 WIDTH, HEIGHT = 1920, 1080
+TOY_INPUT = (64, 48)  # height, width of the crops of a toy
 
 
-def frame(people: int) -> Frame:
-    """Return a picture of 1080p with boxes of people; the rows of a crowd overlap."""
+@dataclass(frozen=True)
+class Model:
+    """A network that is measured: one with weights, or one of a size with random weights."""
+
+    name: str
+    weights: Path | str | None = None  # None: random ones, drawn anew each time, always the same
+    toy: bool = False  # of random weights: with a single block, for small crops
+
+    def load(
+        self, keypoint_sets: Sequence[str] = (), device: torch.device | None = None
+    ) -> ViTPose:
+        """Return the network, folded; keypoint_sets: by default the first."""
+        if self.weights is not None:
+            return load_network(self.weights, list(keypoint_sets) or None)
+        shape: dict[str, Any] = {'depth': 1, 'image_size': TOY_INPUT} if self.toy else {}
+        return random_network(self.name, keypoint_sets or ('coco',), device, **shape)
+
+    @contextmanager
+    def file(self) -> Iterator[Path | str]:
+        """Yield weights for other processes to load."""
+        if self.weights is not None:
+            yield self.weights
+        else:
+            with random_weights(self.name) as path:
+                yield path
+
+
+def frame(people: int, width: int = WIDTH, height: int = HEIGHT) -> Frame:
+    """Return a picture with boxes of people; the rows of a crowd overlap."""
     random = np.random.default_rng(0)
-    noise = random.integers(0, 256, (HEIGHT // 10, WIDTH // 10, 3), dtype=np.uint8)
-    image = cv2.resize(noise, (WIDTH, HEIGHT))
+    noise = random.integers(0, 256, (height // 10, width // 10, 3), dtype=np.uint8)
+    image = cv2.resize(noise, (width, height))
     in_a_row = min(people, 8)
     index = np.arange(people)
+    # In pixels of 1080p, then of this picture.
     x = 260 + (WIDTH - 520) * (index % in_a_row + 0.5) / in_a_row
     y = 400 + 40 * (index // in_a_row)
-    boxes = np.stack((x - 90, y - 230, x + 90, y + 230), axis=1).astype(np.float32)
-    return Frame(image, boxes)
+    boxes = np.stack((x - 90, y - 230, x + 90, y + 230), axis=1)
+    boxes *= np.tile((width / WIDTH, height / HEIGHT), 2)
+    return Frame(image, boxes.astype(np.float32))
+
+
+def crops(
+    count: int, size: tuple[int, int], device: torch.device | None = None, seed: int = 0
+) -> torch.Tensor:
+    """Return crops (n, h, w, 3) uint8 of noise; size: height and width."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8, generator=generator)
+    return noise.to(device)
 
 
 def heatmaps(people: int, keypoints: int, *, noise: float = 0.004) -> torch.Tensor:
@@ -66,13 +107,51 @@ def random_weights(size: str) -> Iterator[Path]:
         yield path
 
 
-def flops(path: Path | str) -> float:
-    """Return what a crop takes in the network of one keypoint set, in operations."""
-    network = load_network(path)
-    pixels = torch.zeros(1, 3, *network.config.image_size)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(pixels)
+def random_network(
+    size: str,
+    keypoint_sets: Sequence[str],
+    device: torch.device | None = None,
+    *,
+    depth: int | None = None,
+    image_size: tuple[int, int] = (256, 192),
+) -> ViTPose:
+    """Return a folded network of a size, with random weights drawn on a device.
+
+    depth: blocks, if not as many as the size has. image_size: height, width of its crops.
+    """
+    shape = SIZES[size].copy()
+    if depth is not None:
+        shape['depth'] = depth
+    config = ViTPoseConfig(
+        **shape,
+        image_size=image_size,
+        num_keypoints={name: len(SKELETONS[name]) for name in keypoint_sets},
+        part_features=shape['embed_dim'] // 4 if len(keypoint_sets) > 1 else 0,
+        folded=True,
+    )
+    torch.manual_seed(0)
+    with device or torch.device('cpu'):
+        network = ViTPose(config).requires_grad_(requires_grad=False)
+        nn.init.normal_(network.backbone.pos_embed, std=0.02)
+        for module in network.modules():
+            if isinstance(module, nn.LayerNorm):  # which otherwise do nothing
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, std=0.2)
+    return network.eval()
+
+
+def flops(config: ViTPoseConfig) -> float:
+    """Return what a crop takes in a network of one keypoint set, in operations."""
+    with torch.device('meta'), FlopCounterMode(display=False) as counter, torch.inference_mode():
+        ViTPose(config)(torch.empty(1, 3, *config.image_size))
     return float(counter.get_total_flops())
+
+
+def weights_mb(config: ViTPoseConfig, precision: Precision) -> float:
+    """Return the memory that the weights of a network take."""
+    with torch.device('meta'):
+        count = sum(tensor.numel() for tensor in ViTPose(config).state_dict().values())
+    return count * getattr(torch, precision).itemsize / 1e6
 
 
 def xywh(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

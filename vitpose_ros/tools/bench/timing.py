@@ -7,37 +7,55 @@ from statistics import median
 import numpy as np
 import torch
 
-MATMUL = 2048  # rows and columns of the matrices whose product measures the machine
+from vitpose_ros.core.backends.cuda.device import event
+
+QUEUE_CYCLES = 10_000_000  # of the GPU's clock, about 5 ms: longer than queueing a pass takes
+DEVICE_ROUNDS = 12
 
 Times = dict[str, list[float]]  # contender: seconds of each round
+Run = Callable[[], object]
 
 
 def interleave(
-    contenders: Mapping[str, Callable[[], object]],
+    contenders: Mapping[str, Run],
     *,
     rounds: int,
     budget_s: float = 45.0,
     at_least: int = 5,
+    failed: Callable[[str, Exception], None] | None = None,
 ) -> Times:
     """Run the contenders by turns, after one round that does not count.
 
-    Stops early, though not before at_least rounds, when budget_s is used up.
+    Stops early, though not before at_least rounds, when budget_s is used up. failed: is told
+    which contender raised what; that one is left out from then on. Without it, errors are raised.
     """
     times: Times = {name: [] for name in contenders}
     begin = time.perf_counter()
     for number in range(rounds + 1):
         if number > at_least and time.perf_counter() - begin > budget_s:
             break
-        for name, run in contenders.items():
+        for name in list(times):
             start = time.perf_counter()
-            run()
+            try:
+                contenders[name]()
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed(name, error)
+                del times[name]
+                continue
             if number:
                 times[name].append(time.perf_counter() - start)
     return times
 
 
-def ratio(times: Times, slower: str, faster: str) -> float:
-    """Return how many times as long one takes as another: the median over the rounds."""
+def ratio(times: Times, slower: str, faster: str) -> float | None:
+    """Return how many times as long one takes as another: the median over the rounds.
+
+    None where one of them did not run.
+    """
+    if slower not in times or faster not in times:
+        return None
     return median(a / b for a, b in zip(times[slower], times[faster], strict=True))
 
 
@@ -51,15 +69,17 @@ def percentile(seconds: list[float], share: float) -> float:
     return float(np.percentile(seconds, share))
 
 
-def matmul(dtype: torch.dtype = torch.float32, device: str = 'cpu') -> Callable[[], object]:
-    """Return a matrix product to measure the machine with."""
-    left, right, out = (torch.randn(MATMUL, MATMUL).to(device, dtype) for _ in range(3))
-    return synchronous(lambda: torch.mm(left, right, out=out), device)
+def cores_busy(run: Run, runs: int) -> float:
+    """Return how many cores of the processor a function keeps busy."""
+    begin, used = time.perf_counter(), time.process_time()
+    for _ in range(runs):
+        run()
+    return (time.process_time() - used) / (time.perf_counter() - begin)
 
 
-def synchronous(run: Callable[[], object], device: str) -> Callable[[], object]:
+def synchronous(run: Run, device: torch.device) -> Run:
     """Return the function so that it ends when its work on the device does."""
-    if not device.startswith('cuda'):
+    if device.type != 'cuda':
         return run
 
     def wait() -> None:
@@ -69,6 +89,28 @@ def synchronous(run: Callable[[], object], device: str) -> Callable[[], object]:
     return wait
 
 
-def matmul_rate(times: Times, name: str) -> float:
-    """Return what the matrix product reached: floating-point operations per second."""
-    return 2 * MATMUL**3 / median(times[name])
+def on_device_ms(run: Run, device: torch.device) -> float:
+    """Return the milliseconds on the device of a function that waits for it once, at its end.
+
+    The device is kept busy until all is queued, so that the cost of launching does not count;
+    what waiting alone takes is measured in the same way, and subtracted.
+    """
+    if device.type != 'cuda':
+        return milliseconds(interleave({'': run}, rounds=1), '')
+    waited = event(device)
+
+    def wait() -> None:
+        waited.record(torch.cuda.current_stream(device))
+        waited.synchronize()
+
+    times: Times = {'run': [], 'wait': []}
+    for _ in range(DEVICE_ROUNDS):
+        for name, function in (('run', run), ('wait', wait)):
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            torch.cuda._sleep(QUEUE_CYCLES)
+            begin.record()
+            function()
+            end.record()
+            end.synchronize()
+            times[name].append(begin.elapsed_time(end))
+    return median(times['run']) - median(times['wait'])

@@ -1,4 +1,4 @@
-"""The peer: Hugging Face transformers, eager, float32, on the processor."""
+"""The peer: Hugging Face transformers, eager; float32 on the processor, float16 on a GPU."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitpose_ros.core.types import Frame
+from vitpose_ros.core.types import Frame, Precision
 from vitpose_ros.core.vit import SIZES
 from vitpose_ros.tools.bench.subjects import xywh
 
@@ -21,7 +21,8 @@ EXPERTS = 6
 class Peer:
     """Processor, model and post-processing of transformers, with random weights of a size."""
 
-    def __init__(self, size: str) -> None:
+    def __init__(self, size: str, device: torch.device | None = None) -> None:
+        """Take a size, and where to run: on a GPU in float16, on a processor in float32."""
         from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
         from transformers.utils.logging import disable_progress_bar
 
@@ -38,7 +39,10 @@ class Peer:
         torch.manual_seed(0)
         heads: dict[str, Any] = {'num_labels': 17, 'use_simple_decoder': False}
         config = VitPoseConfig(backbone_config=VitPoseBackboneConfig(**about), **heads)
-        self.model = VitPoseForPoseEstimation(config).eval()
+        self.device = device or torch.device('cpu')
+        self.precision: Precision = 'float16' if self.device.type == 'cuda' else 'float32'
+        self.dtype: torch.dtype = getattr(torch, self.precision)
+        self.model = VitPoseForPoseEstimation(config).eval().to(self.device, self.dtype)
         self.processor = make_processor()
 
     @contextmanager
@@ -49,20 +53,21 @@ class Peer:
             yield Path(folder)
 
     def network(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Map network input to heatmaps, with the first expert, COCO's."""
-        experts = torch.zeros(len(pixels), dtype=torch.int64)
+        """Map network input, where and as the model is, to heatmaps with COCO's expert."""
+        experts = torch.zeros(len(pixels), dtype=torch.int64, device=self.device)
         heatmaps: torch.Tensor = self.model(pixels, dataset_index=experts).heatmaps
         return heatmaps
 
     def predict(self, frame: Frame) -> Any:
         """Map a frame to keypoints."""
-        heatmaps = self.network(crop(self.processor, frame))
+        pixels = crop(self.processor, frame).to(self.device, self.dtype)
+        heatmaps = self.network(pixels).float().cpu()
         return decode(self.processor, heatmaps, frame.boxes)
 
 
 def crop(processor: Any, frame: Frame) -> torch.Tensor:
     """Return network input (n, 3, h, w)."""
-    given = processor(frame.image, boxes=[xywh(frame.boxes)], return_tensors='pt')
+    given = processor(frame.pixels, boxes=[xywh(frame.boxes)], return_tensors='pt')
     pixels: torch.Tensor = given['pixel_values']
     return pixels
 

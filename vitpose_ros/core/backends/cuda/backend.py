@@ -17,7 +17,12 @@ from vitpose_ros.core.backends.base import (
     read_precision,
 )
 from vitpose_ros.core.backends.cuda.crops import CudaCrops
-from vitpose_ros.core.backends.cuda.device import exact_convolutions, free_cache, on
+from vitpose_ros.core.backends.cuda.device import (
+    exact_convolutions,
+    free_cache,
+    on,
+    on_capture_stream,
+)
 from vitpose_ros.core.backends.cuda.jpeg import Decoder, choose_decoder
 from vitpose_ros.core.backends.cuda.measure import OFF, Trials, decode_fault
 from vitpose_ros.core.backends.cuda.network import GpuNetwork
@@ -57,7 +62,7 @@ class CudaBackend(Backend):
         self._tuning = tuning or Tuning()
         self.ways: dict[str, str] = {}  # of each of the tuning, what became of it and why
         self._passes: Passes | None = None
-        with on(self.device):
+        with on_capture_stream(self.device):
             try:
                 self.precision: Precision = chosen or 'float16'
                 self._network = self._load(network)
@@ -87,13 +92,14 @@ class CudaBackend(Backend):
         DeviceError where it does not suffice for one.
         """
         self._passes = None
-        with on(self.device):
+        with on_capture_stream(self.device):
             if self._tuning.graphs:
                 self._passes = self._largest(decoding, max_batch, graphs=True)
             else:
                 self.ways['graphs'] = OFF
             if self._passes is None:
                 self._passes = self._largest(decoding, max_batch, graphs=False)
+            free_cache(self.device)  # what warming up took
         if self._passes is None:
             raise self._told(torch.cuda.OutOfMemoryError('CUDA out of memory'))
         self._describe()

@@ -5,8 +5,9 @@ built on them runs and is tested there.
 """
 
 import contextlib
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from statistics import median
 from typing import Any, Protocol
@@ -50,6 +51,25 @@ def stream(device: torch.device) -> Any:
     if device.type != 'cuda':
         return None
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@functools.cache
+def capture_stream(device: torch.device) -> Any:
+    """Return the stream on which all graphs of a device are captured.
+
+    One for all, because cuBLAS keeps a workspace for each stream, 32 MiB on an H100, for good.
+    """
+    return stream(device)
+
+
+@contextlib.contextmanager
+def on_capture_stream(device: torch.device) -> Iterator[None]:
+    """Let what follows run on the capture stream, between what was and what will be queued."""
+    own = capture_stream(device)
+    wait(device, waiting=own)
+    with on(device, own):
+        yield
+    wait(device, awaited=own)
 
 
 def on(device: torch.device, stream: Any = None) -> AbstractContextManager[object]:
@@ -108,7 +128,6 @@ class Recorder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = stream(device)
         self._pool = torch.cuda.graph_pool_handle() if device.type == 'cuda' else None
         self._graphs: list[Any] = []
 
@@ -117,18 +136,19 @@ class Recorder:
         if self._device.type != 'cuda':
             function()
             return function
-        wait(self._device, waiting=self._stream)
-        with on(self._device, self._stream):  # and its device
+        with on_capture_stream(self._device):
             for _ in range(WARM_UP):
                 function()
             graph = torch.cuda.CUDAGraph()
             self._graphs.append(graph)  # also where the capture fails
             # The default, 'global', would let work in any other thread break the capture.
             with torch.cuda.graph(
-                graph, pool=self._pool, stream=self._stream, capture_error_mode='thread_local'
+                graph,
+                pool=self._pool,
+                stream=capture_stream(self._device),
+                capture_error_mode='thread_local',
             ):
                 function()
-        wait(self._device, awaited=self._stream)
         replay: Callable[[], object] = graph.replay
         return replay
 

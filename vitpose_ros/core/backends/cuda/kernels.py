@@ -66,8 +66,8 @@ def expert_product(
     assert k % DEPTH == 0, f'{k} hidden values; give a multiple of {DEPTH}'
     grid = (n, -(-t // ROWS), -(-part // COLUMNS))
     _kernels().expert_product[grid](
-        hidden, weight, bias, index, out, t, k, part, out.stride(0),
-        ROWS=ROWS, COLUMNS=COLUMNS, DEPTH=DEPTH,
+        hidden, weight, bias, index, out, t, part, out.stride(0),
+        HIDDEN=k, ROWS=ROWS, COLUMNS=COLUMNS, DEPTH=DEPTH,
     )  # fmt: skip
 
 

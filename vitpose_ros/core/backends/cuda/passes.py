@@ -11,7 +11,7 @@ from torch import Tensor
 from vitpose_ros.core.backends.base import Decoding, Found, decode_set
 from vitpose_ros.core.backends.cuda import kernels
 from vitpose_ros.core.backends.cuda.device import Recorder, event, exact_convolutions, on, pinned
-from vitpose_ros.core.backends.cuda.network import PATCH_VALUES, GpuNetwork
+from vitpose_ros.core.backends.cuda.network import PATCH_VALUES, GpuNetwork, cut_patches
 from vitpose_ros.core.backends.cuda.tuning import buckets
 from vitpose_ros.core.skeletons import SKELETONS
 
@@ -111,6 +111,8 @@ class Passes:
         count = sum(counts)
         with on(self._device):
             if given.data_ptr() != self.given.data_ptr():
+                if self.patches and given.dtype == torch.uint8:
+                    given = cut_patches(given, self._network.dtype)
                 self.given[: len(given)].copy_(given)
             if len(counts) > 1:
                 sets = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))

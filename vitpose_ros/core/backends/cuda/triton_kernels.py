@@ -11,20 +11,13 @@ ROUND = tl.constexpr(12582912.0)
 CELLS = tl.constexpr(16)  # the side of a block that holds a patch of heatmap cells, 13 x 13
 
 
-# One kernel for images of all sizes: Triton would compile anew, while frames wait, for numbers
-# that 16 divides, or that are 1.
-VARYING = [
-    'frame',
-    'height',
-    'width',
-    'row_stride',
-    'pixel_stride',
-    'first_channel',
-    'channel_step',
-]
-
-
-@triton.jit(do_not_specialize=VARYING)
+# Triton compiles a kernel anew where a number becomes 1, or a multiple of 16, or an address one.
+# What changes from frame to frame must not do that.
+@triton.jit(
+    do_not_specialize=[
+        'frame', 'height', 'width', 'row_stride', 'pixel_stride', 'first_channel', 'channel_step',
+    ]
+)  # fmt: skip
 def sample_patches(
     frame,  # (h, w, c) uint8, or planes of it
     regions,  # (n, 5) float32: x, y of the first pixel, steps in x, y, place of the crop
@@ -115,12 +108,12 @@ def expert_product(
     index,  # (n,) int64: the set of each sample
     out,  # (n t, part), rows out_stride apart
     t,
-    k,  # hidden
     part,
     out_stride,
+    HIDDEN: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
-    DEPTH: tl.constexpr,  # divides k
+    DEPTH: tl.constexpr,  # divides HIDDEN
 ):
     """Multiply some rows of a sample with some columns of its expert."""
     sample = tl.program_id(0).to(tl.int64)
@@ -129,10 +122,10 @@ def expert_product(
     expert = tl.load(index + sample)
     in_rows, in_columns = row[:, None] < t, column[None, :] < part
     depth = tl.arange(0, DEPTH)
-    left = hidden + (sample * t + row)[:, None] * k + depth[None, :]
-    right = weight + expert * k * part + depth[:, None] * part + column[None, :]
+    left = hidden + (sample * t + row)[:, None] * HIDDEN + depth[None, :]
+    right = weight + expert * HIDDEN * part + depth[:, None] * part + column[None, :]
     total = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
-    for _ in range(0, k, DEPTH):
+    for _ in range(0, HIDDEN, DEPTH):
         a = tl.load(left, mask=in_rows, other=0)
         b = tl.load(right, mask=in_columns, other=0)
         total = tl.dot(a, b, total)

@@ -1,0 +1,120 @@
+"""models quantize: from images to a calibration that the backends take."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from vitpose_ros.core import PoseEstimator
+from vitpose_ros.core.checkpoints import load_network, path_of
+from vitpose_ros.core.checkpoints.known import KNOWN_MODELS
+from vitpose_ros.core.crops import normalise
+from vitpose_ros.core.int8 import calibration_of, calibration_path, read_calibration
+from vitpose_ros.tools import models
+from vitpose_ros.tools.quantize import crops_of_images
+
+SMALL = ('--image-size', '64x48')
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of three pictures of noise, and something else."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f'{number}.png'), noise)
+    (folder / 'notes.txt').write_text('not a picture')
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path):
+    """The embedded network without its calibration."""
+    return Path(shutil.copy(path_of(KNOWN_MODELS['nano']), tmp_path))
+
+
+def boxes(folder, rows):
+    path = folder / f'{len(rows)} boxes.json'
+    content = {
+        'images': [{'id': number, 'file_name': f'{number}.png'} for number in range(3)],
+        'annotations': [{'image_id': image, 'bbox': box} for image, box in rows],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_network_is_calibrated_exported_and_run(model, images, tmp_path, capsys):
+    assert models.main(['info', str(model)]) == 0
+    assert 'not calibrated; ros2 run vitpose_ros models quantize' in capsys.readouterr().out
+    assert models.main(['quantize', str(model), str(images), *SMALL]) == 0
+    assert 'calibrates coco, aic, mpii, wholebody for precision int8, on 3' in (
+        capsys.readouterr().out
+    )
+    assert models.main(['info', str(model)]) == 0
+    assert f'on crops (coco 3, aic 3, mpii 3, wholebody 3) of images of {images}, by onnx' in (
+        capsys.readouterr().out
+    )
+    made = read_calibration(calibration_path(model)).made
+    assert made['image_size'] == [64, 48] and 'percentile 99.99' in made['method']
+    out = tmp_path / 'nano.onnx'
+    assert models.main(['export', str(model), str(out), '--int8', *SMALL]) == 0
+    assert PoseEstimator.load(out, 'cpu').backend.precision == 'int8'
+
+
+def test_ranges_are_percentiles_of_what_the_layers_get(model, images):
+    arguments = ['quantize', str(model), str(images), '--keypoint-sets', 'coco', *SMALL]
+    assert models.main(arguments) == 0
+    network = load_network(model, 'coco', image_size=(64, 48))
+    seen = {}
+    for name, layer in network.named_modules():
+        layer.register_forward_pre_hook(lambda _, a, name=name: seen.update({name: a[0]}))
+    crops = crops_of_images(images, None, ['coco'], (64, 48))['coco']
+    network(normalise(torch.from_numpy(crops)).contiguous())
+    ranges = calibration_of(network, calibration_path(model)).ranges['coco']
+    for name, largest in ranges.items():
+        magnitudes = seen[name].abs().flatten()
+        assert magnitudes.quantile(0.999) < largest <= magnitudes.max() + 1e-4, name
+        assert (magnitudes > largest).sum() <= 1e-4 * len(magnitudes) + 2
+
+
+def test_boxes_say_where_the_subjects_are(images):
+    path = boxes(images, [(0, [10, 20, 40, 60]), (2, [50, 5, 30, 40]), (1, [0, 0, 0, 9])])
+    cut = crops_of_images(images, path, ['coco', 'aic'], (64, 48))
+    assert {name: own.shape for name, own in cut.items()} == {
+        'coco': (2, 64, 48, 3),
+        'aic': (2, 64, 48, 3),
+    }
+    assert (cut['coco'] != cut['aic']).any()  # each in the crops of its convention
+    image = cv2.cvtColor(cv2.imread(str(images / '0.png')), cv2.COLOR_BGR2RGB)
+    centre = image[50, 30].astype(int)  # of the first box
+    assert np.abs(cut['coco'][0][31:33, 23:25].astype(int) - centre).mean(axis=2).min() < 60
+    few = crops_of_images(images, None, ['coco'], (64, 48), most=2)['coco']
+    whole = crops_of_images(images, None, ['coco'], (64, 48))['coco']
+    assert np.array_equal(few, whole[[0, 2]])
+
+
+def test_what_cannot_be_quantised_says_why(model, images, tmp_path, capsys):
+    for arguments, words in (
+        ([str(model), str(tmp_path / 'absent')], 'no such folder'),
+        ([str(model), str(model.parent)], 'no images there'),
+        ([str(model), str(images), '--boxes', str(images / 'notes.txt')], 'not a COCO annotation'),
+        ([str(model), str(images), '--boxes', str(boxes(images, []))], 'no boxes there'),
+        (
+            [str(model), str(images), '--boxes', str(boxes(images, [(0, [500, 0, 9, 9])]))],
+            'lies wholly outside',
+        ),
+        ([str(model), str(images), str(tmp_path / 'out.txt'), *SMALL], 'ends in .json'),
+    ):
+        assert models.main(['quantize', *arguments]) == 1
+        assert words in capsys.readouterr().err
+    assert models.main(['export', str(model), str(tmp_path / 'nano.onnx'), '--int8']) == 1
+    assert 'is absent, which precision int8 needs' in capsys.readouterr().err
+    (images / '0.png').write_bytes(b'nonsense')
+    assert models.main(['quantize', str(model), str(images), *SMALL]) == 1
+    assert 'no image there that OpenCV reads' in capsys.readouterr().err
+    assert not calibration_path(model).exists()

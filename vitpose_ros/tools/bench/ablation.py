@@ -1,0 +1,98 @@
+"""What each faster way on CUDA gains: all ways taken, by turns with all but one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+
+import torch
+
+from vitpose_ros.core.backends import Decoding
+from vitpose_ros.core.backends.cuda import CudaBackend, Tuning
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.tools.bench import on_gpu, subjects, timing
+from vitpose_ros.tools.bench.networks import network_run
+from vitpose_ros.tools.bench.options import Options
+from vitpose_ros.tools.bench.subjects import Model
+from vitpose_ros.tools.bench.tables import Table
+
+
+def ablate(options: Options, model: Model, device: torch.device) -> None:
+    """Measure passes, and the crops of a frame, with each of the ways switched off alone."""
+    with options.results.table(
+        f'ablation {model.name}',
+        f'Ablation, {model.name}: each way on and off, ms',
+        ('way', 'of', 'batch', 'on', 'off', 'off / on', 'device: on', 'device: off', 'taken'),
+    ) as table:
+        table.note = (
+            'of: a pass from crops on the device to keypoints on the host, of one keypoint set or '
+            'spread over six; or the crops of a 1080p frame to the device. device: a pass there '
+            'alone, without what launching it takes.'
+        )
+        ways = [field.name for field in fields(Tuning)]
+        told = _ablate(table, options, model, device, ['coco'], ways)
+        if model.weights is None:
+            # What one keypoint set has no use for.
+            left = [way for way in ways if way not in told]
+            _ablate(table, options, model, device, list(SKELETONS), left)
+
+
+def _ablate(
+    table: Table,
+    options: Options,
+    model: Model,
+    device: torch.device,
+    sets: Sequence[str],
+    ways: Sequence[str],
+) -> dict[str, str]:
+    """Add the rows of some ways, for a network of some keypoint sets; return what became of all.
+
+    A way that is not taken is not measured.
+    """
+
+    def opened(tuning: Tuning) -> CudaBackend:
+        network = model.load(sets, device)
+        precision = 'auto' if device.type == 'cuda' else 'float32'
+        backend = CudaBackend(network, device=str(device), precision=precision, tuning=tuning)
+        backend.prepare(Decoding(), max(options.batches))
+        return backend
+
+    whole = opened(Tuning())
+    for way in ways:
+        taken = whole.ways.get(way)
+        if taken is None:
+            continue
+        if taken.startswith('not taken'):
+            table.add(way, None, None, None, None, None, None, None, taken)
+            continue
+        with table.attempt(f'{way}, {len(sets)} sets'):
+            less = opened(Tuning(**{way: False}))
+            both = zip(_runs(whole, options.batches), _runs(less, options.batches), strict=True)
+            for (of, batch, on), (_, _, off) in both:
+                times = timing.interleave({'on': on, 'off': off}, rounds=options.rounds)
+                there: list[float | None] = [None, None]
+                if of != 'crops':
+                    there = [timing.on_device_ms(run, device) for run in (on, off)]
+                table.add(
+                    way,
+                    of,
+                    batch,
+                    timing.milliseconds(times, 'on'),
+                    timing.milliseconds(times, 'off'),
+                    timing.ratio(times, 'off', 'on'),
+                    *there,
+                    taken,
+                )
+    return whole.ways
+
+
+def _runs(backend: CudaBackend, batches: Sequence[int]) -> Iterator[tuple[str, int, timing.Run]]:
+    """Yield what is measured of a backend: its name, how many crops, and the run."""
+    sets = len(backend.config.keypoint_sets)
+    cutter = backend.crops()
+    for batch in batches:
+        crops = subjects.crops(batch, backend.config.image_size, backend.device)
+        counts = [batch // sets] * (sets - 1)
+        counts.append(batch - sum(counts))
+        yield ('pass' if sets == 1 else f'{sets} sets'), batch, network_run(backend, crops, counts)
+        if sets == 1:
+            frame = subjects.frame(batch)
+            yield 'crops', batch, on_gpu.crops_run(cutter, cutter.cut, frame, backend.device)

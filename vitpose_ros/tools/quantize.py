@@ -1,0 +1,81 @@
+"""Crops out of a user's images, to calibrate a network for precision int8 on."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_ros.core.checkpoints import CheckpointError
+from vitpose_ros.core.crops import HostCrops, crop_regions
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.types import Frame, box_fault
+
+MOST = 256  # crops
+PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
+
+def crops_of_images(
+    folder: Path,
+    boxes: Path | None,
+    keypoint_sets: Sequence[str],
+    size: tuple[int, int],
+    most: int = MOST,
+) -> dict[str, NDArray[np.uint8]]:
+    """Cut crops for each keypoint set out of the images of a folder, (n, *size, 3) uint8 RGB.
+
+    boxes: a COCO annotation file; without it an image is one subject. Where there are more than
+    most, those taken are spread over all. Raises CheckpointError.
+    """
+    subjects = list(_subjects(folder, boxes))
+    if not subjects:
+        raise CheckpointError(f"'{boxes or folder}': no {'boxes' if boxes else 'images'} there")
+    chosen = np.unique(np.linspace(0, len(subjects) - 1, min(most, len(subjects))).round())
+    crops: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in keypoint_sets}
+    cutter = HostCrops(size)
+    for index in chosen.astype(int):
+        path, box = subjects[index]
+        image = cv2.imread(str(path))
+        if image is None:
+            raise CheckpointError(f"'{path}': no image there that OpenCV reads")
+        height, width = image.shape[:2]
+        corners = np.array([box or (0, 0, width, height)], np.float32)
+        if fault := box_fault(corners[0], width, height):
+            raise CheckpointError(f"'{boxes}': box {box} of '{path}' {fault}")
+        for name in keypoint_sets:
+            cutter.begin(1)
+            cutter.cut(
+                Frame(image, corners, 'bgr'),
+                crop_regions(corners, size),
+                np.array([SKELETONS[name].udp]),
+                np.array([0]),
+            )
+            crops[name].append(cutter.batch()[0].numpy().copy())
+    return {name: np.stack(own) for name, own in crops.items()}
+
+
+def _subjects(
+    folder: Path, boxes: Path | None
+) -> Iterator[tuple[Path, tuple[float, float, float, float] | None]]:
+    """Yield images, and boxes x_min, y_min, x_max, y_max; None: the whole image."""
+    if boxes is None:
+        if not folder.is_dir():
+            raise CheckpointError(f"'{folder}': no such folder")
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() in PICTURES:
+                yield path, None
+        return
+    try:
+        content = json.loads(boxes.read_text())
+        files = {entry['id']: entry['file_name'] for entry in content['images']}
+        for entry in content['annotations']:
+            x, y, width, height = entry['bbox']
+            if width > 0 and height > 0:
+                yield folder / files[entry['image_id']], (x, y, x + width, y + height)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"'{boxes}': not a COCO annotation file ({error!r}), which has images with file_name "
+            'and annotations with bbox'
+        ) from error
