@@ -16,6 +16,7 @@ from vitpose_ros.core.backends.cuda.jpeg import DECODERS, choose_decoder, trial_
 from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops
 from vitpose_ros.core.jpeg import read_jpeg
+from vitpose_ros.tools.bench import on_gpu, subjects
 
 CPU = torch.device('cpu')
 SIZE = (64, 48)
@@ -138,6 +139,19 @@ def test_a_lost_device_is_not_hidden():
     lost = RuntimeError('CUDA error: an illegal memory access was encountered')
     with pytest.raises(RuntimeError, match='illegal memory access'):
         cut(CudaCrops(SIZE, CPU, decoder=failing(lost)), jpeg_frame())
+
+
+def test_the_benchmark_decodes_anew_each_time():
+    decoded = []
+    crops = CudaCrops((256, 192), CPU, decoder=opencv(log=decoded))
+    frame = subjects.frame(2, 640, 480)
+    run = on_gpu.jpeg_run(crops, frame, CPU)
+    run()
+    run()
+    assert len(decoded) == 2
+    found = crops.batch().int()
+    on_gpu.crops_run(crops, crops.cut, frame, CPU)()
+    assert (found - crops.batch().int()).abs().float().mean() < 3  # what JPEG loses
 
 
 # The trial
