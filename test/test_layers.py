@@ -14,7 +14,7 @@ PACKAGE = ROOT / 'vitpose_ros'
 CORE = PACKAGE / 'core'
 ALLOWED_IN_CORE = {'cv2', 'numpy', 'safetensors', 'torch', 'vitpose_ros'}
 OPTIONAL = {  # within functions
-    'backends': {'onnxruntime', 'openvino', 'triton'},
+    'backends': {'nvidia', 'onnxruntime', 'openvino', 'torchvision', 'triton'},
     'calibration': {'onnxruntime'},
     'qdq': {'onnx'},
 }
@@ -29,7 +29,7 @@ CORE_FLOORS = [
     {'int8'},
     {'batching', 'checkpoints', 'classes', 'crops', 'heatmaps'},
     {'vit'},
-    {'cameras', 'skeletons', 'timing', 'types', 'windows'},
+    {'cameras', 'jpeg', 'skeletons', 'timing', 'types', 'windows'},
 ]
 # What the rooms of the package may import from.
 ROOMS = {

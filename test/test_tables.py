@@ -196,7 +196,16 @@ def test_the_package_declares_what_it_imports():
                 needed.add(node.module.split('.')[0])
     python = {'cv2', 'huggingface_hub', 'numpy', 'safetensors', 'torch', 'vitpose_ros'}
     # Backends and their files, the peer of bench, what evaluate counts with.
-    optional = {'onnx', 'onnxruntime', 'openvino', 'triton', 'transformers', 'pycocotools'}
+    optional = {
+        'nvidia',
+        'onnx',
+        'onnxruntime',
+        'openvino',
+        'torchvision',
+        'triton',
+        'transformers',
+        'pycocotools',
+    }
     ros = needed - python - optional - sys.stdlib_module_names
     assert ros <= declared
     assert {'launch', 'launch_ros', 'vision_msgs', 'cv_bridge', 'message_filters'} <= declared

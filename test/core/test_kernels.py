@@ -14,8 +14,9 @@ from gpu import GREY_LEVELS
 from vitpose_ros.core import PoseEstimator
 from vitpose_ros.core.backends.base import Decoding
 from vitpose_ros.core.backends.cuda import CudaBackend, kernels
-from vitpose_ros.core.backends.cuda.crops import ORDERS, Costs, CudaCrops, kernel_fault, sample
+from vitpose_ros.core.backends.cuda.crops import Costs, CudaCrops
 from vitpose_ros.core.backends.cuda.network import cut_patches
+from vitpose_ros.core.backends.cuda.sampling import ORDERS, kernel_fault, sample
 from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops
 from vitpose_ros.core.heatmaps import decode
@@ -77,6 +78,31 @@ def test_crops_of_the_kernel_are_those_of_opencv(channels):
     assert (difference.abs() > GREY_LEVELS - 1).float().mean() < 1e-3
     assert host.batch()[0].max() == 0  # the one outside
     assert host.batch().float().std() > 30
+
+
+def test_planes_give_the_crops_of_pixels():
+    pixels = torch.from_numpy(picture('rgb')).to(DEVICE)
+    planes = pixels.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    rows = np.column_stack((regions(4)[:, :2], np.full((4, 2), 1.3), range(4)))
+    table = torch.from_numpy(rows.astype(np.float32)).to(DEVICE).view(torch.uint8)
+    crops = torch.empty(2, 4, *SIZE, 3, dtype=torch.uint8, device=DEVICE)
+    for channels in ('rgb', 'bgr'):
+        sample(pixels, table, channels, crops[0], SIZE)
+        sample(planes, table, channels, crops[1], SIZE)
+        assert torch.equal(crops[0], crops[1]) and crops.float().std() > 30
+
+
+def test_frames_of_all_sizes_share_a_kernel(tmp_path):
+    """Triton compiles anew where a number is 1 or divisible by 16, unless it is told not to."""
+    code = (
+        'from vitpose_ros.core.backends.cuda.triton_kernels import sample_patches as kernel\n'
+        'print(*(p.name for p in kernel.params if not p.is_constexpr and not p.do_not_specialize))'
+    )
+    environment = {**os.environ, 'TRITON_INTERPRET': '0', 'TRITON_CACHE_DIR': str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=environment, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout.split() == ['regions', 'padding', 'out', 'grid_height', 'grid_width']
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])

@@ -1,9 +1,10 @@
-"""pose_node with a network that is slow, or fails, as the variable RIG says.
+"""pose_node with a backend that is slow, fails or is special, as the variable RIG says.
 
 slow=S       each subject takes S seconds
 oom=N        more than N subjects in a forward pass are out of memory
 white=TEXT   a subject on a white ground raises RuntimeError(TEXT)
 black=TEXT   one on a black ground, as that of the pass at configure
+jpeg         it takes JPEG files, and leaves them encoded as long as it can
 """
 
 import os
@@ -43,4 +44,5 @@ def rig(compute):
 if __name__ == '__main__':
     for kind in (TorchBackend, OpenVinoBackend):
         kind.heatmaps = rig(kind.heatmaps)
+        kind.decodes_jpeg = os.environ['RIG'] == 'jpeg'
     run('vitpose_ros.ros.pose_node:PoseNode')

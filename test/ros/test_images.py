@@ -8,7 +8,8 @@ import pytest
 from pictures import ENCODERS, LOSSLESS, encoded
 from sensor_msgs.msg import CompressedImage, Image
 
-from vitpose_ros.ros.images import ENCODINGS, read_image
+from vitpose_ros.core.jpeg import Jpeg
+from vitpose_ros.ros.images import ENCODINGS, read_encoded, read_image
 from vitpose_ros.ros.logs import InputError
 
 WIDTH, HEIGHT = 48, 32
@@ -112,8 +113,30 @@ def test_a_picture_that_says_it_is_turned_stays_as_it_is(smooth):
     assert image.shape[:2] == (HEIGHT, WIDTH)
 
 
+@pytest.mark.parametrize('read', [read_image, read_encoded])
 @pytest.mark.parametrize('data', [b'', b'no picture', b'\xff\xd8\xff\xe0 broken'])
-def test_compressed_data_that_is_not_readable_is_named(data):
+def test_compressed_data_that_is_not_readable_is_named(data, read):
     message = CompressedImage(format='jpeg', data=array('B', data))
     with pytest.raises(InputError, match=r"format 'jpeg' with \d+ bytes is not readable"):
-        read_image(message)
+        read(message)
+
+
+@pytest.mark.parametrize('form', ['jpeg', 'rgb8; jpeg compressed rgb8'])
+def test_a_jpeg_can_stay_encoded(form, smooth):
+    _, data = cv2.imencode('.jpg', smooth)
+    message = CompressedImage(format=form, data=array('B', data.tobytes()))
+    jpeg, channels = read_encoded(message)
+    assert isinstance(jpeg, Jpeg) and jpeg.shape == smooth.shape and not jpeg.is_decoded
+    pixels, expected = read_image(message)
+    assert channels == expected and np.array_equal(jpeg.pixels, pixels)
+
+
+@pytest.mark.parametrize('kind', ['png', 'grey', 'raw'])
+def test_what_cannot_stay_encoded_is_read_as_always(kind, smooth):
+    _, data = cv2.imencode('.png' if kind == 'png' else '.jpg', smooth[..., 0])
+    message = CompressedImage(format=kind, data=array('B', data.tobytes()))
+    if kind == 'raw':
+        message, _ = encoded(smooth, 'rgb8')
+    image, channels = read_encoded(message)
+    expected, expected_channels = read_image(message)
+    assert np.array_equal(image, expected) and channels == expected_channels

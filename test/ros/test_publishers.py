@@ -103,6 +103,36 @@ def test_every_quality_of_service_and_transport_is_heard(start, ros, frame):
     assert node.alive
 
 
+def test_jpeg_files_that_stay_encoded_give_keypoints_and_overlay(start, ros, frame):
+    """As where a GPU decodes them: to draw into them, they are decoded later."""
+    pixels, boxes = frame
+    node = start(
+        'rigged_node.py', environment={'RIG': 'jpeg'}, device='cpu', image_transport='compressed'
+    )
+    probe = Probe(image_kind=CompressedImage, image_topic='image/compressed')
+    probe.wait_until_matched()
+    probe.watch()
+    image, bad, nobody = (compressed(pixels, 'jpeg') for _ in range(3))
+    answer = probe.ask(image, detections_of(image, boxes))
+    assert (answer.image_width, answer.image_height) == (320, 240)
+    assert len(answer.subjects) == len(boxes)
+    probe.wait(lambda: probe.overlays, 'the overlay')
+    data = np.frombuffer(image.data, np.uint8)
+    drawn = np.frombuffer(probe.overlays[-1].data, np.uint8).reshape(pixels.shape)
+    changed = (drawn != cv2.imdecode(data, cv2.IMREAD_COLOR)).any(axis=2)
+    assert 100 < changed.sum() < 0.3 * changed.size
+    # Nonsense in the tables: the header is whole, decoding fails.
+    start_of_tables = bytes(bad.data).index(b'\xff\xc4') + 5
+    bad.data[start_of_tables : start_of_tables + 16] = array('B', [255] * 16)
+    probe.send(bad, detections_of(bad, boxes))
+    assert probe.ask(nobody, detections_of(nobody, [])).subjects == []
+    probe.wait(lambda: 'JPEG of 320 x 240 pixels' in node.log, 'the damage in the log')
+    probe.wait(lambda: probe.values()['failed'] == 1, 'the frame that failed, counted')
+    again = compressed(pixels, 'jpeg')
+    assert len(probe.ask(again, detections_of(again, boxes)).subjects) == len(boxes)
+    probe.destroy_node()
+
+
 def settled(probe):
     return probe.get_subscriptions_info_by_topic(probe.images.topic_name)
 

@@ -114,18 +114,18 @@ class HostCrops:
         low = np.floor(regions[:, :2]).astype(int).clip(0)
         high = (np.ceil(regions[:, :2] + regions[:, 2:]).astype(int) + 2).clip(0)
         scales = _intervals(self.size, udp) / regions[:, 2:]
-        crops = self._crops.numpy()
+        crops, pixels = self._crops.numpy(), frame.pixels
         for place, region, scale, (left, top), (right, bottom) in zip(
             places.tolist(), regions, scales, low.tolist(), high.tolist(), strict=True
         ):
             crop = crops[place]
-            source, channels = frame.image[top:bottom, left:right], frame.channels
+            source, channels = pixels[top:bottom, left:right], frame.channels
             if source.size == 0:
                 crop[...] = 0
                 continue
-            pixels = source.shape[0] * source.shape[1]
-            if channels in TO_RGBA and pixels <= WIDENED_PIXELS:
-                room = self._widened[: 4 * pixels].reshape(*source.shape[:2], 4)
+            area = source.shape[0] * source.shape[1]
+            if channels in TO_RGBA and area <= WIDENED_PIXELS:
+                room = self._widened[: 4 * area].reshape(*source.shape[:2], 4)
                 source, channels = cv2.cvtColor(source, TO_RGBA[channels], dst=room), 'rgba'
             matrix = np.column_stack((np.diag(scale), scale * ((left, top) - region[:2])))
             cut = crop if channels == 'rgb' else self._cut[channels]

@@ -7,6 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.jpeg import Jpeg
+
 # How the channels of an image are stored. Nothing converts a whole frame: crops are reordered.
 Channels = Literal['rgb', 'bgr', 'rgba', 'bgra', 'mono']
 
@@ -39,9 +41,10 @@ def box_fault(box: NDArray[np.floating], width: int, height: int) -> str | None:
 class Frame:
     """An image and the boxes of the subjects in it."""
 
-    image: NDArray[np.uint8]  # (h, w, 3), (h, w, 4) or (h, w), uint8; rows may be padded
+    # (h, w, 3), (h, w, 4) or (h, w), uint8; rows may be padded. A Jpeg stays encoded.
+    image: NDArray[np.uint8] | Jpeg
     boxes: NDArray[np.float32]  # (n, 4) float32, pixels: x_min, y_min, x_max, y_max
-    channels: Channels = 'rgb'
+    channels: Channels = 'rgb'  # of the pixels; for a Jpeg 'bgr', unless it was encoded swapped
     # Which keypoints each box gets, by the keys of SKELETONS; None: the estimator's first set.
     keypoint_sets: Sequence[str] | None = None
 
@@ -52,12 +55,13 @@ class Frame:
                 f'channels {self.channels!r} are not known; give one of {get_args(Channels)}'
             )
         image = self.image
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8
+        if not is_array and not isinstance(image, Jpeg):
             kind = getattr(image, 'dtype', type(image).__name__)
             raise ValueError(f'image is {kind}; give a numpy array of uint8')
         count = CHANNEL_COUNT[self.channels]
         expected = '(h, w)' if count == 1 else f'(h, w, {count})'
-        if image.shape[2:] != (() if count == 1 else (count,)) or image.ndim < 2:
+        if image.shape[2:] != (() if count == 1 else (count,)) or len(image.shape) < 2:
             raise ValueError(
                 f'image has shape {image.shape}; {self.channels} images have {expected}'
             )
@@ -80,6 +84,11 @@ class Frame:
             raise ValueError(
                 f'{len(self.keypoint_sets)} keypoint sets for {len(boxes)} boxes; give one a box'
             )
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The image as an array. Raises ImageError for a damaged Jpeg."""
+        return self.image.pixels if isinstance(self.image, Jpeg) else self.image
 
 
 @dataclass(frozen=True, eq=False)

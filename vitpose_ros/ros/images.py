@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from vitpose_ros.core.jpeg import Jpeg, decode_image, read_jpeg
 from vitpose_ros.core.types import CHANNEL_COUNT, Channels
 from vitpose_ros.ros.logs import InputError
 
@@ -150,24 +151,34 @@ def _decode(message: Image, encoding: Encoding, rows: int) -> NDArray[np.uint8]:
     return image
 
 
+def read_encoded(message: Image | CompressedImage) -> tuple[NDArray[np.uint8] | Jpeg, Channels]:
+    """Read an image message as read_image does, but leave a JPEG encoded where that can be."""
+    if isinstance(message, CompressedImage):
+        jpeg = read_jpeg(np.frombuffer(message.data, dtype=np.uint8))
+        if jpeg is not None:
+            return jpeg, _file_channels(message)
+    return read_image(message)
+
+
 def _decompress(message: CompressedImage) -> tuple[NDArray[np.uint8], Channels]:
     """Read a JPEG or PNG file in a message."""
     data = np.frombuffer(message.data, dtype=np.uint8)
-    # A robot's camera is as it is mounted: rotation tags of the file are not for us.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(data, flags) if len(data) else None
-    except cv2.error:  # a size beyond OpenCV's limits
-        image = None
+    image = decode_image(data)
     if image is None:
         raise InputError(
             'compressed data',
             f"compressed image of format '{message.format}' with {len(data)} bytes is not "
             'readable; publish JPEG or PNG',
         )
-    # Files hold what OpenCV took for BGR, unless the format says otherwise.
-    channels: Channels = 'rgb' if 'compressed rgb' in message.format else 'bgr'
-    return np.asarray(image, dtype=np.uint8), channels
+    return image, _file_channels(message)
+
+
+def _file_channels(message: CompressedImage) -> Channels:
+    """Return the channel order of what OpenCV makes of a file.
+
+    Files hold what OpenCV took for BGR, unless the format says otherwise.
+    """
+    return 'rgb' if 'compressed rgb' in message.format else 'bgr'
 
 
 def _through_cv_bridge(message: Image) -> NDArray[np.uint8]:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -14,9 +12,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from vitpose_ros.core import Pose, Skeleton
+from vitpose_ros.core import Frame, Pose, Skeleton
 from vitpose_ros.core.cameras import PinholeCamera
-from vitpose_ros.core.types import Channels
 from vitpose_ros.msg import KeypointsArray, SkeletonInfo
 from vitpose_ros.ros.conversions import keypoints_message, skeleton_message
 from vitpose_ros.ros.detections import Detections
@@ -40,8 +37,7 @@ class Result:
     """A frame and the poses in it."""
 
     header: Header
-    image: NDArray[np.uint8]
-    channels: Channels
+    frame: Frame
     detections: Detections
     poses: Sequence[Pose]
 
@@ -108,7 +104,7 @@ class CameraOutput:
 
     def publish_keypoints(self, result: Result) -> KeypointsArray:
         """Publish the keypoints; return the message."""
-        height, width = result.image.shape[:2]
+        height, width = result.frame.image.shape[:2]
         message = keypoints_message(
             result.header, (width, height), result.detections, result.poses
         )
@@ -132,8 +128,8 @@ class CameraOutput:
             )
         if self._overlay.get_subscription_count() > 0:
             overlay = overlay_message(
-                result.image,
-                result.channels,
+                result.frame.pixels,
+                result.frame.channels,
                 result.poses,
                 result.detections,
                 header=result.header,

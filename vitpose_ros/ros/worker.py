@@ -16,7 +16,7 @@ from vitpose_ros.core.timing import FrameTimes
 from vitpose_ros.msg import KeypointsArray
 from vitpose_ros.ros.camera import Camera
 from vitpose_ros.ros.detections import Detections, read_detections, whole_image
-from vitpose_ros.ros.images import read_image
+from vitpose_ros.ros.images import read_encoded, read_image
 from vitpose_ros.ros.logs import InputError, ThrottledLog
 from vitpose_ros.ros.outputs import Result
 from vitpose_ros.ros.pairing import AnyImage
@@ -75,6 +75,7 @@ class Worker:
         self._is_running = is_running
         self._on_device_lost = on_device_lost
         self._has_device = True
+        self._read_image = read_encoded if estimator.backend.decodes_jpeg else read_image
         self._thread = threading.Thread(target=self._work, name='worker', daemon=True)
         self._thread.start()
 
@@ -127,7 +128,7 @@ class Worker:
         begin_s = time.monotonic()
         camera = self._cameras[waiting.camera]
         try:
-            image, channels = read_image(waiting.item.image)
+            image, channels = self._read_image(waiting.item.image)
             height, width = image.shape[:2]
             if waiting.item.detections is None:
                 detections = whole_image(width, height)
@@ -156,7 +157,7 @@ class Worker:
         begin_s = time.monotonic()
         frame = job.frame
         header = job.waiting.item.image.header
-        result = Result(header, frame.image, frame.channels, job.detections, outcome.poses)
+        result = Result(header, frame, job.detections, outcome.poses)
         message = job.camera.output.publish_keypoints(result)
         end_s = time.monotonic()
         latency_s = (self._stamp_clock() - job.waiting.stamp_ns) / 1e9

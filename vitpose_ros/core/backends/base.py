@@ -64,6 +64,7 @@ class Backend(ABC):
     description: str  # for log and diagnostics: 'torch on cpu, float32, 3 threads'
     reason: str = ''  # why this one
     warning: str = ''  # what it could not have, and the remedy
+    decodes_jpeg: bool = False  # whether frames had better come as Jpeg
 
     def crops(self) -> Crops:
         """Return what cuts crops out of frames for this backend."""

@@ -24,8 +24,8 @@ def ablate(options: Options, model: Model, device: torch.device) -> None:
     ) as table:
         table.note = (
             'of: a pass from crops on the device to keypoints on the host, of one keypoint set or '
-            'spread over six; or the crops of a 1080p frame to the device. device: a pass there '
-            'alone, without what launching it takes.'
+            'spread over six; or the crops of a 1080p frame, or of its JPEG file, to the device. '
+            'device: a pass there alone, without what launching it takes.'
         )
         ways = [field.name for field in fields(Tuning)]
         told = _ablate(table, options, model, device, ['coco'], ways)
@@ -65,11 +65,12 @@ def _ablate(
             continue
         with table.attempt(f'{way}, {len(sets)} sets'):
             less = opened(Tuning(**{way: False}))
-            both = zip(_runs(whole, options.batches), _runs(less, options.batches), strict=True)
+            runs = _jpeg_runs if way == 'gpu_jpeg' else _runs
+            both = zip(runs(whole, options.batches), runs(less, options.batches), strict=True)
             for (of, batch, on), (_, _, off) in both:
                 times = timing.interleave({'on': on, 'off': off}, rounds=options.rounds)
                 there: list[float | None] = [None, None]
-                if of != 'crops':
+                if of not in ('crops', 'JPEG'):
                     there = [timing.on_device_ms(run, device) for run in (on, off)]
                 table.add(
                     way,
@@ -96,3 +97,12 @@ def _runs(backend: CudaBackend, batches: Sequence[int]) -> Iterator[tuple[str, i
         if sets == 1:
             frame = subjects.frame(batch)
             yield 'crops', batch, on_gpu.crops_run(cutter, cutter.cut, frame, backend.device)
+
+
+def _jpeg_runs(
+    backend: CudaBackend, batches: Sequence[int]
+) -> Iterator[tuple[str, int, timing.Run]]:
+    """Yield what is measured where JPEG files come."""
+    cutter = backend.crops()
+    for batch in batches:
+        yield 'JPEG', batch, on_gpu.jpeg_run(cutter, subjects.frame(batch), backend.device)

@@ -1,8 +1,10 @@
 """What comes before the network and after it on a GPU: crops and decoding there."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -10,6 +12,7 @@ from vitpose_ros.core.backends import Decoding
 from vitpose_ros.core.backends.base import decode_set
 from vitpose_ros.core.backends.cuda import CudaCrops
 from vitpose_ros.core.crops import crop_regions
+from vitpose_ros.core.jpeg import read_jpeg
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import subjects, timing
 from vitpose_ros.tools.bench.options import SIZE, Options
@@ -53,6 +56,16 @@ def crops_run(
         cutter.batch()
 
     return timing.synchronous(run, device)
+
+
+def jpeg_run(cutter: Any, frame: Any, device: torch.device) -> timing.Run:
+    """Return such a run for the same frame as a JPEG file, which is decoded each time."""
+    _, file = cv2.imencode('.jpg', frame.pixels)
+
+    def cut(_: Any, *where: Any) -> None:
+        cutter.cut(replace(frame, image=read_jpeg(file)), *where)
+
+    return crops_run(cutter, cut, frame, device)
 
 
 def decoding(options: Options, device: torch.device) -> None:

@@ -67,7 +67,7 @@ class Peer:
 
 def crop(processor: Any, frame: Frame) -> torch.Tensor:
     """Return network input (n, 3, h, w)."""
-    given = processor(frame.image, boxes=[xywh(frame.boxes)], return_tensors='pt')
+    given = processor(frame.pixels, boxes=[xywh(frame.boxes)], return_tensors='pt')
     pixels: torch.Tensor = given['pixel_values']
     return pixels
 

@@ -7,6 +7,9 @@ not suffice for graphs, the same functions run eagerly.
 tuning      what may be switched, and the buckets
 device      streams, events and graphs; on a processor stand-ins, so that all logic runs there
 crops       crops out of frames, into the memory that a pass reads
+sampling    the kernel that cuts them
+uploads     what is sent for them
+jpeg        decoders of JPEG files
 network     the network, rebuilt for a GPU
 kernels     Triton kernels that it may use
 measure     tries each faster way beside the plain one

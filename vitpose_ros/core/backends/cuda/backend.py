@@ -16,16 +16,18 @@ from vitpose_ros.core.backends.base import (
     chunks,
     read_precision,
 )
-from vitpose_ros.core.backends.cuda.crops import CudaCrops, kernel_fault
+from vitpose_ros.core.backends.cuda.crops import CudaCrops
 from vitpose_ros.core.backends.cuda.device import (
     exact_convolutions,
     free_cache,
     on,
     on_capture_stream,
 )
+from vitpose_ros.core.backends.cuda.jpeg import Decoder, choose_decoder
 from vitpose_ros.core.backends.cuda.measure import OFF, Trials, decode_fault
 from vitpose_ros.core.backends.cuda.network import GpuNetwork
 from vitpose_ros.core.backends.cuda.passes import Passes
+from vitpose_ros.core.backends.cuda.sampling import kernel_fault
 from vitpose_ros.core.backends.cuda.tuning import Tuning, buckets
 from vitpose_ros.core.backends.faults import brief, is_out_of_memory
 from vitpose_ros.core.types import Precision
@@ -80,6 +82,7 @@ class CudaBackend(Backend):
             out=None if self._passes is None else self._passes.given,
             fault=self._kernel_fault,
             bounding_area=self._tuning.bounding_area,
+            decoder=self._decoder,
         )
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:
@@ -173,6 +176,11 @@ class CudaBackend(Backend):
             self.ways[way] = OFF if fault == OFF else f'not taken: {fault}' if fault else 'taken'
         for way in ('one_graph', 'bounding_area'):
             self.ways[way] = 'taken' if getattr(tuning, way) else OFF
+        self._decoder: Decoder | None = None
+        self.ways['gpu_jpeg'] = OFF
+        if tuning.gpu_jpeg:
+            self._decoder, self.ways['gpu_jpeg'] = choose_decoder(self.device)
+        self.decodes_jpeg = self._decoder is not None
 
     def _largest(self, decoding: Decoding, max_batch: int, *, graphs: bool) -> Passes | None:
         """Return passes for the largest batch that memory suffices for.

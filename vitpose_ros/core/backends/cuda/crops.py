@@ -1,31 +1,31 @@
 """Crops out of frames, into the memory of a GPU that a pass reads."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitpose_ros.core.backends.cuda import kernels
-from vitpose_ros.core.backends.cuda.device import event, on, pinned, stream, wait
-from vitpose_ros.core.backends.cuda.network import CENTRE, SCALE, cut_patches, padding_values
-from vitpose_ros.core.backends.faults import brief, is_out_of_memory
+from vitpose_ros.core.backends.cuda.device import event, finish, on, stream, wait
+from vitpose_ros.core.backends.cuda.jpeg import Decoder
+from vitpose_ros.core.backends.cuda.network import cut_patches
+from vitpose_ros.core.backends.cuda.sampling import TABLE, kernel_fault, sample
+from vitpose_ros.core.backends.cuda.uploads import Upload
+from vitpose_ros.core.backends.faults import brief, is_device_lost, is_out_of_memory
 from vitpose_ros.core.crops import HostCrops, crop_steps, sample_crops
+from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.types import CHANNEL_COUNT, Channels, Frame
-from vitpose_ros.core.vit import PATCH_PADDING, PATCH_SIZE
+from vitpose_ros.core.vit import PATCH_SIZE
 
-TABLE = 5  # float32 of a crop in the kernel's table: x, y, step in x, step in y, place
-# Where red is in a pixel, and how far from there green, and blue from it.
-ORDERS: dict[Channels, tuple[int, int]] = {
-    'rgb': (0, 1), 'rgba': (0, 1), 'bgr': (2, -1), 'bgra': (2, -1), 'mono': (0, 0),
-}  # fmt: skip
 WARM_UP, ROUNDS = 3, 5  # of a measurement
 MARGIN = 2  # pixels around a region that interpolation may touch, roundings included
+# Of what a decoder gives as RGB, where OpenCV gives it as BGR.
+DECODED: dict[Channels, Channels] = {'bgr': 'rgb', 'rgb': 'bgr'}
 
 
 @dataclass(frozen=True)
@@ -38,44 +38,12 @@ class Costs:
     byte_s: float
 
 
-class Upload:
-    """Memory of the host and of the device for what is sent together."""
-
-    def __init__(self, device: torch.device, stream: Any) -> None:
-        self._device = device
-        self._stream = stream
-        self._here = pinned(0, dtype=torch.uint8, device=device)
-        self._there = torch.empty(0, dtype=torch.uint8, device=device)
-        self._sent = event(device)
-
-    def room(self, size: int) -> NDArray[np.uint8]:
-        """Return so many bytes to fill, when the last that were sent are on the device."""
-        self._sent.synchronize()
-        if size > len(self._here):
-            with on(self._device, self._stream):  # so that it is used again in its order alone
-                self._there = torch.empty(size, dtype=torch.uint8, device=self._device)
-            self._here = pinned(size, dtype=torch.uint8, device=self._device)
-        return self._here[:size].numpy()
-
-    def send(self, size: int) -> Tensor:
-        """Send so many bytes on the stream, which is the current one, and return them there."""
-        there = self._there[:size]
-        there.copy_(self._here[:size], non_blocking=True)
-        self._sent.record()
-        return there
-
-    def drop(self) -> None:
-        """Give the memory of the device back."""
-        self._there = torch.empty(0, dtype=torch.uint8, device=self._device)
-        self._here = pinned(0, dtype=torch.uint8, device=self._device)
-
-
 class CudaCrops:
     """Cuts crops on the processor and sends them, or sends frames and cuts on the GPU.
 
-    It does what takes less time, by a measurement of both. Either way copies run on a stream of
-    their own. What it writes are crops (n, h, w, 3) uint8, or patches (n t, 768); see
-    network.cut_patches.
+    It does what takes less time, by a measurement of both. JPEG files it decodes on the GPU and
+    cuts there, where it has a decoder. All of that runs on a stream of its own. What it writes
+    are crops (n, h, w, 3) uint8, or patches (n t, 768); see network.cut_patches.
     """
 
     def __init__(
@@ -86,6 +54,7 @@ class CudaCrops:
         out: Tensor | None = None,
         fault: str | None = None,
         bounding_area: bool = True,
+        decoder: Decoder | None = None,
         costs: Costs | None = None,
     ) -> None:
         """Take height and width of a crop in pixels.
@@ -93,11 +62,14 @@ class CudaCrops:
         out: memory to write into, crops or patches, for as many as will ever come; without it
         crops go to memory that grows. fault: what keeps the kernel from being used, by
         kernel_fault; None: try it. bounding_area: of a frame send only what its regions cover.
-        costs: of the two ways; None: measure them.
+        decoder: of JPEG files, by choose_decoder. costs: of the two ways; None: measure them.
         """
         self.size = size
         self._device = device
         self._bounding_area = bounding_area
+        self._decoder = decoder
+        self._decoded: tuple[Jpeg, Tensor] | None = None  # the last one, for its further regions
+        self._has_warned = False
         self._stream = stream(device)
         self._host = HostCrops(size, pin_memory=device.type == 'cuda')
         self._sent = event(device)  # the crops that were cut on the processor
@@ -132,14 +104,13 @@ class CudaCrops:
         places: NDArray[np.int64],
     ) -> None:
         """Cut regions out of a frame; see Crops."""
-        costs = self._costs
-        here_s = costs.here_s + len(places) * costs.crop_s
-        left, top, right, bottom = self._area(frame, regions)
-        size = (right - left) * (bottom - top) * CHANNEL_COUNT[frame.channels]
-        if self._there and costs.there_s + size * costs.byte_s < here_s:
+        if self._there:
             try:
-                self.cut_there(frame, regions, udp, places)
-                return
+                if self._cut_decoded(frame, regions, udp, places):
+                    return
+                if self._is_cheaper_there(frame, regions):
+                    self.cut_there(frame, regions, udp, places)
+                    return
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -147,8 +118,9 @@ class CudaCrops:
         self.cut_here(frame, regions, udp, places)
 
     def relieve(self) -> None:
-        """Give memory back, and send no frames from now on: memory ran out."""
+        """Give memory back, and keep no frames there from now on: memory ran out."""
         self._there = False
+        self._decoded = None
         for upload in self._uploads:
             upload.drop()
 
@@ -198,34 +170,91 @@ class CudaCrops:
         places: NDArray[np.int64],
     ) -> None:
         """Send what the regions cover of the frame, and cut on the GPU."""
-        count = len(places)
-        if not count:
+        if not len(places):
             return
         left, top, right, bottom = self._area(frame, regions)
-        part = frame.image[top:bottom, left:right]
-        shifted = regions - (left, top, 0, 0)
-        table = np.empty((count, TABLE), np.float32)
-        table[:, :2], table[:, 2:4] = shifted[:, :2], crop_steps(regions, self.size, udp)
+        part = frame.pixels[top:bottom, left:right]
+        self._sample(part, frame.channels, regions - (left, top, 0, 0), udp, places)
+
+    def _cut_decoded(
+        self,
+        frame: Frame,
+        regions: NDArray[np.float64],
+        udp: NDArray[np.bool_],
+        places: NDArray[np.int64],
+    ) -> bool:
+        """Cut on the GPU out of what was decoded there; tell whether it was."""
+        if not len(places) or (image := self._decode(frame.image)) is None:
+            return False
+        self._sample(image, DECODED[frame.channels], regions, udp, places)
+        return True
+
+    def _decode(self, image: NDArray[np.uint8] | Jpeg) -> Tensor | None:
+        """Return an image (h, w, 3) RGB that is decoded on the GPU; None where it is not."""
+        if self._decoder is None or not isinstance(image, Jpeg) or image.is_decoded:
+            return None
+        if self._decoded is not None and self._decoded[0] is image:
+            return self._decoded[1]
+        self._decoded = None
+        try:
+            with torch.inference_mode(), on(self._device, self._stream):
+                decoded = self._decoder(image.data)
+            if decoded.shape != image.shape:
+                raise ValueError(f'it is {tuple(decoded.shape)}, expected {image.shape}')
+        except Exception as error:
+            if is_out_of_memory(error) or is_device_lost(error):
+                raise
+            if not self._has_warned:
+                self._has_warned = True
+                logging.getLogger(__name__).warning(
+                    'a JPEG cannot be decoded on %s (%s); it and others like it are decoded on '
+                    'the processor, which takes longer',
+                    *(self._device, brief(error)),
+                )
+            return None
+        self._decoded = image, decoded
+        return decoded
+
+    def _sample(
+        self,
+        part: NDArray[np.uint8] | Tensor,
+        channels: Channels,
+        regions: NDArray[np.float64],
+        udp: NDArray[np.bool_],
+        places: NDArray[np.int64],
+    ) -> None:
+        """Cut regions out of an image, or a part of one, on the GPU; send it if it is an array."""
+        table = np.empty((len(places), TABLE), np.float32)
+        table[:, :2], table[:, 2:4] = regions[:, :2], crop_steps(regions, self.size, udp)
         table[:, 4] = places
         upload = self._uploads[0]
         self._uploads.reverse()
-        room = upload.room(table.nbytes + part.size)
+        room = upload.room(table.nbytes + (0 if isinstance(part, Tensor) else part.size))
         room[: table.nbytes] = table.view(np.uint8).ravel()
-        room[table.nbytes :].reshape(part.shape)[...] = part
+        if not isinstance(part, Tensor):
+            room[table.nbytes :].reshape(part.shape)[...] = part
         with torch.inference_mode(), on(self._device, self._stream):
             sent = upload.send(len(room))
-            image = sent[table.nbytes :].view(part.shape)
+            rows = sent[: table.nbytes]
+            image = part if isinstance(part, Tensor) else sent[table.nbytes :].view(part.shape)
             if not self._fault:
-                sample(image, sent[: table.nbytes], frame.channels, self._memory, self.size)
+                sample(image, rows, channels, self._memory, self.size)
                 return
-            crops = sample_crops(image, frame.channels, shifted, udp, self.size)
-            places_there = sent[: table.nbytes].view(torch.float32).view(count, TABLE)[:, 4]
+            crops = sample_crops(image, channels, regions, udp, self.size)
+            places_there = rows.view(torch.float32).view(table.shape)[:, 4]
             self._memory.index_copy_(0, places_there.long(), crops)
 
     def batch(self) -> Tensor:
         """Return the crops, or patches, on the GPU; see Crops."""
         wait(self._device, awaited=self._stream)
         return self._memory[: self._count * self._rows]
+
+    def _is_cheaper_there(self, frame: Frame, regions: NDArray[np.float64]) -> bool:
+        left, top, right, bottom = self._area(frame, regions)
+        size = (right - left) * (bottom - top) * CHANNEL_COUNT[frame.channels]
+        costs = self._costs
+        here_s = costs.here_s + len(regions) * costs.crop_s
+        return costs.there_s + size * costs.byte_s < here_s
 
     def _area(self, frame: Frame, regions: NDArray[np.float64]) -> tuple[int, int, int, int]:
         """Return what of a frame regions may touch: left, top, right, bottom in pixels."""
@@ -252,7 +281,7 @@ class CudaCrops:
                 self.begin(count)
                 cut(frame, regions, np.ones(count, bool), np.arange(count))
                 self.batch()
-                _finish(self._device)
+                finish(self._device)
                 times.append(time.perf_counter() - begin)
             return median(times[WARM_UP:])
 
@@ -264,51 +293,3 @@ class CudaCrops:
         small, large = (3 * width * (width * 9 // 16) for width in (320, 1280))
         byte_s = max(0.0, there_large - there) / (large - small)
         return Costs(here - crop_s, crop_s, there - small * byte_s, byte_s)
-
-
-def sample(
-    image: Tensor, table: Tensor, channels: Channels, out: Tensor, size: tuple[int, int]
-) -> None:
-    """Cut regions out of an image (h, w, c) or (h, w) uint8 by the kernel.
-
-    table: bytes of (n, TABLE) float32. out: crops or patches. size: height and width of a crop.
-    """
-    kernels.sample(
-        image,
-        table.view(torch.float32).view(-1, TABLE),
-        padding_values(image.device, torch.float32 if out.dtype == torch.uint8 else out.dtype),
-        out,
-        size=size,
-        patch=PATCH_SIZE,
-        margin=0 if out.dtype == torch.uint8 else PATCH_PADDING,
-        centre=CENTRE,
-        scale=SCALE,
-        channels=ORDERS[channels],
-    )
-
-
-@torch.inference_mode()
-def kernel_fault(device: torch.device) -> str:
-    """Return what keeps the kernel from being used, nothing where it gives what PyTorch does."""
-    fault = kernels.fault(device)
-    if fault:
-        return fault
-    size = (2 * PATCH_SIZE, PATCH_SIZE)
-    image = torch.arange(40 * 30 * 3, dtype=torch.int32).mul(7).to(torch.uint8).view(40, 30, 3)
-    regions, udp = np.array([[-3.0, 2.0, 20.0, 40.0], [4.5, -1.0, 9.0, 18.0]]), np.ones(2, bool)
-    table = np.column_stack((regions[:, :2], crop_steps(regions, size, udp), (0, 1)))
-    rows = torch.from_numpy(table.astype(np.float32)).to(device)
-    out = torch.empty(2, *size, 3, dtype=torch.uint8, device=device)
-    try:
-        sample(image.to(device), rows.view(torch.uint8), 'bgr', out, size)
-        expected = sample_crops(image.to(device), 'bgr', regions, udp, size)
-        worst = int((out.int() - expected.int()).abs().max())
-    except Exception as error:  # a compiler, a driver, a card: whatever it is
-        return brief(error)
-    return f'its crops differ by {worst} grey levels' if worst > 1 else ''
-
-
-def _finish(device: torch.device) -> None:
-    """Wait until the device has nothing left to do."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)

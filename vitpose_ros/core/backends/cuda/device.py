@@ -93,6 +93,12 @@ def pinned(*size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor
     return torch.empty(*size, dtype=dtype, pin_memory=device.type == 'cuda')
 
 
+def finish(device: torch.device) -> None:
+    """Wait until the device has nothing left to do."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
 def free_cache(device: torch.device) -> None:
     """Give memory that PyTorch keeps for later back to the device."""
     if device.type == 'cuda':

@@ -102,18 +102,19 @@ def sample(
 ) -> None:
     """Sample regions of a frame into crops or patches, bilinear, black where they leave it.
 
-    frame: (h, w, c) or (h, w) uint8. regions: (n, 5) float32: x and y of the first pixel, steps
-    in x and y, and the place in out. size: height and width of a crop. channels: where red is,
-    and how far from there green, and blue from it. out: (places, h, w, 3) uint8, or patches
-    (places t, patch patch 3) of (pixel - centre) / scale, whose grid lies margin pixels up and
-    left of the crop, and which are padding (3,) outside of it.
+    frame: (h, w, c) or (h, w) uint8, with any strides. regions: (n, 5) float32: x and y of the
+    first pixel, steps in x and y, and the place in out. size: height and width of a crop.
+    channels: where red is, and how far from there green, and blue from it. out: (places, h, w, 3)
+    uint8, or patches (places t, patch patch 3) of (pixel - centre) / scale, whose grid lies
+    margin pixels up and left of the crop, and which are padding (3,) outside of it.
     """
     height, width = frame.shape[:2]
     grid_height, grid_width = size[0] // patch, size[1] // patch
     first, step = channels
+    apart = frame.stride(2) if frame.dim() == 3 else 1  # bytes between channels
     _kernels().sample_patches[(len(regions), grid_height * grid_width)](
         frame, regions, padding, out, height, width, frame.stride(0), frame.stride(1),
-        first, step, grid_height, grid_width,
+        first * apart, step * apart, grid_height, grid_width,
         CENTRE=centre, SCALE=scale, PATCH=patch, MARGIN=margin,
         AS_PATCHES=out.dtype != torch.uint8,
     )  # fmt: skip

@@ -11,15 +11,15 @@ ROUND = tl.constexpr(12582912.0)
 CELLS = tl.constexpr(16)  # the side of a block that holds a patch of heatmap cells, 13 x 13
 
 
-# Triton compiles a kernel anew where a number becomes 1, or a multiple of 16. What changes from
-# frame to frame must not do that.
+# Triton compiles a kernel anew where a number becomes 1, or a multiple of 16, or an address one.
+# What changes from frame to frame must not do that.
 @triton.jit(
     do_not_specialize=[
-        'height', 'width', 'row_stride', 'pixel_stride', 'first_channel', 'channel_step',
+        'frame', 'height', 'width', 'row_stride', 'pixel_stride', 'first_channel', 'channel_step',
     ]
 )  # fmt: skip
 def sample_patches(
-    frame,  # (h, w, c) uint8
+    frame,  # (h, w, c) uint8, or planes of it
     regions,  # (n, 5) float32: x, y of the first pixel, steps in x, y, place of the crop
     padding,  # (3,) what is outside of the crop
     out,

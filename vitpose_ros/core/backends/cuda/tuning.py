@@ -22,6 +22,7 @@ class Tuning:
     kernel_crops: bool = True  # one Triton kernel from the frame to the patches of its crops
     kernel_decode: bool = True  # one Triton kernel from heatmaps to keypoints
     bounding_area: bool = True  # of a frame only what its boxes cover goes to the GPU
+    gpu_jpeg: bool = True  # JPEG files are decoded on the GPU, by torchvision or nvImageCodec
     fast_attention: bool = True  # the fastest of PyTorch's attention kernels, by measurement
 
 
