@@ -4,13 +4,11 @@ import signal
 
 import numpy as np
 import pytest
-import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from harness import clip_frame, detections_of, image_of
 
 from vitpose_ros.core.checkpoints import write_checkpoint
 from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
-from vitpose_ros.ros.memory import release_memory
 
 WARN, ERROR = DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -66,41 +64,6 @@ def test_an_exception_costs_the_frame_that_causes_it(start, front_and_rear):
     assert front.keypoints == []
     assert rear.values('rear')['failed'] == 0 and len(rear.keypoints) == 10
     assert len(front.ask(*frame()).subjects) == 1
-
-
-ILLEGAL_ACCESS = 'CUDA error: an illegal memory access was encountered'
-
-
-def test_when_the_device_is_lost_the_node_says_so_and_ends_with_an_error(start, probe):
-    node = start('rigged_node.py', environment={'RIG': f'white={ILLEGAL_ACCESS}'}, device='cpu')
-    probe.wait_until_matched()
-    assert len(probe.ask(*frame(3)).subjects) == 3
-    probe.send(*frame(3, white=True))
-    lost = f'the device is lost to this process, which ends: {ILLEGAL_ACCESS}; start the node anew'
-    probe.wait_for_status(ERROR, lost, 'network')
-    assert node.process.wait(10) == 1
-    assert lost in node.log and 'respawn:=true' in node.log and 'Traceback' not in node.log
-
-
-def test_a_device_that_is_lost_at_configure_ends_the_node_too(start):
-    node = start('rigged_node.py', environment={'RIG': f'black={ILLEGAL_ACCESS}'}, device='cpu')
-    assert node.process.wait(60) == 1
-    assert f'cannot configure: {ILLEGAL_ACCESS}' in node.log
-    assert 'the device is lost to this process, which ends' in node.log
-
-
-@pytest.mark.parametrize(
-    'error', [RuntimeError(ILLEGAL_ACCESS), torch.cuda.OutOfMemoryError('CUDA out of memory')]
-)
-def test_cleanup_goes_on_where_the_gpu_gives_nothing_back(error, monkeypatch):
-    def empty_cache():
-        raise error
-
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(torch.cuda, 'empty_cache', empty_cache)
-    said = []
-    release_memory(said.append)
-    assert said == [f'memory of the GPU is not given back: {error}']
 
 
 @pytest.mark.parametrize(
