@@ -5,6 +5,7 @@ a kernel that a driver, a card or a version of Triton breaks costs its gain and 
 """
 
 import math
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -96,7 +97,9 @@ class Trials:
         found = [f"PyTorch's choice {best_ms:.3f} ms"]
         for kernel in ATTENTIONS:
             self._network.chosen.attention = kernel
-            taken, text, fast_ms = self._judge(function, plain, best_ms)
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # PyTorch warns of each that it does not have
+                taken, text, fast_ms = self._judge(function, plain, best_ms)
             found.append(f'{kernel.name.lower()} {text}')
             if taken and fast_ms < best_ms:
                 best, best_ms = kernel, fast_ms
