@@ -17,13 +17,15 @@ from vitpose_ros.core.backends import DeviceError
 from vitpose_ros.core.backends import choice as choice_module
 from vitpose_ros.core.backends.base import Backend, Decoding
 from vitpose_ros.core.backends.cuda import CudaBackend, CudaCrops, Tuning, buckets
+from vitpose_ros.core.backends.cuda import device as device_module
 from vitpose_ros.core.backends.cuda import passes as passes_module
 from vitpose_ros.core.backends.cuda.crops import Costs
-from vitpose_ros.core.backends.cuda.device import Recorder
+from vitpose_ros.core.backends.cuda.device import Recorder, event, exact_convolutions
 from vitpose_ros.core.backends.cuda.network import GatheredExperts, GpuNetwork
 from vitpose_ros.core.backends.torch import TorchBackend
 from vitpose_ros.core.checkpoints import load_network
 from vitpose_ros.core.crops import HostCrops, crop_regions
+from vitpose_ros.core.windows import Windows
 
 CPU = torch.device('cpu')
 SIZE = (64, 48)
@@ -477,3 +479,67 @@ def test_without_graphs_a_batch_is_halved():
     backend.prepare(Decoding(), 8)
     assert [backend.relieve(count) for count in (8, 3, 2)] == [4, 2, 1]
     assert Backend.relieve(backend, 1) == 1
+
+
+def test_any_error_of_the_device_at_configure_is_one_of_the_device(script, monkeypatch):
+    def broken(self, name, size):
+        raise RuntimeError('CUDA error: CUBLAS_STATUS_EXECUTION_FAILED')
+
+    script(lambda size: broken(None, '', size))
+    monkeypatch.setattr(passes_module.Passes, '_compute', broken)
+    backend = CudaBackend(nano(), device='cpu', precision='float32')
+    with pytest.raises(
+        DeviceError, match='cannot run this network: RuntimeError: CUDA error: CUB'
+    ):
+        backend.prepare(Decoding(), 2)
+
+
+def test_what_could_not_be_had_is_all_told(script):
+    def act(size):
+        raise RuntimeError('no graphs')
+
+    script(act)
+    network = nano()
+    network.backbone.last_norm.weight *= 1e30
+    backend = CudaBackend(network, device='cpu')
+    backend.prepare(Decoding(), 1)
+    assert 'float16 does not hold' in backend.warning and 'no graphs' in backend.warning
+
+
+def test_float32_is_not_rounded_to_tf32_in_convolutions():
+    before = torch.backends.cudnn.allow_tf32
+    with exact_convolutions('float32'):
+        assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cudnn.benchmark
+    with exact_convolutions('float16', by_measurement=True):
+        assert torch.backends.cudnn.allow_tf32 == before and torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_waiting_for_the_device_leaves_the_core_to_others(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'Event', lambda **options: options)
+    assert event(torch.device('cuda')) == {'blocking': True}
+
+
+def test_streams_of_graphs_are_their_own_and_used_again(monkeypatch):
+    """A graph that is destroyed may take along what others of its stream use."""
+    monkeypatch.setattr(device_module, 'stream', lambda _: object())
+    monkeypatch.setattr(device_module, '_streams', device_module._Streams())
+    one, other = Recorder(CPU), Recorder(CPU)
+    assert one._stream is not other._stream
+    first = one._stream
+    del one
+    assert Recorder(CPU)._stream is first
+
+
+def test_windows_attend_in_the_four_dimensions_that_fast_kernels_take(monkeypatch):
+    attend, seen = torch.nn.functional.scaled_dot_product_attention, []
+
+    def watched(query, key, value, attn_mask=None):
+        seen.append((query.dim(), attn_mask is None))
+        return attend(query, key, value, attn_mask=attn_mask)
+
+    monkeypatch.setattr(torch.nn.functional, 'scaled_dot_product_attention', watched)
+    for shifted, full in ((False, True), (True, False)):
+        windows = Windows((16, 12), (8, 6), shifted=shifted)
+        windows(*(torch.randn(2, 3, 192, 8) for _ in range(3)))
+        assert seen.pop() == (4, full)

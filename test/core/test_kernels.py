@@ -169,8 +169,7 @@ def test_peaks_of_the_kernel_are_those_of_float64(udp, hybrid, size):
         kernels.decode(given.to(DEVICE), out, udp=udp, hybrid=hybrid)
         out = out.cpu()
         assert out[0, 2, :3].isnan().all() and points[0, 2].isnan().all()
-        # float32 and noise: of a flat map the Newton step is one of chance
-        sure = [number for number in range(20) if number not in (1, 2)]
+        sure = [number for number in range(20) if number != 2]
         assert (out[0, sure, :2] - points[0, sure]).abs().max() < 1e-3
         assert torch.equal(out[0, sure, 2], scores[0, sure])
         assert (out[..., 3:] == 9.0).all()
@@ -197,7 +196,7 @@ check(triton_kernels.add_norm, {**types, 'eps': 'fp32'}, BLOCK=1024)
 types = {**dict.fromkeys(('hidden', 'weight', 'bias', 'out'), half), 'index': '*i64'}
 check(triton_kernels.expert_product, types, HIDDEN=3072, ROWS=64, COLUMNS=64, DEPTH=32)
 types = {'maps': half, 'cells': '*i64', **dict.fromkeys(('rows', 'columns', 'out'), '*fp32'),
-         **dict.fromkeys(('lowest', 'highest', 'largest_step', 'eps'), 'fp32')}
+         **dict.fromkeys(('lowest', 'highest', 'largest_step', 'eps', 'flat'), 'fp32')}
 for udp in (True, False):
     check(triton_kernels.decode, types, UDP=udp, PH=13, PW=13, BLOCK=4096)
 """
@@ -217,9 +216,11 @@ def test_a_pass_with_kernels_gives_what_the_plain_network_gives(monkeypatch):
     network = load_network('nano', image_size=SIZE)
     backend = CudaBackend(network, device=str(DEVICE), precision='float32')
     taken = {way for way, text in backend.ways.items() if text.startswith('taken')}
-    assert {'patch_product', 'fused_norms', 'kernel_crops', 'kernel_decode'} <= taken
+    assert {'kernel_crops', 'kernel_decode'} <= taken
+    # On a GPU these are taken where they are faster, too.
+    assert HAS_GPU or {'patch_product', 'fused_norms'} <= taken
     estimator = PoseEstimator(backend, max_batch=1)
-    assert backend._passes.patches
+    assert HAS_GPU or backend._passes.patches
     on_cpu = PoseEstimator.load(
         'nano', 'cpu', backend='torch', precision='float32', image_size=SIZE
     )

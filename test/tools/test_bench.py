@@ -276,3 +276,18 @@ def test_random_weights_are_calibrated_for_int8(monkeypatch):
     options = Options(Results(None), device='cpu', batches=(1,), people=(1,))
     opened = options.open(subjects.Model('nano'), 'openvino', 'int8')
     assert opened.description.startswith('openvino on cpu, int8')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        (['--batches', '0'], 'argument --batches: 0 is too few; give 1 or more'),
+        (['--rounds', '-3'], 'argument --rounds: -3 is too few'),
+        (['--precisions', 'int4'], "'int4' is not known; give auto, float32"),
+        (['--json', '/nowhere/x.jsonl'], 'argument --json: there is no folder /nowhere'),
+    ],
+)
+def test_wrong_arguments_are_named_at_once(arguments, text, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert text in capsys.readouterr().err

@@ -118,3 +118,10 @@ def test_what_cannot_be_quantised_says_why(model, images, tmp_path, capsys):
     assert models.main(['quantize', str(model), str(images), *SMALL]) == 1
     assert 'no image there that OpenCV reads' in capsys.readouterr().err
     assert not calibration_path(model).exists()
+
+
+def test_the_calibration_that_comes_with_the_package_is_not_written_over(tmp_path, capsys):
+    before = calibration_path('nano').read_bytes()
+    assert models.main(['quantize', 'nano', str(tmp_path)]) == 1
+    assert "'nano' comes with a calibration that others use, too" in capsys.readouterr().err
+    assert calibration_path('nano').read_bytes() == before

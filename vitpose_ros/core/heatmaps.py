@@ -32,6 +32,7 @@ NARROW_REACH = 5  # cells from the border, within which the hybrid blur is narro
 PATCH = BLUR_TAPS + 2  # cells: what the 3 x 3 neighbourhood of a peak depends on, a side
 LOWEST, HIGHEST = 0.001, 50.0  # the smoothed map is clipped to this before the logarithm
 FLOAT32_EPS = 1.1920929e-07
+FLAT = 1e-9  # what rounding alone makes of the determinant of a flat map in float32
 LARGEST_STEP = 2.0  # cells; well-formed peaks stay below 1, flat ones must not fly off
 
 SPREAD_FLOOR = 0.1  # of the peak; what is lower does not count as spread
@@ -109,7 +110,10 @@ def _refine_dark_udp(
     patches = patches.reshape(len(maps), rows.shape[2], columns.shape[1])
     product = np.matmul if xp is np else _product
     smooth = product(product(rows, xp.asarray(patches, dtype=rows.dtype)), columns)
-    log = xp.log(smooth.clip(LOWEST, HIGHEST)).reshape(len(maps), 9)  # (m, 3, 3): y, x
+    smooth = smooth.clip(LOWEST, HIGHEST)  # (m, 3, 3): y, x
+    if xp is not np:  # the same differences, of smaller numbers
+        smooth = smooth / smooth[:, 1:2, 1:2]
+    log = xp.log(smooth).reshape(len(maps), 9)
 
     # A Newton step: the inverse of the second derivatives times the first.
     derivatives = product(log, tables.derivatives) + tables.constants
@@ -117,7 +121,8 @@ def _refine_dark_udp(
     swapped, mixed = derivatives[:, 4:6], derivatives[:, 6:]
     determinant = second[:, :1] * second[:, 1:] - mixed * mixed
     step = (second * first - mixed * swapped) / determinant
-    unrefined = (determinant == 0) | (scores[:, None] <= 0)
+    flat = 0 if xp is np else FLAT
+    unrefined = (abs(determinant) <= flat) | (scores[:, None] <= 0)
     step = xp.where(unrefined, 0, step.clip(-LARGEST_STEP, LARGEST_STEP))
     return place[:, :2] - step
 

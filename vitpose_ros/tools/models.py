@@ -13,6 +13,7 @@ import torch
 from vitpose_ros.core.backends import BACKENDS, BackendError
 from vitpose_ros.core.calibration import calibrate
 from vitpose_ros.core.checkpoints import (
+    EMBEDDED_MODEL,
     KNOWN_MODELS,
     Checkpoint,
     CheckpointError,
@@ -31,6 +32,8 @@ from vitpose_ros.core.types import Frame
 from vitpose_ros.core.vit import SIZES
 from vitpose_ros.tools.hub import FetchError, fetch, is_there
 from vitpose_ros.tools.quantize import MOST, crops_of_images
+
+FEW_CROPS = 64  # to calibrate with
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -211,6 +214,12 @@ def _export(chosen: argparse.Namespace) -> None:
 
 
 def _quantize(chosen: argparse.Namespace) -> None:
+    if chosen.out is None and chosen.model == EMBEDDED_MODEL:
+        raise CheckpointError(
+            f"'{EMBEDDED_MODEL}' comes with a calibration that others use, too; calibrate a copy: "
+            f'{models_command("convert", EMBEDDED_MODEL, "OUT.safetensors")}, then '
+            f'{models_command("quantize", "OUT.safetensors", str(chosen.images))}'
+        )
     checkpoint = read_checkpoint(chosen.model, chosen.keypoint_sets)
     sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
     size = chosen.image_size or checkpoint.config.image_size
@@ -220,6 +229,12 @@ def _quantize(chosen: argparse.Namespace) -> None:
     with _written(out, '.json') as unfinished:
         calibration.write(unfinished)
     count = max(map(len, crops.values()))
+    if count < FEW_CROPS:
+        print(
+            f'warning: {count} crops tell little of what the network will see; give {FEW_CROPS} '
+            'or more',
+            file=sys.stderr,
+        )
     print(f"'{out}' calibrates {', '.join(crops)} for precision int8, on {count} crops")
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from vitpose_ros.core.backends import BackendError, processor
 from vitpose_ros.core.export import CACHE_VARIABLE
+from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import SIZES
 from vitpose_ros.tools.bench import (
     ablation,
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     """Run the command line; return the exit code: 1 if anything could not be measured."""
     parser = _parser(prog)
     chosen = parser.parse_args(arguments)
+    if chosen.json is not None and not chosen.json.parent.is_dir():
+        parser.error(f'argument --json: there is no folder {chosen.json.parent}')
     results = Results(chosen.json, parser.prog)
     try:
         with _cache(), results.attempt('bench'):
@@ -78,7 +81,12 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--backends', type=_names, default=[], help='torch,openvino,onnx; what is installed'
     )
-    parser.add_argument('--precisions', type=_names, default=['float32', 'auto'])
+    parser.add_argument(
+        '--precisions',
+        type=_precisions,
+        default=['float32', 'auto'],
+        help='float32,auto; also bfloat16, float16, int8',
+    )
     parser.add_argument(
         '--device',
         default='auto',
@@ -88,8 +96,10 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser.add_argument('--threads', type=int, default=0, help='0: all cores but one')
     parser.add_argument('--batches', type=_numbers, default=[1, 4, 8], help='1,4,8')
     parser.add_argument('--people', type=_numbers, default=[1, 2, 4, 8, 16, 32], help='1,2,4...')
-    parser.add_argument('--rounds', type=int, default=11, help='of each measurement; 11')
-    parser.add_argument('--frames', type=int, default=10000, help='of the memory test; 10000')
+    parser.add_argument('--rounds', type=_positive, default=11, help='of each measurement; 11')
+    parser.add_argument(
+        '--frames', type=_positive, default=10000, help='of the memory test; 10000'
+    )
     parser.add_argument(
         '--json', type=Path, metavar='FILE', help='also write each figure there, a line of JSON'
     )
@@ -115,8 +125,23 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(',') if name.strip()]
 
 
+def _precisions(text: str) -> list[str]:
+    names, choices = _names(text), ('auto', *get_args(Precision))
+    for name in names:
+        if name not in choices:
+            raise argparse.ArgumentTypeError(f"'{name}' is not known; give {', '.join(choices)}")
+    return names
+
+
 def _numbers(text: str) -> list[int]:
-    return [int(number) for number in _names(text)]
+    return [_positive(number) for number in _names(text)]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{number} is too few; give 1 or more')
+    return number
 
 
 def _measure(chosen: argparse.Namespace, results: Results) -> None:

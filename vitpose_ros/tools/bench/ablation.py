@@ -9,7 +9,7 @@ from vitpose_ros.core.backends import Decoding
 from vitpose_ros.core.backends.cuda import CudaBackend, Tuning
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import on_gpu, subjects, timing
-from vitpose_ros.tools.bench.networks import network_run
+from vitpose_ros.tools.bench.networks import network_run, without_waiting
 from vitpose_ros.tools.bench.options import Options
 from vitpose_ros.tools.bench.subjects import Model
 from vitpose_ros.tools.bench.tables import Table
@@ -71,7 +71,9 @@ def _ablate(
                 times = timing.interleave({'on': on, 'off': off}, rounds=options.rounds)
                 there: list[float | None] = [None, None]
                 if of not in ('crops', 'JPEG'):
-                    there = [timing.on_device_ms(run, device) for run in (on, off)]
+                    there = [
+                        timing.on_device_ms(without_waiting(run), device) for run in (on, off)
+                    ]
                 table.add(
                     way,
                     of,

@@ -7,8 +7,6 @@ from statistics import median
 import numpy as np
 import torch
 
-from vitpose_ros.core.backends.cuda.device import event
-
 QUEUE_CYCLES = 10_000_000  # of the GPU's clock, about 5 ms: longer than queueing a pass takes
 DEVICE_ROUNDS = 12
 
@@ -89,28 +87,20 @@ def synchronous(run: Run, device: torch.device) -> Run:
     return wait
 
 
-def on_device_ms(run: Run, device: torch.device) -> float:
-    """Return the milliseconds on the device of a function that waits for it once, at its end.
+def on_device_ms(queue: Run, device: torch.device) -> float:
+    """Return the milliseconds on the device of what a function queues there without waiting.
 
-    The device is kept busy until all is queued, so that the cost of launching does not count;
-    what waiting alone takes is measured in the same way, and subtracted.
+    The device is kept busy until all is queued, so that the cost of launching does not count.
     """
     if device.type != 'cuda':
-        return milliseconds(interleave({'': run}, rounds=1), '')
-    waited = event(device)
-
-    def wait() -> None:
-        waited.record(torch.cuda.current_stream(device))
-        waited.synchronize()
-
-    times: Times = {'run': [], 'wait': []}
+        return milliseconds(interleave({'': queue}, rounds=1), '')
+    times = []
     for _ in range(DEVICE_ROUNDS):
-        for name, function in (('run', run), ('wait', wait)):
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            torch.cuda._sleep(QUEUE_CYCLES)
-            begin.record()
-            function()
-            end.record()
-            end.synchronize()
-            times[name].append(begin.elapsed_time(end))
-    return median(times['run']) - median(times['wait'])
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda._sleep(QUEUE_CYCLES)
+        begin.record()
+        queue()
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end))
+    return median(times)

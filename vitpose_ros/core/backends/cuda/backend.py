@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vitpose_ros.core.backends.base import (
     Backend,
+    BackendError,
     Decoding,
     DeviceError,
     Found,
@@ -18,10 +19,11 @@ from vitpose_ros.core.backends.base import (
 )
 from vitpose_ros.core.backends.cuda.crops import CudaCrops
 from vitpose_ros.core.backends.cuda.device import (
+    between,
     exact_convolutions,
     free_cache,
     on,
-    on_capture_stream,
+    trial_stream,
 )
 from vitpose_ros.core.backends.cuda.jpeg import Decoder, choose_decoder
 from vitpose_ros.core.backends.cuda.measure import OFF, Trials, decode_fault
@@ -33,7 +35,7 @@ from vitpose_ros.core.backends.faults import brief, is_out_of_memory
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.vit import ViTPose
 
-TRIAL_BATCH = 8  # crops of the measurements that choose
+TRIAL_BATCHES = (1, 8)  # crops of the measurements that choose
 
 
 class CudaBackend(Backend):
@@ -62,7 +64,7 @@ class CudaBackend(Backend):
         self._tuning = tuning or Tuning()
         self.ways: dict[str, str] = {}  # of each of the tuning, what became of it and why
         self._passes: Passes | None = None
-        with on_capture_stream(self.device):
+        with between(self.device, trial_stream(self.device)):
             try:
                 self.precision: Precision = chosen or 'float16'
                 self._network = self._load(network)
@@ -76,14 +78,17 @@ class CudaBackend(Backend):
 
     def crops(self) -> CudaCrops:
         """Return what cuts crops out of frames, into the memory that passes read."""
-        return CudaCrops(
-            self.config.image_size,
-            self.device,
-            out=None if self._passes is None else self._passes.given,
-            fault=self._kernel_fault,
-            bounding_area=self._tuning.bounding_area,
-            decoder=self._decoder,
-        )
+        try:
+            return CudaCrops(
+                self.config.image_size,
+                self.device,
+                out=None if self._passes is None else self._passes.given,
+                fault=self._kernel_fault,
+                bounding_area=self._tuning.bounding_area,
+                decoder=self._decoder,
+            )
+        except Exception as error:
+            raise self._told(error) from error
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:
         """Record graphs for batches of up to max_batch; where they fail, get ready without.
@@ -92,14 +97,17 @@ class CudaBackend(Backend):
         DeviceError where it does not suffice for one.
         """
         self._passes = None
-        with on_capture_stream(self.device):
-            if self._tuning.graphs:
-                self._passes = self._largest(decoding, max_batch, graphs=True)
-            else:
-                self.ways['graphs'] = OFF
-            if self._passes is None:
-                self._passes = self._largest(decoding, max_batch, graphs=False)
-            free_cache(self.device)  # what warming up took
+        try:
+            with on(self.device):
+                if self._tuning.graphs:
+                    self._passes = self._largest(decoding, max_batch, graphs=True)
+                else:
+                    self.ways['graphs'] = OFF
+                if self._passes is None:
+                    self._passes = self._largest(decoding, max_batch, graphs=False)
+                free_cache(self.device)  # what warming up took
+        except Exception as error:
+            raise self._told(error) from error
         if self._passes is None:
             raise self._told(torch.cuda.OutOfMemoryError('CUDA out of memory'))
         self._describe()
@@ -146,28 +154,40 @@ class CudaBackend(Backend):
         # Decoding is part of a pass.
         return merged, Seconds(time.perf_counter() - begin, 0.0)
 
+    def queue(self, crops: Tensor, counts: Sequence[int]) -> None:
+        """Queue a pass that was prepared, of at most max_batch crops, to measure the device."""
+        assert self._passes is not None, 'prepared'
+        self._passes.queue(crops, counts)
+
     def _load(self, network: ViTPose) -> GpuNetwork:
         return GpuNetwork(network, self.device, getattr(torch, self.precision))
 
     def _is_finite(self) -> bool:
         """Tell whether heatmaps of noise are, and warn where they are not."""
         random = np.random.default_rng(0)
-        noise = random.integers(0, 256, (2, *self.config.image_size, 3), dtype=np.uint8)
-        counts = [2] + [0] * (len(self.config.keypoint_sets) - 1)
-        finite = bool(self.heatmaps(torch.from_numpy(noise), counts)[0].isfinite().all())
+        counts = [1] * len(self.config.keypoint_sets)
+        size = (len(counts), *self.config.image_size, 3)
+        noise = torch.from_numpy(random.integers(0, 256, size, dtype=np.uint8))
+        finite = all(bool(maps.isfinite().all()) for maps in self.heatmaps(noise, counts))
         if not finite:
-            self.warning = (
+            self._warn(
                 f'this network has values that {self.precision} does not hold: it runs in '
                 'bfloat16 where precision is auto; give float32 for the most exact keypoints'
             )
         return finite
 
+    def _warn(self, text: str) -> None:
+        """Add to what it could not have, once."""
+        if text not in self.warning:
+            self.warning = '; '.join(filter(None, (self.warning, text)))
+
     def _choose(self) -> None:
         """Find out which of the faster ways the device gets."""
         tuning = self._tuning
-        batch = TRIAL_BATCH if self.device.type == 'cuda' else 1
-        self.ways = Trials(self._network, tuning, batch).run()
         self._kernel_fault = kernel_fault(self.device) if tuning.kernel_crops else OFF
+        batches = TRIAL_BATCHES if self.device.type == 'cuda' else (1,)
+        trials = Trials(self._network, tuning, batches, patches=not self._kernel_fault)
+        self.ways = trials.run()
         self._decode_fault = decode_fault(self._network) if tuning.kernel_decode else OFF
         for way, fault in (
             ('kernel_crops', self._kernel_fault),
@@ -189,8 +209,8 @@ class CudaBackend(Backend):
         """
         reason = 'memory does not suffice for one'
         for most in reversed(buckets(max_batch)):
-            free_cache(self.device)
             try:
+                free_cache(self.device)
                 passes = self._make(decoding, most, graphs=graphs)
             except Exception as error:
                 error.__traceback__ = None  # which holds on to the memory
@@ -205,7 +225,7 @@ class CudaBackend(Backend):
             return passes
         if graphs:
             self.ways['graphs'] = f'not taken: {reason}'
-            self.warning = (
+            self._warn(
                 f'CUDA graphs cannot be recorded ({reason}); kernels are launched one by one, '
                 'which takes longer'
             )
@@ -228,15 +248,16 @@ class CudaBackend(Backend):
         passes.run(passes.given, [0] * (sets - 1) + [max_batch])
         return passes
 
-    def _told(self, error: Exception) -> Exception:
-        """Return an error that tells that memory ran out, as a user should read it."""
-        if not is_out_of_memory(error):
+    def _told(self, error: Exception) -> BackendError:
+        """Return an error that tells what keeps the device from being used, and the remedy."""
+        if isinstance(error, BackendError):
             return error
-        return DeviceError(
-            f"device '{self.device}' has too little free memory for this network: "
-            f'{brief(error)}; end what else uses it, use a smaller network, '
-            'or give cpu'
-        )
+        if is_out_of_memory(error):
+            return DeviceError(
+                f"device '{self.device}' has too little free memory for this network: "
+                f'{brief(error)}; end what else uses it, use a smaller network, or give cpu'
+            )
+        return DeviceError(f"device '{self.device}' cannot run this network: {brief(error)}")
 
     def _describe(self) -> None:
         name = 'no GPU' if self.device.type == 'cpu' else torch.cuda.get_device_name(self.device)

@@ -140,9 +140,8 @@ class CudaCrops:
         self._host.cut(frame, regions, udp, np.arange(run.start, run.stop))
         crops = self._host.batch()[run]
         in_order = bool((np.diff(places) == 1).all())
-        if not in_order or self._patches:
-            places_there = torch.from_numpy(places).to(self._device)
         with torch.inference_mode(), on(self._device, self._stream):
+            places_there = torch.from_numpy(places).to(self._device)
             if in_order and not self._patches:
                 start = int(places[0])
                 self._memory[start : start + count].copy_(crops, non_blocking=True)

@@ -7,6 +7,7 @@ built on them runs and is tested there.
 import contextlib
 import functools
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from statistics import median
@@ -54,18 +55,35 @@ def stream(device: torch.device) -> Any:
 
 
 @functools.cache
-def capture_stream(device: torch.device) -> Any:
-    """Return the stream on which all graphs of a device are captured.
+def trial_stream(device: torch.device) -> Any:
+    """Return the stream on which a device's ways are tried; its graphs never last.
 
-    One for all, because cuBLAS keeps a workspace for each stream, 32 MiB on an H100, for good.
+    cuBLAS keeps a workspace for each stream, 32 MiB on an H100, and from PyTorch 2.13 on a graph
+    that is destroyed takes along that of its stream: graphs that last have streams of their own.
     """
     return stream(device)
 
 
+class _Streams:
+    """Streams of recorders, used again after these, with the workspaces that belong to them."""
+
+    def __init__(self) -> None:
+        self._free: dict[torch.device, list[Any]] = {}
+
+    def take(self, device: torch.device, user: object) -> Any:
+        """Return a stream that is the user's alone as long as that lives."""
+        free = self._free.setdefault(device, [])
+        taken = free.pop() if free else stream(device)
+        weakref.finalize(user, free.append, taken)
+        return taken
+
+
+_streams = _Streams()
+
+
 @contextlib.contextmanager
-def on_capture_stream(device: torch.device) -> Iterator[None]:
-    """Let what follows run on the capture stream, between what was and what will be queued."""
-    own = capture_stream(device)
+def between(device: torch.device, own: Any) -> Iterator[None]:
+    """Let what follows run on a stream, between what was and what will be queued."""
     wait(device, waiting=own)
     with on(device, own):
         yield
@@ -105,11 +123,16 @@ def free_cache(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def exact_convolutions(precision: str) -> AbstractContextManager[object]:
-    """Let cuDNN choose its algorithms by measurement, and not round float32 to TF32."""
+def exact_convolutions(
+    precision: str, *, by_measurement: bool = False
+) -> AbstractContextManager[object]:
+    """Keep cuDNN from rounding float32 to TF32.
+
+    by_measurement: let it choose its algorithms so, which takes long for each new size.
+    """
     return torch.backends.cudnn.flags(
         enabled=torch.backends.cudnn.enabled,
-        benchmark=True,
+        benchmark=by_measurement,
         deterministic=torch.backends.cudnn.deterministic,
         allow_tf32=precision != 'float32' and torch.backends.cudnn.allow_tf32,
     )
@@ -126,9 +149,11 @@ class Recorder:
     others of its stream use.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, stream: Any = None) -> None:
+        """Take the device; stream: to capture on, one of the recorder's own if left out."""
         self._device = device
-        self._pool = torch.cuda.graph_pool_handle() if device.type == 'cuda' else None
+        self._stream = _streams.take(device, self) if stream is None else stream
+        self._pool: Any = torch.cuda.graph_pool_handle() if device.type == 'cuda' else None
         self._graphs: list[Any] = []
 
     def record(self, function: Callable[[], object]) -> Callable[[], object]:
@@ -136,26 +161,37 @@ class Recorder:
         if self._device.type != 'cuda':
             function()
             return function
-        with on_capture_stream(self._device):
+        with between(self._device, self._stream):
             for _ in range(WARM_UP):
                 function()
             graph = torch.cuda.CUDAGraph()
             self._graphs.append(graph)  # also where the capture fails
-            # The default, 'global', would let work in any other thread break the capture.
-            with torch.cuda.graph(
-                graph,
-                pool=self._pool,
-                stream=capture_stream(self._device),
-                capture_error_mode='thread_local',
-            ):
-                function()
+            try:
+                # The default mode, 'global', would let work in any other thread break the capture.
+                with torch.cuda.graph(
+                    graph,
+                    pool=self._pool,
+                    stream=self._stream,
+                    capture_error_mode='thread_local',
+                ):
+                    function()
+            except Exception:
+                self._leave_pool()
+                raise
         replay: Callable[[], object] = graph.replay
         return replay
+
+    def _leave_pool(self) -> None:
+        """Let the allocator know that a capture ended, which PyTorch before 2.12 forgets."""
+        with contextlib.suppress(Exception):  # where it knows
+            torch._C._cuda_endAllocateToPool(self._device.index, self._pool)
+            torch._C._cuda_releasePool(self._device.index, self._pool)
 
 
 def milliseconds(function: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
     """Return the time that a function takes on the device, without the cost of launching."""
-    run = Recorder(device).record(function)
+    recorder = Recorder(device, trial_stream(device))
+    run = recorder.record(function)
     times: list[float] = []
     for _ in range(rounds):
         if device.type == 'cuda':

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vitpose_ros.core.heatmaps import (
+    FLAT,
     FLOAT32_EPS,
     HIGHEST,
     LARGEST_STEP,
@@ -82,7 +83,7 @@ def decode(heatmaps: Tensor, out: Tensor, *, udp: bool, hybrid: bool) -> None:
     tables = tables_of(h, w, hybrid, heatmaps.device)
     _kernels().decode[(n * k,)](
         heatmaps.contiguous(), tables.cells, tables.rows, tables.columns, out,
-        h, w, out.stride(1), LOWEST, HIGHEST, LARGEST_STEP, FLOAT32_EPS,
+        h, w, out.stride(1), LOWEST, HIGHEST, LARGEST_STEP, FLOAT32_EPS, FLAT,
         UDP=udp, PH=min(PATCH, h), PW=min(PATCH, w), BLOCK=_power_of_two(h * w),
     )  # fmt: skip
 

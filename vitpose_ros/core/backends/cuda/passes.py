@@ -91,7 +91,7 @@ class Passes:
         """Record all graphs, the largest first: what it leaves of the pool holds the others."""
         precision = str(self._network.dtype).removeprefix('torch.')
         parts = [TRUNK] if self._together else [TRUNK, *self._sets]
-        with torch.inference_mode(), exact_convolutions(precision):
+        with torch.inference_mode(), exact_convolutions(precision, by_measurement=True):
             for size in reversed(buckets(self.max_batch)):
                 for name in parts:
                     function = functools.partial(self._compute, name, size)
@@ -108,6 +108,16 @@ class Passes:
 
         counts: how many of the n belong to each keypoint set, in whose order they stand.
         """
+        self.queue(given, counts)
+        self._done.synchronize()
+        return [
+            _unpack(self._found_here[name][:own_count].numpy().copy())
+            for name, own_count in zip(self._sets, counts, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def queue(self, given: Tensor, counts: Sequence[int]) -> None:
+        """Let the device do what run does, without waiting for it."""
         count = sum(counts)
         with on(self._device):
             if given.data_ptr() != self.given.data_ptr():
@@ -131,11 +141,6 @@ class Passes:
                 here = self._found_here[name][:own_count]
                 here.copy_(self._found[name][:own_count], non_blocking=True)
             self._done.record()
-        self._done.synchronize()
-        return [
-            _unpack(self._found_here[name][:own_count].numpy().copy())
-            for name, own_count in zip(self._sets, counts, strict=True)
-        ]
 
     def _do(self, name: str, count: int) -> None:
         """Compute a part of a pass, by its graph if there are any."""

@@ -5,7 +5,13 @@ import torch
 from torch import Tensor
 
 from vitpose_ros.core.backends.cuda import kernels
-from vitpose_ros.core.backends.cuda.network import CENTRE, SCALE, padding_values
+from vitpose_ros.core.backends.cuda.network import (
+    CENTRE,
+    PATCH_VALUES,
+    SCALE,
+    cut_patches,
+    padding_values,
+)
 from vitpose_ros.core.backends.faults import brief
 from vitpose_ros.core.crops import crop_steps, sample_crops
 from vitpose_ros.core.types import Channels
@@ -55,6 +61,10 @@ def kernel_fault(device: torch.device) -> str:
         sample(image.to(device), rows.view(torch.uint8), 'bgr', out, size)
         expected = sample_crops(image.to(device), 'bgr', regions, udp, size)
         worst = int((out.int() - expected.int()).abs().max())
+        patches = torch.empty(4, PATCH_VALUES, dtype=torch.float16, device=device)
+        sample(image.to(device), rows.view(torch.uint8), 'bgr', patches, size)
+        if not torch.equal(patches, cut_patches(out, torch.float16)):
+            return 'its patches differ from those of its crops'
     except Exception as error:  # a compiler, a driver, a card: whatever it is
         return brief(error)
     return f'its crops differ by {worst} grey levels' if worst > 1 else ''

@@ -145,7 +145,7 @@ def within(value, low, high):
 
 
 @triton.jit
-def smoothed_log(
+def smoothed(
     patch,  # (CELLS, CELLS), of which PH x PW count
     rows,  # (3, PH), what smooths a row and its neighbours; see heatmaps.Tables
     columns,  # (PW, 3)
@@ -156,12 +156,12 @@ def smoothed_log(
     PH: tl.constexpr,
     PW: tl.constexpr,
 ):
-    """Return the logarithm of a neighbour of the highest cell in the smoothed map."""
+    """Return a neighbour of the highest cell in the smoothed map, clipped."""
     i = tl.arange(0, CELLS)
     by_row = tl.load(rows + DOWN * PH + i, mask=i < PH, other=0)
     by_column = tl.load(columns + i * 3 + RIGHT, mask=i < PW, other=0)
     smooth = tl.sum(tl.sum(patch * by_row[:, None], 0) * by_column, 0)
-    return tl.log(within(smooth, low, high))
+    return within(smooth, low, high)
 
 
 @triton.jit
@@ -178,6 +178,7 @@ def decode(
     highest,
     largest_step,
     eps,
+    flat,  # of the determinant: what rounding alone makes
     UDP: tl.constexpr,
     PH: tl.constexpr,  # height and width of a patch
     PW: tl.constexpr,
@@ -201,18 +202,22 @@ def decode(
         patch = tl.load(at, mask=inside, other=0).to(tl.float32)
         of_row = rows + y * 3 * PH
         of_column = columns + x * PW * 3
-        upper_left = smoothed_log(patch, of_row, of_column, lowest, highest, 0, 0, PH, PW)
-        upper = smoothed_log(patch, of_row, of_column, lowest, highest, 0, 1, PH, PW)
-        left = smoothed_log(patch, of_row, of_column, lowest, highest, 1, 0, PH, PW)
-        middle = smoothed_log(patch, of_row, of_column, lowest, highest, 1, 1, PH, PW)
-        right = smoothed_log(patch, of_row, of_column, lowest, highest, 1, 2, PH, PW)
-        lower = smoothed_log(patch, of_row, of_column, lowest, highest, 2, 1, PH, PW)
-        lower_right = smoothed_log(patch, of_row, of_column, lowest, highest, 2, 2, PH, PW)
+        middle = smoothed(patch, of_row, of_column, lowest, highest, 1, 1, PH, PW)
+        upper_left = smoothed(patch, of_row, of_column, lowest, highest, 0, 0, PH, PW)
+        upper = smoothed(patch, of_row, of_column, lowest, highest, 0, 1, PH, PW)
+        left = smoothed(patch, of_row, of_column, lowest, highest, 1, 0, PH, PW)
+        right = smoothed(patch, of_row, of_column, lowest, highest, 1, 2, PH, PW)
+        lower = smoothed(patch, of_row, of_column, lowest, highest, 2, 1, PH, PW)
+        lower_right = smoothed(patch, of_row, of_column, lowest, highest, 2, 2, PH, PW)
+        # Logarithms less that of the middle: the same differences, of smaller numbers.
+        upper_left, lower_right = tl.log(upper_left / middle), tl.log(lower_right / middle)
+        left, right = tl.log(left / middle), tl.log(right / middle)
+        upper, lower = tl.log(upper / middle), tl.log(lower / middle)
         dx, dy = 0.5 * (right - left), 0.5 * (lower - upper)
-        dxx, dyy = right - 2 * middle + left + eps, lower - 2 * middle + upper + eps
-        dxy = 0.5 * (upper_left - upper - left + 2 * middle - right - lower + lower_right)
+        dxx, dyy = right + left + eps, lower + upper + eps
+        dxy = 0.5 * (upper_left - upper - left - right - lower + lower_right)
         determinant = dxx * dyy - dxy * dxy
-        refined = (determinant != 0) & (score > 0)
+        refined = (tl.abs(determinant) > flat) & (score > 0)
         safe = tl.where(refined, determinant, 1.0)
         step_x = within((dyy * dx - dxy * dy) / safe, -largest_step, largest_step)
         step_y = within((dxx * dy - dxy * dx) / safe, -largest_step, largest_step)
