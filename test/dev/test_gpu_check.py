@@ -90,21 +90,26 @@ def test_no_part_is_begun_without_time_and_that_is_a_failure(tmp_path, capsys):
     assert 'FAIL  late: not begun: no time left' in capsys.readouterr().out
 
 
+def gpu_check(environment, limit):
+    """Run the command as from a shell; of a make around the tests it knows nothing."""
+    environment = {name: environment[name] for name in environment if not name.startswith('MAKE')}
+    return subprocess.run(
+        ['make', 'gpu-check'],
+        cwd=ROOT,
+        env={**environment, 'PYTHON': sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
+
+
 @pytest.fixture(scope='module')
 def dry(tmp_path_factory):
     """What the command prints, and the folder that it writes."""
     folder = tmp_path_factory.mktemp('dry')
     environment = {**os.environ, 'GPU_CHECK_DRY': '1', 'OUT': str(folder)}
-    environment |= {'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
-    ran = subprocess.run(
-        ['make', 'gpu-check'],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    ran = gpu_check({**environment, 'OMP_NUM_THREADS': '1'}, 600)
     assert ran.returncode == 0, ran.stdout + (folder / 'log.txt').read_text()[-3000:]
     return ran.stdout, folder
 
@@ -149,15 +154,7 @@ def test_figures_of_all_that_is_for_cuda_are_written(dry):
 def test_without_a_gpu_it_says_what_it_needs(tmp_path):
     environment = {**os.environ, 'OUT': str(tmp_path / 'none')}
     environment.pop('GPU_CHECK_DRY', None)
-    ran = subprocess.run(
-        ['make', 'gpu-check'],
-        cwd=ROOT,
-        env={**environment, 'PYTHON': sys.executable},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ran = gpu_check(environment, 120)
     assert ran.returncode != 0 and 'Traceback' not in ran.stderr
     assert f'gpu-check: PyTorch {torch.__version__} sees no CUDA device' in ran.stderr
     assert 'GPU_CHECK_DRY=1' in ran.stderr
