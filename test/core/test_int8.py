@@ -149,6 +149,14 @@ def test_a_calibration_serves_all_sizes_and_sets_of_a_network():
     assert list(calibration_of(network, path).ranges) == ['mpii', 'coco']
 
 
+def test_a_calibration_does_not_serve_a_network_of_which_one_weight_moved():
+    network = load_network('nano')
+    with torch.no_grad():
+        network.backbone.blocks[3].attn.qkv.weight[5, 7] += 1e-3
+    with pytest.raises(CheckpointError, match='was made for other weights'):
+        calibration_of(network, calibration_path('nano'))
+
+
 @pytest.mark.parametrize(
     ('content', 'words'),
     [

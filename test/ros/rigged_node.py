@@ -1,12 +1,13 @@
 """pose_node with a backend that is slow, fails or is special, as the variable RIG says.
 
 slow=S       each subject takes S seconds
-oom=N        more than N subjects in a forward pass are out of memory
+oom=N        more than N subjects in a forward pass are out of memory, which it logs as a module
 white=TEXT   a subject on a white ground raises RuntimeError(TEXT)
 black=TEXT   one on a black ground, as that of the pass at configure
 jpeg         it takes JPEG files, and leaves them encoded as long as it can
 """
 
+import logging
 import os
 import time
 
@@ -30,6 +31,7 @@ def rig(compute):
             time.sleep(max(0.0, end - time.monotonic()))
             return found
         if kind == 'oom' and len(crops) > int(value):
+            logging.getLogger('vitpose_ros.core.rig').warning('%d are too many', len(crops))
             raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
         brightness = crops.float().mean(dim=(1, 2, 3))
         if kind == 'white' and (brightness > WHITE).any():

@@ -35,6 +35,7 @@ def test_when_memory_runs_out_the_batch_is_halved_and_the_work_goes_on(start, pr
     probe.wait_for_status(WARN, 'max_batch is 4 since memory ran out', 'network')
     assert len(probe.ask(*frame(20)).subjects) == 20
     assert node.log.count('out of memory') == 1
+    assert '[pose_node]: 16 are too many' in node.log, 'what modules log is in the log of the node'
 
 
 def test_a_network_that_memory_does_not_hold_is_named_at_configure(start, probe):

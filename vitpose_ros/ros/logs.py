@@ -1,5 +1,6 @@
-"""Log lines that may repeat with every frame."""
+"""What nodes log: lines that may repeat with every frame, and those of other modules."""
 
+import logging
 import time
 from typing import Protocol
 
@@ -54,3 +55,19 @@ class ThrottledLog:
         self._last[kind] = now
         left_out = self._left_out.pop(kind, 0)
         return text + (f' (and {left_out} more like it)' if left_out else '')
+
+
+class NodeHandler(logging.Handler):
+    """Hands what Python modules log on to the log of a node, so that it is on /rosout, too."""
+
+    def __init__(self, logger: Logger) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record."""
+        text = record.getMessage()
+        if record.levelno >= logging.ERROR:
+            self._logger.error(text)
+        else:
+            self._logger.warning(text)

@@ -1,5 +1,7 @@
 """The node: images and detections in, keypoints out."""
 
+import logging
+
 import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -19,7 +21,7 @@ from vitpose_ros.core.batching import Mailboxes
 from vitpose_ros.core.classes import KeypointSetChoice
 from vitpose_ros.ros import diagnostics, node_parameters
 from vitpose_ros.ros.camera import Camera
-from vitpose_ros.ros.logs import ThrottledLog
+from vitpose_ros.ros.logs import NodeHandler, ThrottledLog
 from vitpose_ros.ros.memory import release_memory, resident_memory_mb
 from vitpose_ros.ros.outputs import SkeletonOutput
 from vitpose_ros.ros.pairing import AnyImage, stamp_nanoseconds
@@ -27,6 +29,7 @@ from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.worker import Arrival, Worker
 
 DIAGNOSTICS_PERIOD_S = 1.0
+PACKAGE = __name__.partition('.')[0]
 ACKNOWLEDGED_S = 0.5  # how long a last message may take to arrive
 
 
@@ -43,6 +46,8 @@ class PoseNode(LifecycleNode):
         node_parameters.declare(self)
         self._values = Parameters()  # read at configure
         self._trouble = ThrottledLog(self.get_logger())
+        self._log_handler = NodeHandler(self.get_logger())
+        logging.getLogger(PACKAGE).addHandler(self._log_handler)
         self._failure = ''  # why the last configure failed
         self._loss = ''  # of the device: why this process ends
         self._estimator: PoseEstimator | None = None
@@ -151,6 +156,7 @@ class PoseNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop working, then destroy the node."""
         self._stop()
+        logging.getLogger(PACKAGE).removeHandler(self._log_handler)
         super().destroy_node()
 
     def _load(self) -> PoseEstimator:
