@@ -59,6 +59,7 @@ def test_what_is_unknown_is_named(capsys):
     for arguments, text in (
         (['--sections', 'speed'], "section 'speed' is not known; give product, crop, decode"),
         (['--backends', 'tpu', '--sections', 'network'], "backend 'tpu' is not known"),
+        (['--backends', 'torch', '--precisions', 'int8'], 'int8 is nothing that torch runs'),
         (['--models', 'tiny', '--sections', 'network'], "'tiny' is neither a known name nor"),
     ):
         assert main(arguments) == 1
@@ -298,6 +299,7 @@ def test_random_weights_are_calibrated_for_int8(monkeypatch):
     ('arguments', 'text'),
     [
         (['--batches', '0'], 'argument --batches: 0 is too few; give 1 or more'),
+        (['--models', ','], "argument --models: ',' holds no name; separate them by commas"),
         (['--rounds', '-3'], 'argument --rounds: -3 is too few'),
         (['--precisions', 'int4'], "'int4' is not known; give auto, float32"),
         (['--json', '/nowhere/x.jsonl'], 'argument --json: there is no folder /nowhere'),

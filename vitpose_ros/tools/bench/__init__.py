@@ -122,7 +122,10 @@ def _cache() -> Iterator[None]:
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(',') if name.strip()]
+    names = [name.strip() for name in text.split(',') if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError(f"'{text}' holds no name; separate them by commas")
+    return names
 
 
 def _precisions(text: str) -> list[str]:
@@ -173,6 +176,8 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
         chosen.people,
         peer,
     )
+    if not options.contenders():
+        raise BackendError('int8 is nothing that torch runs; add --backends onnx or openvino')
     gpu = options.cuda
 
     def run(name: str, section: Callable[[], None]) -> None:
