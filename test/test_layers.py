@@ -14,22 +14,18 @@ PACKAGE = ROOT / 'vitpose_ros'
 CORE = PACKAGE / 'core'
 ALLOWED_IN_CORE = {'cv2', 'numpy', 'safetensors', 'torch', 'vitpose_ros'}
 OPTIONAL = {  # within functions
-    'backends': {'nvidia', 'onnxruntime', 'openvino', 'torchvision', 'triton'},
-    'calibration': {'onnxruntime'},
-    'qdq': {'onnx'},
+    'runtime': {'nvidia', 'onnx', 'onnxruntime', 'openvino', 'torchvision', 'triton'},
 }
 
 # Floors of the core, from the top: each may import from those below it, and from its own.
 CORE_FLOORS = [
     {'__init__'},
     {'estimator', 'drawing'},
-    {'backends'},
-    {'export'},
-    {'calibration', 'qdq'},
-    {'int8'},
-    {'batching', 'checkpoints', 'classes', 'crops', 'heatmaps'},
-    {'vit'},
-    {'cameras', 'jpeg', 'skeletons', 'timing', 'types', 'windows'},
+    {'runtime'},
+    {'weights'},
+    {'model', 'geometry'},
+    {'parts', 'realtime', 'skeletons', 'types'},
+    {'jpeg'},
 ]
 # What the rooms of the package may import from.
 ROOMS = {

@@ -19,7 +19,7 @@ from training.panoramas import Panorama
 from training.people import View
 from training.pictures import develop
 from training.scenery import SIZE, clutter, cover, point, procedural
-from vitpose_ros.core.crops import crop_regions
+from vitpose_ros.core.geometry.crops import crop_regions
 from vitpose_ros.core.skeletons import SKELETONS
 
 Array = NDArray[Any]

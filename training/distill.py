@@ -39,7 +39,7 @@ from training.network import hasten
 from training.stream import Stream
 from training.students import Lessons, Plan, Student, Teacher, resize, stack_crops
 from training.train import pin
-from vitpose_ros.core.crops import normalise
+from vitpose_ros.core.geometry.crops import normalise
 
 KINDS, FIGURES = ('whole', 'hard'), ('AP', 'OKS')  # that students are measured by
 

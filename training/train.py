@@ -33,9 +33,9 @@ from training.optimiser import Optimiser, cooling
 from training.people import Variety
 from training.recipes import RECIPES, Recipe
 from training.stream import Stream
-from vitpose_ros.core.backends import processor
-from vitpose_ros.core.checkpoints import read_checkpoint, write_checkpoint
-from vitpose_ros.core.crops import normalise
+from vitpose_ros.core.geometry.crops import normalise
+from vitpose_ros.core.runtime import processor
+from vitpose_ros.core.weights import read_checkpoint, write_checkpoint
 
 
 class Training:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from weights import SeveralHeads
+from random_weights import SeveralHeads
 
 from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
 

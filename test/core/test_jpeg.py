@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vitpose_ros.core import Frame
-from vitpose_ros.core.crops import HostCrops
+from vitpose_ros.core.geometry.crops import HostCrops
 from vitpose_ros.core.jpeg import ImageError, decode_image, read_jpeg
 
 SUBSAMPLINGS = {

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.backends import Backend
-from vitpose_ros.core.batching import Parts
-from vitpose_ros.core.vit import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPoseConfig
+from vitpose_ros.core.realtime import Parts
+from vitpose_ros.core.runtime import Backend
 
 CONFIG = ViTPoseConfig(64, 1, 2, num_keypoints={'coco': 17, 'mpii': 16})
 WHITE, RED, GREY = (255, 255, 255), (255, 0, 0), (90, 90, 90)

@@ -13,8 +13,8 @@ import time
 
 import torch
 
-from vitpose_ros.core.backends.openvino import OpenVinoBackend
-from vitpose_ros.core.backends.torch import TorchBackend
+from vitpose_ros.core.runtime.openvino import OpenVinoBackend
+from vitpose_ros.core.runtime.torch import TorchBackend
 from vitpose_ros.ros.process import run
 
 WHITE, BLACK = 250, 5  # mean brightness

@@ -7,8 +7,8 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from harness import clip_frame, detections_of, image_of
 
-from vitpose_ros.core.checkpoints import write_checkpoint
-from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import write_checkpoint
 
 WARN, ERROR = DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

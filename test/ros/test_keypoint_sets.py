@@ -6,8 +6,8 @@ import torch
 from harness import clip_frame, detections_of, image_of
 
 from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
-from vitpose_ros.core.checkpoints import write_checkpoint
-from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import write_checkpoint
 
 CONFIG = ViTPoseConfig(
     embed_dim=64,

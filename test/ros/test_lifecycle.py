@@ -9,8 +9,8 @@ import torch
 from harness import clip_frame, detections_of, image_of
 from safetensors.torch import save_file
 
-from vitpose_ros.core.checkpoints import find_model, write_checkpoint
-from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import find_model, write_checkpoint
 
 SMALL = np.zeros((48, 64, 3), np.uint8)
 SLOW = ViTPoseConfig(embed_dim=1280, depth=4, num_heads=16, num_keypoints={'coco': 17})

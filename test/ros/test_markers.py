@@ -8,8 +8,8 @@ from visualization_msgs.msg import Marker
 from vitpose_ros.msg import Keypoints, KeypointsArray
 
 from vitpose_ros.core import SKELETONS
-from vitpose_ros.core.cameras import PinholeCamera
 from vitpose_ros.core.drawing import Style
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.ros.markers import MarkerMaker
 
 CAMERA = PinholeCamera.nominal(640, 480)

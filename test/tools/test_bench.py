@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from vitpose_ros.core.backends import integers, nvidia, onnx, processor
-from vitpose_ros.core.checkpoints import load_network
-from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, normalise
-from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.geometry.crops import HostCrops, crop_regions, heatmap_to_image, normalise
+from vitpose_ros.core.geometry.heatmaps import decode
+from vitpose_ros.core.runtime import integers, nvidia, onnx, processor
+from vitpose_ros.core.weights import load_network
 from vitpose_ros.tools.bench import main, product, resources, subjects, timing, transformers_peer
 from vitpose_ros.tools.bench.options import Options, installed
 from vitpose_ros.tools.bench.results import Results, lines_of, read

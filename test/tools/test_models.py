@@ -12,9 +12,9 @@ import pytest
 import torch
 from hub_server import Hub
 
-from vitpose_ros.core.checkpoints import KNOWN_MODELS, load_network, path_of, write_checkpoint
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import KNOWN_MODELS, load_network, path_of, write_checkpoint
 from vitpose_ros.tools import models
 
 ROOT = Path(__file__).parents[2]

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from vitpose_ros.core import PoseEstimator
-from vitpose_ros.core.checkpoints import load_network, path_of
-from vitpose_ros.core.checkpoints.known import KNOWN_MODELS
-from vitpose_ros.core.crops import normalise
-from vitpose_ros.core.int8 import calibration_of, calibration_path, read_calibration
+from vitpose_ros.core.geometry.crops import normalise
+from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, read_calibration
+from vitpose_ros.core.weights import load_network, path_of
+from vitpose_ros.core.weights.known import KNOWN_MODELS
 from vitpose_ros.tools import models
 from vitpose_ros.tools.quantize import crops_of_images
 

@@ -10,8 +10,8 @@ from training.losses import heatmap_loss, targets
 from training.pictures import develop
 from training.stream import Stream
 from vitpose_ros.core import SKELETONS
-from vitpose_ros.core.crops import crop_regions, heatmap_to_image
-from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.geometry.crops import crop_regions, heatmap_to_image
+from vitpose_ros.core.geometry.heatmaps import decode
 
 SETS = ('coco', 'aic', 'mpii', 'wholebody')
 

@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitpose_ros.core.backends import Backend, Decoding, DeviceError, open_backend, open_onnx
-from vitpose_ros.core.backends.base import Found
-from vitpose_ros.core.backends.faults import is_out_of_memory
-from vitpose_ros.core.batching import Part, Parts
-from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, load_network
-from vitpose_ros.core.crops import (
+from vitpose_ros.core.geometry.crops import (
     covariances_to_image,
     crop_regions,
     heatmap_to_image,
 )
-from vitpose_ros.core.export import Say, silent
-from vitpose_ros.core.heatmaps import merge_flipped
-from vitpose_ros.core.int8 import calibration_path
+from vitpose_ros.core.geometry.heatmaps import merge_flipped
+from vitpose_ros.core.parts import Part, Parts
+from vitpose_ros.core.runtime import Backend, Decoding, DeviceError, open_backend, open_onnx
+from vitpose_ros.core.runtime.base import Found
+from vitpose_ros.core.runtime.export import Say, silent
+from vitpose_ros.core.runtime.faults import is_out_of_memory
+from vitpose_ros.core.runtime.int8 import calibration_path
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, Pose
+from vitpose_ros.core.weights import EMBEDDED_MODEL, load_network
 
 MAX_BATCH = 16
 

@@ -9,13 +9,13 @@ from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Skeleton
-from vitpose_ros.core.batching import Counts
-from vitpose_ros.core.timing import FrameTimes, Rates, Recent
+from vitpose_ros.core.realtime import Counts
 from vitpose_ros.ros.diagnostics import CameraReport
 from vitpose_ros.ros.outputs import CameraOutput
 from vitpose_ros.ros.pairing import AnyImage, CameraInput
 from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.subscriptions import MatchedSubscription
+from vitpose_ros.ros.timing import FrameTimes, Rates, Recent
 
 
 class Tally:

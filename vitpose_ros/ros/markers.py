@@ -8,8 +8,8 @@ from geometry_msgs.msg import Point
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from vitpose_ros.core.cameras import PinholeCamera
 from vitpose_ros.core.drawing import FINE, Colour, Style, is_fine, label, label_place, track_number
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.skeletons import Skeleton
 from vitpose_ros.msg import Keypoints, KeypointsArray
 

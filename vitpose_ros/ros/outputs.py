@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from vitpose_ros.core import Frame, Pose, Skeleton
-from vitpose_ros.core.cameras import PinholeCamera
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.msg import KeypointsArray, SkeletonInfo
 from vitpose_ros.ros.conversions import keypoints_message, skeleton_message
 from vitpose_ros.ros.detections import Detections

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from vitpose_ros.core.classes import NUMBERINGS, ClassNames
 from vitpose_ros.core.drawing import Style
+from vitpose_ros.ros.classes import NUMBERINGS, ClassNames
 from vitpose_ros.ros.detections import Filter
 
 CAMERA_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*')

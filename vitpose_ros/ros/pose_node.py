@@ -15,12 +15,12 @@ from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.backends import DeviceError
-from vitpose_ros.core.backends.faults import is_device_lost
-from vitpose_ros.core.batching import Mailboxes
-from vitpose_ros.core.classes import KeypointSetChoice
+from vitpose_ros.core.realtime import Mailboxes
+from vitpose_ros.core.runtime import DeviceError
+from vitpose_ros.core.runtime.faults import is_device_lost
 from vitpose_ros.ros import diagnostics, node_parameters
 from vitpose_ros.ros.camera import Camera
+from vitpose_ros.ros.classes import KeypointSetChoice
 from vitpose_ros.ros.logs import NodeHandler, ThrottledLog
 from vitpose_ros.ros.memory import release_memory, resident_memory_mb
 from vitpose_ros.ros.outputs import SkeletonOutput

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.backends.faults import is_device_lost
-from vitpose_ros.core.batching import Mailboxes, Waiting
-from vitpose_ros.core.classes import KeypointSetChoice
 from vitpose_ros.core.estimator import Outcome
-from vitpose_ros.core.timing import FrameTimes
+from vitpose_ros.core.realtime import Mailboxes, Waiting
+from vitpose_ros.core.runtime.faults import is_device_lost
 from vitpose_ros.msg import KeypointsArray
 from vitpose_ros.ros.camera import Camera
+from vitpose_ros.ros.classes import KeypointSetChoice
 from vitpose_ros.ros.detections import Detections, read_detections, whole_image
 from vitpose_ros.ros.images import read_encoded, read_image
 from vitpose_ros.ros.logs import InputError, ThrottledLog
 from vitpose_ros.ros.outputs import Result
 from vitpose_ros.ros.pairing import AnyImage
 from vitpose_ros.ros.parameters import Parameters
+from vitpose_ros.ros.timing import FrameTimes
 
 
 @dataclass(frozen=True)

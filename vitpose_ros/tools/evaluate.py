@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.backends import BackendError
-from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, CheckpointError
-from vitpose_ros.core.crops import crop_regions
 from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
-from vitpose_ros.core.export import ExportError
+from vitpose_ros.core.geometry.crops import crop_regions
+from vitpose_ros.core.runtime import BackendError
+from vitpose_ros.core.runtime.export import ExportError
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, Pose, box_fault
+from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError
 
 CERTAIN = 0.2  # score from which on a keypoint counts for the score of its pose
 ALIKE = 0.9  # OKS above which two poses are of one person

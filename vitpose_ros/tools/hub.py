@@ -9,8 +9,8 @@ import re
 import shutil
 from pathlib import Path
 
-from vitpose_ros.core.checkpoints import KnownModel, path_of
-from vitpose_ros.core.checkpoints.known import DIRECTORY_VARIABLE
+from vitpose_ros.core.weights import KnownModel, path_of
+from vitpose_ros.core.weights.known import DIRECTORY_VARIABLE
 
 SHA256 = re.compile(r'[0-9a-f]{64}')
 CHUNK = 1 << 20  # bytes

@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vitpose_ros.core.backends import BACKENDS, BackendError
-from vitpose_ros.core.calibration import calibrate
-from vitpose_ros.core.checkpoints import (
+from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
+from vitpose_ros.core.model.vit import SIZES
+from vitpose_ros.core.runtime import BACKENDS, BackendError
+from vitpose_ros.core.runtime.calibration import calibrate
+from vitpose_ros.core.runtime.export import ExportError, write_onnx
+from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, read_calibration
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.types import Frame
+from vitpose_ros.core.weights import (
     EMBEDDED_MODEL,
     KNOWN_MODELS,
     Checkpoint,
@@ -23,13 +29,7 @@ from vitpose_ros.core.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from vitpose_ros.core.checkpoints.known import LICENCE, unknown_model
-from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
-from vitpose_ros.core.export import ExportError, write_onnx
-from vitpose_ros.core.int8 import calibration_of, calibration_path, read_calibration
-from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.types import Frame
-from vitpose_ros.core.vit import SIZES
+from vitpose_ros.core.weights.known import LICENCE, unknown_model
 from vitpose_ros.tools.hub import FetchError, fetch, is_there
 from vitpose_ros.tools.quantize import MOST, crops_of_images
 

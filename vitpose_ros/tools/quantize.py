@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.checkpoints import CheckpointError
-from vitpose_ros.core.crops import HostCrops, crop_regions
+from vitpose_ros.core.geometry.crops import HostCrops, crop_regions
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame, box_fault
+from vitpose_ros.core.weights import CheckpointError
 
 MOST = 256  # crops
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')

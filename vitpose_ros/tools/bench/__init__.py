@@ -13,10 +13,10 @@ from typing import Any, get_args
 
 import torch
 
-from vitpose_ros.core.backends import BackendError, processor
-from vitpose_ros.core.export import CACHE_VARIABLE
+from vitpose_ros.core.model.vit import SIZES
+from vitpose_ros.core.runtime import BackendError, processor
+from vitpose_ros.core.runtime.export import CACHE_VARIABLE
 from vitpose_ros.core.types import Precision
-from vitpose_ros.core.vit import SIZES
 from vitpose_ros.tools.bench import (
     ablation,
     accuracy,

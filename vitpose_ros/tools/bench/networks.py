@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitpose_ros.core.backends import Backend, Decoding
-from vitpose_ros.core.backends.cuda import CudaBackend
-from vitpose_ros.core.crops import crop_regions, normalise
+from vitpose_ros.core.geometry.crops import crop_regions, normalise
+from vitpose_ros.core.runtime import Backend, Decoding
+from vitpose_ros.core.runtime.cuda import CudaBackend
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import product, subjects, timing
 from vitpose_ros.tools.bench.options import PEER, Options

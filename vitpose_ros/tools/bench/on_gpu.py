@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import torch
 
-from vitpose_ros.core.backends import Decoding
-from vitpose_ros.core.backends.base import decode_set
-from vitpose_ros.core.backends.cuda import CudaCrops
-from vitpose_ros.core.crops import crop_regions
+from vitpose_ros.core.geometry.crops import crop_regions
 from vitpose_ros.core.jpeg import read_jpeg
+from vitpose_ros.core.runtime import Decoding
+from vitpose_ros.core.runtime.base import decode_set
+from vitpose_ros.core.runtime.cuda import CudaCrops
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import subjects, timing
 from vitpose_ros.tools.bench.options import SIZE, Options

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, normalise
-from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.geometry.crops import HostCrops, crop_regions, heatmap_to_image, normalise
+from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.tools.bench import subjects, timing
 from vitpose_ros.tools.bench.options import PEER, SIZE, Options
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitpose_ros.core.checkpoints import load_network, write_checkpoint
+from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame, Precision
-from vitpose_ros.core.vit import SIZES, ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import load_network, write_checkpoint
 
 WIDTH, HEIGHT = 1920, 1080
 TOY_INPUT = (64, 48)  # height, width of the crops of a toy

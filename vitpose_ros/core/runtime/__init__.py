@@ -1,0 +1,15 @@
+"""What runs the network. All backends give the same keypoints, so that users need no cases."""
+
+from vitpose_ros.core.runtime.base import Backend, BackendError, Decoding, DeviceError
+from vitpose_ros.core.runtime.choice import BACKENDS, choose, open_backend, open_onnx
+
+__all__ = [
+    'BACKENDS',
+    'Backend',
+    'BackendError',
+    'Decoding',
+    'DeviceError',
+    'choose',
+    'open_backend',
+    'open_onnx',
+]
