@@ -68,16 +68,19 @@ def test_rooms_import_downwards(path):
             assert parts[1] in ROOMS[room], f'{path} imports {name}'
 
 
-@pytest.mark.parametrize('path', modules(ROOT / 'training'), ids=lambda path: path.stem)
-def test_the_training_imports_the_core_alone(path):
+@pytest.mark.parametrize(
+    'path', modules(ROOT / 'training') + modules(ROOT / 'world'), ids=lambda path: path.stem
+)
+def test_training_and_world_import_the_core_alone(path):
     for name in imports(path):
         assert not name.startswith('vitpose_ros') or name.startswith('vitpose_ros.core')
         assert name.split('.')[0] != 'rclpy'
+        assert path.parent.name == 'training' or name.split('.')[0] != 'training'
 
 
 @pytest.mark.parametrize('path', modules(PACKAGE), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_package_does_not_import_the_training(path):
-    assert not any(name.split('.')[0] == 'training' for name in imports(path))
+def test_the_package_imports_neither_training_nor_world(path):
+    assert not {name.split('.')[0] for name in imports(path)} & {'training', 'world'}
 
 
 @pytest.mark.parametrize('path', modules(CORE), ids=lambda path: str(path.relative_to(CORE)))

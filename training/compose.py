@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bodies import NAMES, indices_of
-from training.panoramas import Panorama
-from training.people import View
 from training.pictures import develop
 from training.scenery import SIZE, clutter, cover, point, procedural
 from vitpose_ros.core.geometry.crops import crop_regions
 from vitpose_ros.core.skeletons import SKELETONS
+from world.bodies import NAMES, indices_of
+from world.panoramas import Panorama
+from world.people import View
 
 Array = NDArray[Any]
 Random = np.random.Generator

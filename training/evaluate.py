@@ -23,15 +23,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import panoramas
 from training.compose import HARD, HIDDEN, SEEN, WHOLE, Composer, Difficulty, Sample
 from training.losses import pixels_a_cell
-from training.people import PLAIN, People, Variety
 from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, round_products
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import load_network, read_checkpoint
+from world import panoramas
+from world.people import PLAIN, People, Variety
 
 Array = NDArray[Any]
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from training.bodies import NAMES
 from training.compose import FLIP, HARD, SIZE, WHOLE, Composer, Sample, _placement
 from training.losses import heatmap_loss, targets
 from training.pictures import develop
@@ -12,6 +11,7 @@ from training.stream import Stream
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.geometry.crops import crop_regions, heatmap_to_image
 from vitpose_ros.core.geometry.heatmaps import decode
+from world.bodies import NAMES
 
 SETS = ('coco', 'aic', 'mpii', 'wholebody')
 

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training import poses
-from training.bodies import NAMES, BodyModel, Person
-from training.camera import Camera
-from training.heads import Heads
-from training.look import Look, clothing_fields
-from training.panoramas import Panorama
-from training.renderer import Renderer, Scene
+from world import poses
+from world.bodies import NAMES, BodyModel, Person
+from world.camera import Camera
+from world.heads import Heads
+from world.look import Look, clothing_fields
+from world.panoramas import Panorama
+from world.renderer import Renderer, Scene
 
 Array = NDArray[Any]
 Random = np.random.Generator

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training import poses
-from training.bodies import HAIR, PARTS, SKIRT, TIGHTS, BodyModel, Person
+from world import poses
+from world.bodies import HAIR, PARTS, SKIRT, TIGHTS, BodyModel, Person
 
 Array = NDArray[Any]
 Random = np.random.Generator

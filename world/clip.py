@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training import panoramas, poses
-from training.bodies import SKIN, Person
-from training.camera import Camera
-from training.look import Look
-from training.people import People
+from world import panoramas, poses
+from world.bodies import SKIN, Person
+from world.camera import Camera
+from world.look import Look
+from world.people import People
 
 Array = NDArray[Any]
 

@@ -10,7 +10,7 @@ import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bodies import LAYERS, BodyModel
+from world.bodies import LAYERS, BodyModel
 
 Array = NDArray[Any]
 NEAR, FAR = 0.2, 60.0  # metres

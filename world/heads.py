@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bodies import BodyModel
-from training.look import Look
+from world.bodies import BodyModel
+from world.look import Look
 
 Array = NDArray[Any]
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from training import poses
-from training.bodies import NAMES, SKIN, indices_of
-from training.camera import Camera
-from training.look import Look
-from training.people import LONGEST, Variety
 from vitpose_ros.core import SKELETONS
+from world import poses
+from world.bodies import NAMES, SKIN, indices_of
+from world.camera import Camera
+from world.look import Look
+from world.people import LONGEST, Variety
 
 MIDDLE = {
     'gender': 0.5, 'age': 0.67, 'muscle': 0.5, 'weight': 0.5, 'height': 0.5, 'proportions': 0.5,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.renderer import FAR, NEAR
+from world.renderer import FAR, NEAR
 
 Array = NDArray[Any]
 

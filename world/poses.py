@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from training.bodies import BodyModel, Person
+from world.bodies import BodyModel, Person
 
 Array = NDArray[Any]
 Random = np.random.Generator
