@@ -28,7 +28,7 @@ from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench.tables import Table
 
 META = torch.device('meta')
-BATCHES = (1, 4, 16, 64)
+BATCHES = (1, 4, 8, 16, 64)
 TILE = (64, 128)  # rows and columns of a product that a multiprocessor computes at a time
 
 

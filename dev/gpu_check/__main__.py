@@ -5,10 +5,12 @@ processor, to see that it runs. OUT: the folder for results.jsonl, report.md and
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 PROBE = """
 import torch
@@ -22,6 +24,8 @@ PROBE_LIMIT_S = 90.0
 def main() -> int:
     """Check; return the exit code: 0 if all passed, 2 where there is nothing to check on."""
     begin = time.monotonic()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     dry = os.environ.get('GPU_CHECK_DRY') == '1'
     fault = '' if dry else missing()
     if fault:
@@ -37,6 +41,11 @@ def main() -> int:
     budget_s = float(os.environ.get('GPU_CHECK_SECONDS', '400')) - (time.monotonic() - begin)
     folder = Path(os.environ.get('OUT', 'gpu_check_output')).resolve()
     return check(parts(dry=dry), budget_s, folder)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    """End this process and, on the way, the part that runs."""
+    sys.exit(128 + number)
 
 
 def missing() -> str:

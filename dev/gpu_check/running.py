@@ -74,9 +74,9 @@ def _ended(process: subprocess.Popen[bytes], limit_s: float) -> str:
                 break
             except subprocess.TimeoutExpired:
                 continue
-        _signal(process, signal.SIGKILL)  # what it started
         return f'cut off after {limit_s:.0f} s'
-    _signal(process, signal.SIGKILL)
+    finally:  # what it started ends with it, and it with this process
+        _signal(process, signal.SIGKILL)
     if code < 0:
         return f'crashed: {signal.Signals(-code).name}'
     return f'exit code {code}'

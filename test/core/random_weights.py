@@ -3,7 +3,6 @@
 import re
 
 import torch
-from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
 # Of the public checkpoints: width, depth, attention heads.
 TRUE_SIZES = {
@@ -18,6 +17,9 @@ KEYPOINTS = {'coco': 17, 'aic': 14, 'mpii': 16, 'ap10k': 17, 'apt36k': 17, 'whol
 
 def hugging_face_config(width, depth, heads, *, keypoints=17, simple=False, experts=1):
     """Make the configuration of a model of transformers."""
+    # Imported late: what is checked on a GPU goes without.
+    from transformers import VitPoseBackboneConfig, VitPoseConfig
+
     backbone = VitPoseBackboneConfig(
         hidden_size=width,
         num_hidden_layers=depth,
@@ -31,6 +33,8 @@ def hugging_face_config(width, depth, heads, *, keypoints=17, simple=False, expe
 
 def hugging_face_model(width, depth, heads, **options):
     """Make a model of transformers whose every tensor matters."""
+    from transformers import VitPoseForPoseEstimation
+
     model = VitPoseForPoseEstimation(hugging_face_config(width, depth, heads, **options)).eval()
     # Fresh normalisation layers and biases do nothing; give them what a mistake would show.
     for name, tensor in model.state_dict().items():

@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,27 @@ def test_what_a_part_starts_ends_with_it(tmp_path):
     assert not mark.exists()
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_the_part_that_runs_ends_with_the_check(number, tmp_path):
+    mark = tmp_path / 'pid'
+    code = f'import os, pathlib; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); {SLEEP}'
+    script = (
+        'import pathlib, signal, sys\n'
+        'from gpu_check import __main__ as gpu_check, checking, parts\n'
+        f'part = parts.Part("long", ("-c", {code!r}), 0.9)\n'
+        'signal.signal(signal.SIGTERM, gpu_check._stop)\n'
+        f'checking.check([part], 600, pathlib.Path({str(tmp_path / "out")!r}))\n'
+    )
+    with subprocess.Popen([sys.executable, '-c', script], stderr=subprocess.DEVNULL) as process:
+        while not (mark.is_file() and mark.read_text()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(60) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+
+
 def test_no_part_is_begun_without_time_and_that_is_a_failure(tmp_path, capsys):
     chosen = [scripted('long', SLEEP, share=0.8), scripted('late', '', share=0.9)]
     assert check(chosen, 4, tmp_path) == 1
@@ -109,6 +132,9 @@ def dry(tmp_path_factory):
     """What the command prints, and the folder that it writes."""
     folder = tmp_path_factory.mktemp('dry')
     environment = {**os.environ, 'GPU_CHECK_DRY': '1', 'OUT': str(folder)}
+    hidden = tmp_path_factory.mktemp('hidden')  # it goes without
+    (hidden / 'transformers.py').write_text('raise ImportError("hidden")')
+    environment['PYTHONPATH'] = str(hidden)
     ran = gpu_check({**environment, 'OMP_NUM_THREADS': '1'}, 600)
     assert ran.returncode == 0, ran.stdout + (folder / 'log.txt').read_text()[-3000:]
     return ran.stdout, folder

@@ -32,6 +32,16 @@ def test_each_backend_gives_the_keypoints(backend, start, probe, expected):
     assert values['backend'] == f'{backend} on cpu, float32, 1 thread'
 
 
+def test_graphs_are_switched_off_in_a_file_of_parameters_too(start, probe, tmp_path):
+    """A bare off is a boolean in YAML."""
+    path = tmp_path / 'own.yaml'
+    path.write_text('/**:\n  ros__parameters:\n    cuda_graphs: off\n')
+    node = start('pose_node', arguments=('--params-file', str(path)), device='cpu')
+    probe.wait(lambda: 'is ready with' in node.log, 'the start', 60)
+    refused = probe.set_parameter('cuda_graphs', 'never')
+    assert not refused.successful and 'give auto or off' in refused.reason
+
+
 def test_what_does_not_fit_together_is_named(start, probe):
     node = start('pose_node', device='cpu', precision='float16')
     probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)

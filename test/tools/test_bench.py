@@ -137,6 +137,22 @@ def test_crops_of_random_pixels_differ_and_are_always_the_same():
     assert torch.equal(crops, subjects.crops(24, SIZE))
 
 
+def test_a_peer_that_does_not_start_costs_its_rows_alone(tmp_path, monkeypatch, capsys):
+    def peer(*_):
+        raise ImportError('cannot import name')
+
+    monkeypatch.setattr(transformers_peer, 'Peer', peer)
+    path = tmp_path / 'results.jsonl'
+    arguments = [
+        '--models=small', '--backends=torch', '--precisions=float32', '--rounds=1', '--batches=1',
+        '--sections=network', '--compare=transformers', '--json', str(path),
+    ]  # fmt: skip
+    assert main(arguments) == 1
+    assert 'transformers, small: ImportError: cannot import name' in capsys.readouterr().err
+    _, tables = measured(path)
+    assert [row[:3] for row in tables['network small'].rows] == [('torch', 'float32', 1)]
+
+
 @pytest.fixture(scope='module')
 def peer():
     return transformers_peer.Peer('small')

@@ -106,18 +106,33 @@ def test_what_cannot_be_quantised_says_why(model, images, tmp_path, capsys):
         ([str(model), str(images), '--boxes', str(boxes(images, []))], 'no boxes there'),
         (
             [str(model), str(images), '--boxes', str(boxes(images, [(0, [500, 0, 9, 9])]))],
-            'lies wholly outside',
+            'nothing is left to calibrate with',
         ),
+        ([str(model), str(images), '--keypoint-sets', 'foo'], "keypoint set 'foo' is not known"),
         ([str(model), str(images), str(tmp_path / 'out.txt'), *SMALL], 'ends in .json'),
     ):
         assert models.main(['quantize', *arguments]) == 1
         assert words in capsys.readouterr().err
     assert models.main(['export', str(model), str(tmp_path / 'nano.onnx'), '--int8']) == 1
     assert 'is absent, which precision int8 needs' in capsys.readouterr().err
-    (images / '0.png').write_bytes(b'nonsense')
-    assert models.main(['quantize', str(model), str(images), *SMALL]) == 1
-    assert 'no image there that OpenCV reads' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        models.main(['quantize', str(model), str(images), '--limit', '0'])
+    assert '0 is too few; give 1 or more' in capsys.readouterr().err
     assert not calibration_path(model).exists()
+
+
+def test_what_is_not_usable_is_left_out_and_named(model, images, capsys):
+    (images / '0.png').write_bytes(b'nonsense')
+    (images / 'a folder.png').mkdir()
+    arguments = ['quantize', str(model), str(images), '--keypoint-sets', 'coco', *SMALL]
+    assert models.main(arguments) == 0
+    told = capsys.readouterr()
+    assert f"left out: '{images / '0.png'}': no image there that OpenCV reads" in told.err
+    assert 'for precision int8, on 2 crops' in told.out
+    path = boxes(images, [(1, [500, 0, 9, 9]), (2, [10, 10, 40, 50])])
+    assert models.main([*arguments, '--boxes', str(path)]) == 0
+    told = capsys.readouterr()
+    assert 'lies wholly outside' in told.err and 'on 1 crops' in told.out
 
 
 def test_the_calibration_that_comes_with_the_package_is_not_written_over(tmp_path, capsys):

@@ -59,6 +59,8 @@ def is_live(name: str) -> bool:
 def _plain(name: str, value: Any) -> Any:
     """Return a value as the table has it: a list of words as one string, 3 as 3.0."""
     [entry] = (entry for entry in table() if entry.name == name)
+    if isinstance(value, bool) and 'off' in entry.metadata['choices']:
+        return entry.default if value else 'off'
     if isinstance(entry.default, float):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"parameter {name} is '{value}'; give a number")
@@ -75,8 +77,10 @@ def _descriptor(entry: Field[Any]) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
         description=data['description'],
         additional_constraints=' or '.join(data['choices']),
-        # A list is a string, a number or an array; and 3 is as good as 3.0.
-        dynamic_typing=data['names'] or isinstance(entry.default, float),
+        # A list is a string, a number or an array; 3 is as good as 3.0; off is false in YAML.
+        dynamic_typing=data['names']
+        or isinstance(entry.default, float)
+        or 'off' in data['choices'],
     )
     if isinstance(entry.default, float):
         descriptor.floating_point_range = [

@@ -43,7 +43,6 @@ class PoseNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__('pose_node')
-        node_parameters.declare(self)
         self._values = Parameters()  # read at configure
         self._trouble = ThrottledLog(self.get_logger())
         self._log_handler = NodeHandler(self.get_logger())
@@ -59,6 +58,7 @@ class PoseNode(LifecycleNode):
         self._active = False
         self._mailboxes: Mailboxes[Arrival] | None = None
         self._worker: Worker | None = None
+        node_parameters.declare(self)
         self._on_loss = self.create_guard_condition(self._end)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.create_service(SetBool, '~/enable', self._on_enable)

@@ -109,7 +109,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         '--keypoint-sets', type=_names, metavar='SETS', help='all of the network if left out'
     )
     command.add_argument('--image-size', type=_size, metavar='HxW', help='height x width, pixels')
-    command.add_argument('--limit', type=int, default=MOST, help=f'most crops; {MOST}')
+    command.add_argument('--limit', type=_positive, default=MOST, help=f'most crops; {MOST}')
     command.set_defaults(run=_quantize)
 
     command = commands.add_parser(
@@ -131,6 +131,13 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(',') if name.strip()]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{number} is too few; give 1 or more')
+    return number
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -221,9 +228,10 @@ def _quantize(chosen: argparse.Namespace) -> None:
             f'{models_command("quantize", "OUT.safetensors", str(chosen.images))}'
         )
     checkpoint = read_checkpoint(chosen.model, chosen.keypoint_sets)
+    checkpoint.select(chosen.keypoint_sets)  # which tells of those that it lacks
     sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
     size = chosen.image_size or checkpoint.config.image_size
-    crops = crops_of_images(chosen.images, chosen.boxes, sets, size, chosen.limit)
+    crops = crops_of_images(chosen.images, chosen.boxes, sets, size, chosen.limit, say=_warn)
     calibration = calibrate(checkpoint, crops, f'images of {chosen.images}', image_size=size)
     out = chosen.out or calibration_path(chosen.model)
     with _written(out, '.json') as unfinished:
@@ -236,6 +244,10 @@ def _quantize(chosen: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     print(f"'{out}' calibrates {', '.join(crops)} for precision int8, on {count} crops")
+
+
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _build(chosen: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.crops import HostCrops, crop_regions
+from vitpose_ros.core.runtime.export import Say, silent
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame, box_fault
 from vitpose_ros.core.weights import CheckpointError
@@ -23,11 +24,13 @@ def crops_of_images(
     keypoint_sets: Sequence[str],
     size: tuple[int, int],
     most: int = MOST,
+    say: Say = silent,
 ) -> dict[str, NDArray[np.uint8]]:
     """Cut crops for each keypoint set out of the images of a folder, (n, *size, 3) uint8 RGB.
 
     boxes: a COCO annotation file; without it an image is one subject. Where there are more than
-    most, those taken are spread over all. Raises CheckpointError.
+    most, those taken are spread over all. say: gets a line for each that is left out. Raises
+    CheckpointError where nothing is left.
     """
     subjects = list(_subjects(folder, boxes))
     if not subjects:
@@ -39,11 +42,13 @@ def crops_of_images(
         path, box = subjects[index]
         image = cv2.imread(str(path))
         if image is None:
-            raise CheckpointError(f"'{path}': no image there that OpenCV reads")
+            say(f"left out: '{path}': no image there that OpenCV reads")
+            continue
         height, width = image.shape[:2]
         corners = np.array([box or (0, 0, width, height)], np.float32)
         if fault := box_fault(corners[0], width, height):
-            raise CheckpointError(f"'{boxes}': box {box} of '{path}' {fault}")
+            say(f"left out: '{boxes}': box {box} of '{path}' {fault}")
+            continue
         for name in keypoint_sets:
             cutter.begin(1)
             cutter.cut(
@@ -53,6 +58,8 @@ def crops_of_images(
                 np.array([0]),
             )
             crops[name].append(cutter.batch()[0].numpy().copy())
+    if not all(crops.values()):
+        raise CheckpointError(f"'{boxes or folder}': nothing is left to calibrate with")
     return {name: np.stack(own) for name, own in crops.items()}
 
 
@@ -64,7 +71,7 @@ def _subjects(
         if not folder.is_dir():
             raise CheckpointError(f"'{folder}': no such folder")
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in PICTURES:
+            if path.suffix.lower() in PICTURES and path.is_file():
                 yield path, None
         return
     try:

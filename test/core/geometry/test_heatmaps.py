@@ -254,7 +254,12 @@ def test_flipped_maps_are_merged_as_the_reference_code_does(name):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
 @BOTH
 def test_cuda_decodes_like_the_cpu(udp):
-    maps = torch.rand(50, 17, H, W, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    centres = torch.rand(50, 17, 2, generator=generator) * torch.tensor([W - 1, H - 1])
+    rows = torch.exp(-((torch.arange(H) - centres[..., 1:]) ** 2) / 8)
+    columns = torch.exp(-((torch.arange(W) - centres[..., :1]) ** 2) / 8)
+    maps = rows[..., :, None] * columns[..., None, :]
+    maps += 0.01 * torch.rand(maps.shape, generator=generator)
     points, scores = decode(maps, udp=udp)
     cuda_points, cuda_scores = decode(maps.cuda(), udp=udp)
     assert torch.allclose(cuda_points.cpu(), points, atol=1e-4)

@@ -4,7 +4,11 @@ What it computes, and what it does where memory or a part of it is missing, is t
 a GPU. What needs a GPU to be seen is in test_cuda.py.
 """
 
+import contextlib
 import dataclasses
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,10 +23,13 @@ from vitpose_ros.core.runtime import DeviceError
 from vitpose_ros.core.runtime import choice as choice_module
 from vitpose_ros.core.runtime.base import Backend, Decoding
 from vitpose_ros.core.runtime.cuda import CudaBackend, CudaCrops, Tuning, buckets
+from vitpose_ros.core.runtime.cuda import backend as backend_module
 from vitpose_ros.core.runtime.cuda import device as device_module
+from vitpose_ros.core.runtime.cuda import measure as measure_module
 from vitpose_ros.core.runtime.cuda import passes as passes_module
 from vitpose_ros.core.runtime.cuda.crops import Costs
-from vitpose_ros.core.runtime.cuda.device import Recorder, event, exact_convolutions
+from vitpose_ros.core.runtime.cuda.device import Recorder, event
+from vitpose_ros.core.runtime.cuda.measure import Trials
 from vitpose_ros.core.runtime.cuda.network import GatheredExperts, GpuNetwork
 from vitpose_ros.core.runtime.torch import TorchBackend
 from vitpose_ros.core.weights import load_network
@@ -398,6 +405,56 @@ def test_graphs_can_be_switched_off():
     assert backend.description.endswith('without CUDA graphs')
 
 
+def test_what_was_asked_of_graphs_reaches_the_backend(monkeypatch):
+    asked = []
+
+    def on_gpu(network, **options):
+        asked.append(options['tuning'].graphs)
+        return CudaBackend(network, device='cpu', precision='float32', tuning=options['tuning'])
+
+    monkeypatch.setattr(choice_module, 'CudaBackend', on_gpu)
+    found = choice_module.Choice('torch', 'cuda:0', 'asked for')
+    monkeypatch.setattr(choice_module, 'choose', lambda *_: found)
+    for word in ('auto', 'off'):
+        estimator = PoseEstimator.load('nano', cuda_graphs=word, image_size=SIZE)
+        assert estimator.backend.ways['graphs'].startswith('off' if word == 'off' else 'taken')
+    assert asked == [True, False]
+
+
+@pytest.mark.parametrize('graphs', [True, False])
+def test_where_nothing_can_be_captured_ways_are_timed_without(graphs, monkeypatch):
+    tried = []
+
+    def record(self, function):
+        tried.append(function)
+        raise RuntimeError('CUDA error: operation not permitted when stream is capturing')
+
+    monkeypatch.setattr(Recorder, 'record', record)
+    for module in (measure_module, backend_module):
+        monkeypatch.setattr(module, 'is_timed', lambda _: True)
+    backend = CudaBackend(nano(), device='cpu', precision='float32', tuning=Tuning(graphs=graphs))
+    assert len(tried) == graphs, 'the first failure is enough'
+    assert ' ms, plain ' in backend.ways['patch_product']
+    assert backend.prepare(Decoding(), 2) == 2
+    assert backend.description.endswith('without CUDA graphs')
+    given = crops(3)
+    assert_alike(backend.keypoints(given, [3], Decoding())[0], plain(nano(), given, [3]))
+
+
+def test_where_memory_suffices_for_small_trials_alone_ways_are_chosen_by_these(monkeypatch):
+    sample = Trials._sample
+
+    def scarce(self, batch, *, patches):
+        if batch > 1:
+            raise OUT_OF_MEMORY
+        return sample(self, batch, patches=patches)
+
+    monkeypatch.setattr(Trials, '_sample', scarce)
+    monkeypatch.setattr(backend_module, 'is_timed', lambda _: True)
+    backend = CudaBackend(nano(), device='cpu', precision='float32')
+    assert backend.ways['patch_product'].startswith('taken')
+
+
 def test_values_that_float16_does_not_hold_are_computed_in_bfloat16():
     network = nano()
     for block in network.backbone.blocks:  # what passes on is the same, but in between
@@ -506,13 +563,49 @@ def test_what_could_not_be_had_is_all_told(script):
     assert 'float16 does not hold' in backend.warning and 'no graphs' in backend.warning
 
 
-def test_float32_is_not_rounded_to_tf32_in_convolutions():
-    before = torch.backends.cudnn.allow_tf32
-    with exact_convolutions('float32'):
-        assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cudnn.benchmark
-    with exact_convolutions('float16', by_measurement=True):
-        assert torch.backends.cudnn.allow_tf32 == before and torch.backends.cudnn.benchmark
-    assert torch.backends.cudnn.allow_tf32 == before
+def rounds_to_tf32():
+    cudnn = torch.backends.cudnn
+    return cudnn.conv.fp32_precision != 'ieee' if hasattr(cudnn, 'conv') else cudnn.allow_tf32
+
+
+@pytest.mark.parametrize('graphs', [True, False])
+def test_passes_in_float32_do_not_round_to_tf32_in_convolutions(graphs, monkeypatch):
+    before, seen = rounds_to_tf32(), []
+    assert before, 'as PyTorch has it'
+    heatmaps = GpuNetwork.heatmaps
+
+    def watched(*arguments):
+        seen.append(rounds_to_tf32())
+        return heatmaps(*arguments)
+
+    def record(self, function):
+        function()
+        return lambda: None  # a graph keeps what was chosen when it was recorded
+
+    tuning = Tuning(graphs=graphs)
+    backend = CudaBackend(nano(), device='cpu', precision='float32', tuning=tuning)
+    monkeypatch.setattr(GpuNetwork, 'heatmaps', watched)
+    monkeypatch.setattr(Recorder, 'record', record)
+    backend.keypoints(crops(2), [2], Decoding())
+    assert seen and not any(seen)
+    assert rounds_to_tf32() == before and not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, 'conv'), reason='a PyTorch before 2.9')
+def test_a_program_may_use_pytorchs_newer_settings_of_tf32():
+    code = (
+        'import torch\n'
+        "torch.backends.cudnn.conv.fp32_precision = 'ieee'\n"
+        "torch.backends.fp32_precision = 'tf32'\n"
+        'from vitpose_ros.core.runtime.cuda.device import exact_convolutions\n'
+        "for precision in ('float32', 'float16'):\n"
+        '    with exact_convolutions(precision, by_measurement=True):\n'
+        "        assert torch.backends.cudnn.conv.fp32_precision == 'ieee'\n"
+        '        assert torch.backends.cudnn.benchmark\n'
+        'assert not torch.backends.cudnn.benchmark\n'
+    )
+    ran = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_waiting_for_the_device_leaves_the_core_to_others(monkeypatch):
@@ -529,6 +622,61 @@ def test_streams_of_graphs_are_their_own_and_used_again(monkeypatch):
     first = one._stream
     del one
     assert Recorder(CPU)._stream is first
+
+
+class Driver:
+    """Takes the place of torch.cuda, and keeps what a recorder asks of it."""
+
+    def __init__(self, *, fails=False):
+        self.captures, self.left, self.fails = [], [], fails
+        self.Stream = self.CUDAGraph = lambda *_: SimpleNamespace(
+            wait_stream=lambda _: None, replay=lambda: None
+        )
+        self.stream = self.device = lambda _: contextlib.nullcontext()
+        self.current_stream = self.Stream
+        self.graph_pool_handle = object
+
+    @contextlib.contextmanager
+    def graph(self, graph, *, pool, stream, capture_error_mode):
+        self.captures.append((graph, pool, stream, capture_error_mode))
+        if self.fails:
+            raise RuntimeError('no capture')
+        yield
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    found = Driver()
+    monkeypatch.setattr(torch, 'cuda', found)
+    monkeypatch.setattr(device_module, '_streams', device_module._Streams())
+    for name in ('_cuda_endAllocateToPool', '_cuda_releasePool'):
+        leave = lambda device, pool, name=name: found.left.append((name, device, pool))  # noqa: E731
+        monkeypatch.setattr(torch._C, name, leave, raising=False)
+    return found
+
+
+def test_graphs_of_a_recorder_share_stream_and_pool_and_let_other_threads_work(driver):
+    recorder, runs = Recorder(torch.device('cuda', 0)), []
+    for number in (1, 2):
+        recorder.record(lambda number=number: runs.append(number))
+    assert runs.count(1) == runs.count(2) == device_module.WARM_UP + 1
+    (one, pool, stream, mode), (two, *others) = driver.captures
+    assert one is not two and others == [pool, stream, mode]
+    assert mode == 'thread_local'
+    assert recorder._graphs == [one, two], 'they live as long as the recorder'
+    Recorder(torch.device('cuda', 0)).record(list)
+    _, other_pool, other_stream, _ = driver.captures[-1]
+    assert other_pool is not pool and other_stream is not stream
+
+
+def test_a_capture_that_fails_leaves_its_pool(driver):
+    driver.fails = True
+    recorder = Recorder(torch.device('cuda', 3))
+    with pytest.raises(RuntimeError, match='no capture'):
+        recorder.record(list)
+    [(graph, pool, _, _)] = driver.captures
+    assert driver.left == [('_cuda_endAllocateToPool', 3, pool), ('_cuda_releasePool', 3, pool)]
+    assert recorder._graphs == [graph]
 
 
 def test_windows_attend_in_the_four_dimensions_that_fast_kernels_take(monkeypatch):

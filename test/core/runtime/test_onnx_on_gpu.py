@@ -109,9 +109,14 @@ def on_gpu(file, **options):
 # Providers
 
 
-def test_cuda_gets_its_device_and_the_quick_search_of_algorithms(gpu, file):
+def test_cuda_gets_its_device_and_the_quick_search_of_algorithms(gpu, file, monkeypatch):
     gpu()
+    preloaded = []
+    monkeypatch.setattr(onnxruntime, 'preload_dlls', lambda: preloaded.append(len(Session.opened)))
     backend = on_gpu(file)
+    assert preloaded == [0], (
+        'the libraries that pip installed are loaded before a session needs them'
+    )
     options = {'device_id': '1', 'cudnn_conv_algo_search': 'HEURISTIC'}
     assert Session.opened == [{CUDA: options}]
     assert backend.description == 'onnx on cuda:1 with CUDA, float32'

@@ -28,7 +28,7 @@ from vitpose_ros.tools.bench import (
     resources,
     stages,
 )
-from vitpose_ros.tools.bench.options import DRY, Options, installed
+from vitpose_ros.tools.bench.options import DRY, PEER, Options, installed
 from vitpose_ros.tools.bench.results import Results
 from vitpose_ros.tools.bench.subjects import Model
 
@@ -221,7 +221,12 @@ def _model(options: Options, name: str) -> Iterator[tuple[Model, Any]]:
     elif options.peer is None:
         yield Model(name), None
     else:
-        compared = options.peer.Peer(name, options.where)
+        compared = None
+        with options.results.attempt(f'{PEER}, {name}'):
+            compared = options.peer.Peer(name, options.where)
+        if compared is None:  # it does not start: the rest is measured without
+            yield Model(name), None
+            return
         with compared.weights() as weights:
             yield Model(name, weights), compared
 

@@ -1,5 +1,6 @@
 """The backend for NVIDIA GPUs, and what it does where a part of it cannot be had."""
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ from vitpose_ros.core.runtime.cuda.device import (
     trial_stream,
 )
 from vitpose_ros.core.runtime.cuda.jpeg import Decoder, choose_decoder
-from vitpose_ros.core.runtime.cuda.measure import OFF, Trials, decode_fault
+from vitpose_ros.core.runtime.cuda.measure import OFF, Trials, decode_fault, is_timed
 from vitpose_ros.core.runtime.cuda.network import GpuNetwork
 from vitpose_ros.core.runtime.cuda.passes import Passes
 from vitpose_ros.core.runtime.cuda.sampling import kernel_fault
@@ -104,6 +105,11 @@ class CudaBackend(Backend):
                 else:
                     self.ways['graphs'] = OFF
                 if self._passes is None:
+                    # Choosing a kernel for attention is a setting of the whole process, which
+                    # other threads would see in the middle of every pass.
+                    if self._network.chosen.attention is not None:
+                        self._network.chosen.attention = None
+                        self.ways['fast_attention'] = "PyTorch's choice: without graphs"
                     self._passes = self._largest(decoding, max_batch, graphs=False)
                 free_cache(self.device)  # what warming up took
         except Exception as error:
@@ -185,9 +191,15 @@ class CudaBackend(Backend):
         """Find out which of the faster ways the device gets."""
         tuning = self._tuning
         self._kernel_fault = kernel_fault(self.device) if tuning.kernel_crops else OFF
-        batches = TRIAL_BATCHES if self.device.type == 'cuda' else (1,)
-        trials = Trials(self._network, tuning, batches, patches=not self._kernel_fault)
-        self.ways = trials.run()
+        batches = TRIAL_BATCHES if is_timed(self.device) else (1,)
+        try:
+            self.ways = self._tried(batches)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            error.__traceback__ = None  # which holds on to the memory
+            free_cache(self.device)
+            self.ways = self._tried(batches[:1])
         self._decode_fault = decode_fault(self._network) if tuning.kernel_decode else OFF
         for way, fault in (
             ('kernel_crops', self._kernel_fault),
@@ -201,6 +213,10 @@ class CudaBackend(Backend):
         if tuning.gpu_jpeg:
             self._decoder, self.ways['gpu_jpeg'] = choose_decoder(self.device)
         self.decodes_jpeg = self._decoder is not None
+
+    def _tried(self, batches: Sequence[int]) -> dict[str, str]:
+        """Try the ways of the network on batches, and return what became of each."""
+        return Trials(self._network, self._tuning, batches, patches=not self._kernel_fault).run()
 
     def _largest(self, decoding: Decoding, max_batch: int, *, graphs: bool) -> Passes | None:
         """Return passes for the largest batch that memory suffices for.
@@ -222,6 +238,12 @@ class CudaBackend(Backend):
                 break
             if graphs:
                 self.ways['graphs'] = f'taken: for up to {most} crops'
+            if most < max_batch:
+                logging.getLogger(__name__).warning(
+                    'the memory of %s suffices for passes of %d crops, not %d; set max_batch to '
+                    'that, or end what else uses it',
+                    *(self.device, most, max_batch),
+                )
             return passes
         if graphs:
             self.ways['graphs'] = f'not taken: {reason}'

@@ -14,7 +14,7 @@ from torch import Tensor
 from vitpose_ros.core.geometry.crops import HostCrops, crop_steps, sample_crops
 from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.model.vit import PATCH_SIZE
-from vitpose_ros.core.runtime.cuda.device import event, finish, on, stream, wait
+from vitpose_ros.core.runtime.cuda.device import event, finish, on, pinned, stream, wait
 from vitpose_ros.core.runtime.cuda.jpeg import Decoder
 from vitpose_ros.core.runtime.cuda.network import cut_patches
 from vitpose_ros.core.runtime.cuda.sampling import TABLE, kernel_fault, sample
@@ -73,7 +73,9 @@ class CudaCrops:
         self._stream = stream(device)
         self._host = HostCrops(size, pin_memory=device.type == 'cuda')
         self._sent = event(device)  # the crops that were cut on the processor
-        self._staged = torch.empty(0, *size, 3, dtype=torch.uint8, device=device)
+        # What goes to the memory of the passes out of order, or as patches.
+        self._staged = self._crops_there(0)
+        self._places_here = pinned(0, dtype=torch.int64, device=device)
         self._uploads = [Upload(device, self._stream), Upload(device, self._stream)]
         self._grows = out is None
         self._memory = self._staged if out is None else out
@@ -91,9 +93,10 @@ class CudaCrops:
         self._host.begin(count)
         self._count, self._filled = count, 0
         if self._grows and count > len(self._memory):
-            self._memory = torch.empty(
-                count, *self.size, 3, dtype=torch.uint8, device=self._device
-            )
+            self._memory = self._crops_there(count)
+        if count > len(self._places_here):
+            self._staged = self._crops_there(count)
+            self._places_here = pinned(count, dtype=torch.int64, device=self._device)
         wait(self._device, waiting=self._stream)
 
     def cut(
@@ -117,8 +120,16 @@ class CudaCrops:
                 self.relieve()
         self.cut_here(frame, regions, udp, places)
 
+    def _crops_there(self, count: int) -> Tensor:
+        return torch.empty(count, *self.size, 3, dtype=torch.uint8, device=self._device)
+
     def relieve(self) -> None:
         """Give memory back, and keep no frames there from now on: memory ran out."""
+        logging.getLogger(__name__).warning(
+            'the memory of %s does not suffice for frames: their crops are cut on the processor '
+            'from now on; end what else uses it',
+            self._device,
+        )
         self._there = False
         self._decoded = None
         for upload in self._uploads:
@@ -139,26 +150,25 @@ class CudaCrops:
         self._filled += count
         self._host.cut(frame, regions, udp, np.arange(run.start, run.stop))
         crops = self._host.batch()[run]
+        start = int(places[0])
         in_order = bool((np.diff(places) == 1).all())
         with torch.inference_mode(), on(self._device, self._stream):
-            places_there = torch.from_numpy(places).to(self._device)
+            target = self._memory.view(-1, self._rows, *self._memory.shape[1:])
             if in_order and not self._patches:
-                start = int(places[0])
-                self._memory[start : start + count].copy_(crops, non_blocking=True)
+                target[start : start + count, 0].copy_(crops, non_blocking=True)
+                self._sent.record(self._stream)
+                return
+            staged = self._staged[run]
+            staged.copy_(crops, non_blocking=True)
+            if self._patches:
+                staged = cut_patches(staged, self._memory.dtype)
+            staged = staged.view(-1, *target.shape[1:])
+            if in_order:
+                target[start : start + count].copy_(staged)
             else:
-                if len(self._staged) < self._count:
-                    with torch.inference_mode(mode=False):
-                        self._staged = torch.empty(
-                            self._count, *self.size, 3, dtype=torch.uint8, device=self._device
-                        )
-                staged = self._staged[run]
-                staged.copy_(crops, non_blocking=True)
-                if self._patches:
-                    patches = cut_patches(staged, self._memory.dtype)
-                    rows = (-1, self._rows, patches.shape[1])
-                    self._memory.view(rows).index_copy_(0, places_there, patches.view(rows))
-                else:
-                    self._memory.index_copy_(0, places_there, staged)
+                self._places_here[run] = torch.from_numpy(places)
+                there = self._places_here[run].to(self._device, non_blocking=True)
+                target.index_copy_(0, there, staged)
             self._sent.record(self._stream)
 
     def cut_there(

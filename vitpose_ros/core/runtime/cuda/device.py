@@ -123,19 +123,29 @@ def free_cache(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def exact_convolutions(
-    precision: str, *, by_measurement: bool = False
-) -> AbstractContextManager[object]:
+@contextlib.contextmanager
+def exact_convolutions(precision: str, *, by_measurement: bool = False) -> Iterator[None]:
     """Keep cuDNN from rounding float32 to TF32.
 
     by_measurement: let it choose its algorithms so, which takes long for each new size.
     """
-    return torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled,
-        benchmark=by_measurement,
-        deterministic=torch.backends.cudnn.deterministic,
-        allow_tf32=precision != 'float32' and torch.backends.cudnn.allow_tf32,
-    )
+    cudnn = torch.backends.cudnn
+    settings: list[tuple[Any, str, object]] = [(cudnn, 'benchmark', by_measurement)]
+    if precision == 'float32':
+        # PyTorch 2.9 brought settings of single operations. Where a program has used these, the
+        # one of before is not readable any more.
+        if hasattr(cudnn, 'conv'):
+            settings.append((cudnn.conv, 'fp32_precision', 'ieee'))
+        else:
+            settings.append((cudnn, 'allow_tf32', False))
+    before = [getattr(place, name) for place, name, _ in settings]
+    try:
+        for place, name, value in settings:
+            setattr(place, name, value)
+        yield
+    finally:
+        for (place, name, _), value in zip(settings, before, strict=True):
+            setattr(place, name, value)
 
 
 class Recorder:
@@ -188,10 +198,21 @@ class Recorder:
             torch._C._cuda_releasePool(self._device.index, self._pool)
 
 
-def milliseconds(function: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
-    """Return the time that a function takes on the device, without the cost of launching."""
+def milliseconds(
+    function: Callable[[], object], device: torch.device, rounds: int = 5, *, graph: bool = True
+) -> float:
+    """Return the time that a function takes on the device.
+
+    graph: without the cost of launching its kernels, by a graph; else with what of that cost the
+    device has to wait for.
+    """
     recorder = Recorder(device, trial_stream(device))
-    run = recorder.record(function)
+    if graph:
+        run = recorder.record(function)
+    else:
+        run = function
+        for _ in range(WARM_UP):
+            run()
     times: list[float] = []
     for _ in range(rounds):
         if device.type == 'cuda':

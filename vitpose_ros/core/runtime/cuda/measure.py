@@ -16,10 +16,10 @@ from torch.nn.attention import SDPBackend
 
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.core.runtime.cuda import kernels
-from vitpose_ros.core.runtime.cuda.device import exact_convolutions, milliseconds
+from vitpose_ros.core.runtime.cuda.device import exact_convolutions, milliseconds, on
 from vitpose_ros.core.runtime.cuda.network import Chosen, GpuNetwork, cut_patches
 from vitpose_ros.core.runtime.cuda.tuning import Tuning
-from vitpose_ros.core.runtime.faults import brief
+from vitpose_ros.core.runtime.faults import brief, is_device_lost, is_out_of_memory
 
 LARGEST_ERROR = {  # relative, of the norm: some roundings of each number type
     torch.float32: 1e-4,
@@ -65,6 +65,7 @@ class Trials:
         self._network = network
         self._tuning = tuning
         self._device = network.device
+        self._by_graphs = tuning.graphs  # whether times are taken without what launching costs
         network.chosen = Chosen()
         self._samples = [self._sample(batch, patches=patches) for batch in batches]
 
@@ -122,7 +123,7 @@ class Trials:
             self.ways[way] = fault
             return
         plain = [part(sample) for sample in self._samples]
-        plain_ms = self._times(part)
+        plain_ms = self._plain_times(part)
         setattr(self._network.chosen, way, True)
         taken, self.ways[way], _ = self._judge(part, plain, plain_ms)
         setattr(self._network.chosen, way, taken)
@@ -136,7 +137,7 @@ class Trials:
             self.ways['fast_attention'] = "PyTorch's choice: for full attention on a GPU"
             return
         plain = [part(sample) for sample in self._samples]
-        best, best_ms = None, self._times(part)
+        best, best_ms = None, self._plain_times(part)
         found = [f"PyTorch's choice {shown(best_ms)}"]
         for kernel in ATTENTIONS:
             self._network.chosen.attention = kernel
@@ -169,11 +170,24 @@ class Trials:
         slower = bool(ratios) and sum(ratios) / len(ratios) > SLOWER
         return not slower, f'{"not taken" if slower else "taken"}: {words}', fast_ms
 
+    def _plain_times(self, part: Part) -> list[float]:
+        """Return the times of a plain way, from here on without graphs if they fail for it."""
+        try:
+            return self._times(part)
+        except Exception as error:
+            if not self._by_graphs or is_out_of_memory(error) or is_device_lost(error):
+                raise
+            self._by_graphs = False
+            return self._times(part)
+
     def _times(self, part: Part) -> list[float]:
         """Return milliseconds of each sample on a GPU; on a processor nothing is chosen so."""
-        if self._device.type != 'cuda':
+        if not is_timed(self._device):
             return [0.0 for _ in self._samples]
-        return [milliseconds(partial(part, sample), self._device) for sample in self._samples]
+        return [
+            milliseconds(partial(part, sample), self._device, graph=self._by_graphs)
+            for sample in self._samples
+        ]
 
     def _fault(self, way: str) -> str:
         """Return what rules a way out before it is tried, nothing otherwise."""
@@ -188,6 +202,11 @@ class Trials:
         if way == 'grouped_experts' and self._network.dtype == torch.float32:
             return 'not taken: its product is for 16 bits'
         return ''
+
+
+def is_timed(device: torch.device) -> bool:
+    """Tell whether ways are chosen by the time that they take on a device."""
+    return device.type == 'cuda'
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
@@ -216,13 +235,14 @@ def decode_fault(network: GpuNetwork) -> str:
     maps = (rows[..., :, None] * columns[..., None, :]).to(network.device, network.dtype)
     out = torch.empty(1, 3, 3, device=network.device)
     try:
-        for udp in (True, False):
-            kernels.decode(maps, out, udp=udp, hybrid=False)
-            points, scores = decode(maps, udp=udp)
-            expected = torch.cat((points, scores[..., None]), dim=2).to(out)
-            worst = float((out - expected).abs().max())
-            if not worst < 1e-3:
-                return f'its keypoints differ by {worst:.2g} cells'
+        with on(network.device):
+            for udp in (True, False):
+                kernels.decode(maps, out, udp=udp, hybrid=False)
+                points, scores = decode(maps, udp=udp)
+                expected = torch.cat((points, scores[..., None]), dim=2).to(out)
+                worst = float((out - expected).abs().max())
+                if not worst < 1e-3:
+                    return f'its keypoints differ by {worst:.2g} cells'
     except Exception as error:  # a compiler, a driver, a card: whatever it is
         return brief(error)
     return ''

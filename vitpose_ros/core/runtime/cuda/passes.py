@@ -53,8 +53,7 @@ class Passes:
         self._mirrors = 2 if decoding.flip_test else 1
         self._kernel_decode = kernel_decode
         self._together = one_graph and len(self._sets) == 1
-        with torch.inference_mode(mode=False):  # for passes inside of inference mode and outside
-            self._allocate()
+        self._allocate()
         self._graphs: dict[tuple[str, int], Callable[[], object]] = {}
         self._recorder = recorder or Recorder(self._device)
         if graphs:

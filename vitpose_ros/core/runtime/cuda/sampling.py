@@ -7,6 +7,7 @@ from torch import Tensor
 from vitpose_ros.core.geometry.crops import crop_steps, sample_crops
 from vitpose_ros.core.model.vit import PATCH_PADDING, PATCH_SIZE
 from vitpose_ros.core.runtime.cuda import kernels
+from vitpose_ros.core.runtime.cuda.device import on
 from vitpose_ros.core.runtime.cuda.network import (
     CENTRE,
     PATCH_VALUES,
@@ -55,16 +56,17 @@ def kernel_fault(device: torch.device) -> str:
     image = torch.arange(40 * 30 * 3, dtype=torch.int32).mul(7).to(torch.uint8).view(40, 30, 3)
     regions, udp = np.array([[-3.0, 2.0, 20.0, 40.0], [4.5, -1.0, 9.0, 18.0]]), np.ones(2, bool)
     table = np.column_stack((regions[:, :2], crop_steps(regions, size, udp), (0, 1)))
-    rows = torch.from_numpy(table.astype(np.float32)).to(device)
-    out = torch.empty(2, *size, 3, dtype=torch.uint8, device=device)
     try:
-        sample(image.to(device), rows.view(torch.uint8), 'bgr', out, size)
-        expected = sample_crops(image.to(device), 'bgr', regions, udp, size)
-        worst = int((out.int() - expected.int()).abs().max())
-        patches = torch.empty(4, PATCH_VALUES, dtype=torch.float16, device=device)
-        sample(image.to(device), rows.view(torch.uint8), 'bgr', patches, size)
-        if not torch.equal(patches, cut_patches(out, torch.float16)):
-            return 'its patches differ from those of its crops'
+        with on(device):
+            rows = torch.from_numpy(table.astype(np.float32)).to(device)
+            out = torch.empty(2, *size, 3, dtype=torch.uint8, device=device)
+            sample(image.to(device), rows.view(torch.uint8), 'bgr', out, size)
+            expected = sample_crops(image.to(device), 'bgr', regions, udp, size)
+            worst = int((out.int() - expected.int()).abs().max())
+            patches = torch.empty(4, PATCH_VALUES, dtype=torch.float16, device=device)
+            sample(image.to(device), rows.view(torch.uint8), 'bgr', patches, size)
+            if not torch.equal(patches, cut_patches(out, torch.float16)):
+                return 'its patches differ from those of its crops'
     except Exception as error:  # a compiler, a driver, a card: whatever it is
         return brief(error)
     return f'its crops differ by {worst} grey levels' if worst > 1 else ''
