@@ -14,23 +14,26 @@ check ruff check .
 check ruff format --check .
 check mypy
 check mypy --strict --package vitpose_ros.core
-# The one that asks for the processor to itself comes first. The other tests of nodes wait most of
-# the time: those that compute run meanwhile, in what is left of the processor, and are shown at
-# the end.
+# Limits are for hangs. The one that asks for the processor to itself comes first.
 alone=test/ros/test_overload.py
-check timeout -k 5 600 python -m pytest $alone
-output=$(mktemp)
-nice -n 19 timeout -k 5 2700 python -m pytest test --ignore=test/ros >"$output" 2>&1 &
+check timeout -k 5 1200 python -m pytest $alone
+
+# The other tests of nodes wait most of the time: each file has a process and a domain of its own,
+# and two run at a time; the training, which takes longest, begins. Those that compute run
+# meanwhile, in what is left of the processor, and are shown at the end.
+folder=$(mktemp -d)
+nice -n 19 timeout -k 5 5400 python -m pytest test --ignore=test/ros >"$folder/output" 2>&1 &
 computing=$!
-trap 'kill $computing 2>/dev/null; rm -f "$output"' EXIT
-# A process and a time limit for each file that runs nodes; test/ros/conftest.py gives each its
-# own domain.
-for file in test/ros/test_*.py; do
-  [ "$file" = $alone ] || check timeout -k 5 600 python -m pytest "$file"
-done
+trap 'kill $computing 2>/dev/null; rm -rf "$folder"' EXIT
+export folder
+printf '%s\n' test/ros/test_training.py test/ros/test_*.py | awk '!seen[$0]++' | grep -v $alone |
+  xargs -n 1 -P 2 --process-slot-var=TEST_LANE bash -c '
+    output=$(timeout -k 5 1200 python -m pytest "$1" 2>&1) || echo "$1" >>"$folder/failed"
+    exec 9>"$folder/lock" && flock 9 && echo "== python -m pytest $1" && echo "$output"' _
+[ -e "$folder/failed" ] && mapfile -t -O ${#failed[@]} failed <"$folder/failed"
 echo '== python -m pytest test --ignore=test/ros'
-wait $computing || failed+=('python -m pytest test --ignore=test/ros')
-cat "$output"
+wait $computing || failed+=('test --ignore=test/ros')
+cat "$folder/output"
 
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'failed: %s\n' "${failed[@]}"

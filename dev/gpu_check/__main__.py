@@ -24,8 +24,7 @@ PROBE_LIMIT_S = 90.0
 def main() -> int:
     """Check; return the exit code: 0 if all passed, 2 where there is nothing to check on."""
     begin = time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    end_on_signals()
     dry = os.environ.get('GPU_CHECK_DRY') == '1'
     fault = '' if dry else missing()
     if fault:
@@ -43,9 +42,14 @@ def main() -> int:
     return check(parts(dry=dry), budget_s, folder)
 
 
-def _stop(number: int, _: object) -> NoReturn:
-    """End this process and, on the way, the part that runs."""
-    sys.exit(128 + number)
+def end_on_signals() -> None:
+    """Let signals end this process, and on the way the part that runs."""
+
+    def end(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
 
 
 def missing() -> str:

@@ -1,5 +1,6 @@
 """Runs a part within its time: neither a crash nor a hang of it costs the others."""
 
+import contextlib
 import json
 import os
 import signal
@@ -77,6 +78,8 @@ def _ended(process: subprocess.Popen[bytes], limit_s: float) -> str:
         return f'cut off after {limit_s:.0f} s'
     finally:  # what it started ends with it, and it with this process
         _signal(process, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
     if code < 0:
         return f'crashed: {signal.Signals(-code).name}'
     return f'exit code {code}'

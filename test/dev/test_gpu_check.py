@@ -91,10 +91,10 @@ def test_the_part_that_runs_ends_with_the_check(number, tmp_path):
     mark = tmp_path / 'pid'
     code = f'import os, pathlib; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); {SLEEP}'
     script = (
-        'import pathlib, signal, sys\n'
-        'from gpu_check import __main__ as gpu_check, checking, parts\n'
+        'import pathlib\n'
+        'from gpu_check import __main__, checking, parts\n'
         f'part = parts.Part("long", ("-c", {code!r}), 0.9)\n'
-        'signal.signal(signal.SIGTERM, gpu_check._stop)\n'
+        '__main__.end_on_signals()\n'
         f'checking.check([part], 600, pathlib.Path({str(tmp_path / "out")!r}))\n'
     )
     with subprocess.Popen([sys.executable, '-c', script], stderr=subprocess.DEVNULL) as process:
@@ -102,7 +102,7 @@ def test_the_part_that_runs_ends_with_the_check(number, tmp_path):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
-        assert process.wait(60) != 0
+        assert process.wait(60) == 128 + number
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
 

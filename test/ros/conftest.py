@@ -4,7 +4,10 @@ import os
 
 # Before rclpy is imported anywhere. Away from 0, where a robot's own nodes live.
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ['ROS_DOMAIN_ID'] = str(20 + os.getpid() % 80)
+# dev/run_tests.bash runs two files at a time: lanes 0 and 1 have different domains.
+os.environ['ROS_DOMAIN_ID'] = str(
+    20 + os.getpid() % 40 * 2 + int(os.environ.get('TEST_LANE', '0')) % 2
+)
 
 import pytest
 import rclpy
