@@ -36,8 +36,14 @@ def test_graphs_are_switched_off_in_a_file_of_parameters_too(start, probe, tmp_p
     """A bare off is a boolean in YAML."""
     path = tmp_path / 'own.yaml'
     path.write_text('/**:\n  ros__parameters:\n    cuda_graphs: off\n')
-    node = start('pose_node', arguments=('--params-file', str(path)), device='cpu')
-    probe.wait(lambda: 'is ready with' in node.log, 'the start', 60)
+    node = start(
+        'pose_node',
+        arguments=('--ros-args', '--params-file', str(path)),
+        device='cpu',
+        autostart='false',
+    )
+    assert probe.transition('configure') and 'is ready with' in node.log
+    assert probe.transition('cleanup')
     refused = probe.set_parameter('cuda_graphs', 'never')
     assert not refused.successful and 'give auto or off' in refused.reason
 
