@@ -1,7 +1,8 @@
 """Weight files to networks.
 
-files: what is safe to read. layouts: foreign tensor names to ours. shapes: what the tensors say
-of the network. folding: from trained weights to those that inference needs. known: names.
+files: what is safe to read. layouts: foreign tensor names to ours; config_json: what stands beside
+them. shapes: what the tensors say of the network. folding: from trained weights to those that
+inference needs. known: names.
 """
 
 from collections.abc import Sequence
@@ -72,6 +73,11 @@ class Checkpoint:
         # Copies, because the tensors read may be windows on a file that somebody replaces.
         state = {name: t.to(torch.float32, copy=True) for name, t in state.items()}
         config, state = folding.fold(config, state)
+        if not all(tensor.isfinite().all() for tensor in state.values()):
+            raise CheckpointError(
+                f"weights '{self.path}': its batch norm and deconvolutions in one are not finite "
+                'in float32; the file is damaged, or its training diverged'
+            )
         with torch.device('meta'):
             network = ViTPose(config)
         network.load_state_dict(state, assign=True)
