@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_weights import tiny_state, write
 
 from vitpose_ros.core import CheckpointError, PoseEstimator
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
 from vitpose_ros.core.weights import (
     KNOWN_MODELS,
     find_model,
@@ -630,6 +630,17 @@ def test_known_models_are_consistent():
             assert len(model.sha256) in (0, 64)
     for name in SETS:
         assert KNOWN_MODELS[f'vitpose-small-{name}'].keypoint_sets == (name,)
+
+
+@pytest.mark.parametrize('name', [m.name for m in KNOWN_MODELS.values() if not m.repository])
+def test_the_table_says_of_an_embedded_network_what_its_file_says(name):
+    model, config = KNOWN_MODELS[name], read_checkpoint(name).config
+    with safe_open(path_of(model), framework='pt') as file:
+        metadata = file.metadata()
+    assert ','.join(model.keypoint_sets) == metadata['keypoint_sets']
+    assert model.megabytes == round(path_of(model).stat().st_size / 1e6)
+    for key, value in SIZES[model.size].items():
+        assert str(value) == metadata[key] == str(getattr(config, key))
 
 
 def test_an_absent_model_gives_the_command_that_fetches_it(tmp_path, monkeypatch):

@@ -102,14 +102,14 @@ class Checkpoint:
         return folding.select_sets(self.config, self.state, chosen)
 
     def _where_to_get(self, keypoint_set: str) -> str:
-        fitting = [m.name for m in KNOWN_MODELS.values() if m.keypoint_sets == (keypoint_set,)]
+        split = f'vitpose-small-{keypoint_set}'
         reason = ''
         if self.layout == 'Hugging Face':
             reason = 'Hugging Face files of ViTPose++ hold the COCO head alone. '
         return (
             f'{reason}Weights for it are in the original ViTPose++ checkpoints with several heads '
-            f"('vitpose-plus-base'), and in the split ones ('{fitting[0]}' and larger): "
-            f'{models_command("fetch", fitting[0])}'
+            f"('vitpose-plus-base'), and in the split ones ('{split}' and larger): "
+            f'{models_command("fetch", split)}'
         )
 
 
