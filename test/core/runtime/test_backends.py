@@ -23,7 +23,7 @@ from vitpose_ros.core.runtime import (
     processor,
 )
 from vitpose_ros.core.runtime.base import chunks
-from vitpose_ros.core.runtime.export import cache_directory, cached, fingerprint, write_onnx
+from vitpose_ros.core.runtime.export import fingerprint, write_onnx
 from vitpose_ros.core.runtime.torch import TorchBackend, bfloat16_gain
 from vitpose_ros.core.weights import load_network
 
@@ -283,40 +283,6 @@ def test_graphs_are_kept_and_damaged_ones_made_anew(name, tmp_path, monkeypatch,
     start()
     assert said == []
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
-
-
-def test_where_nothing_can_be_kept_it_is_said(tmp_path, monkeypatch):
-    (tmp_path / 'file').write_text('')
-    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path / 'file' / 'cache'))
-    said = []
-    found = cached(
-        'name',
-        lambda folder: (folder / 'x').write_text('made'),
-        lambda folder: (folder / 'x').read_text(),
-        said.append,
-    )
-    assert found == 'made'
-    assert 'cannot be written, so this is done at every start' in said[0]
-
-
-def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path))
-
-    def make(folder):
-        (folder / 'half').write_text('half')
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        cached('name', make, lambda _: None, lambda _: None)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_cache_is_beside_the_networks_unless_told_otherwise(monkeypatch):
-    monkeypatch.setenv('VITPOSE_ROS_CACHE', '/there')
-    assert cache_directory() == Path('/there')
-    monkeypatch.delenv('VITPOSE_ROS_CACHE')
-    monkeypatch.setenv('VITPOSE_ROS_MODELS', '/models')
-    assert cache_directory() == Path('/models/cache')
 
 
 def test_fingerprints_tell_networks_apart():

@@ -14,7 +14,15 @@ import torch
 
 from vitpose_ros.core.geometry.crops import Crops
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
-from vitpose_ros.core.runtime import export, integers, nvidia, processor, providers, tensorrt
+from vitpose_ros.core.runtime import (
+    cache,
+    export,
+    integers,
+    nvidia,
+    processor,
+    providers,
+    tensorrt,
+)
 from vitpose_ros.core.runtime.base import (
     BackendError,
     Decoding,
@@ -152,7 +160,7 @@ class OnnxBackend(GraphBackend):
 
         digest = export.fingerprint(network)
         detail = f'-{quantised.digest()}' if quantised else ''
-        found = export.cached(f'onnx-{chosen}-{digest}{detail}', write, load, say)
+        found = cache.cached(f'onnx-{chosen}-{digest}{detail}', write, load, say)
         if isinstance(found, DeviceError):
             raise found
         if quantised and device == 'cpu':

@@ -15,7 +15,7 @@ import torch
 
 from vitpose_ros.core.model.vit import SIZES
 from vitpose_ros.core.runtime import BackendError, processor
-from vitpose_ros.core.runtime.export import CACHE_VARIABLE
+from vitpose_ros.core.runtime.cache import CACHE_VARIABLE
 from vitpose_ros.core.types import Precision
 from vitpose_ros.tools.bench import (
     ablation,
