@@ -1,6 +1,7 @@
 """models: what is known, fetching from a hub, converting, describing."""
 
 import fcntl
+import importlib.util
 import os
 import struct
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import torch
 from hub_server import Hub
 
+from vitpose_ros.__main__ import TOOLS
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import KNOWN_MODELS, load_network, path_of, write_checkpoint
@@ -262,6 +264,77 @@ def test_weights_are_described(several, capsys):
     assert lines['input'] == '256 x 192 pixels (height, width)'
     assert models.main(['info', 'nano']) == 0
     assert 'nano: width 192, 8 blocks, 3 heads' in capsys.readouterr().out
+
+
+def test_an_onnx_file_of_ours_is_described(several, tmp_path, capsys):
+    out = tmp_path / 'out.onnx'
+    arguments = [
+        'export',
+        str(several),
+        str(out),
+        '--keypoint-set',
+        'mpii',
+        '--image-size',
+        '64x48',
+    ]
+    assert models.main(arguments) == 0
+    capsys.readouterr()
+    assert models.main(['info', str(out)]) == 0
+    lines = dict(line.split(':', 1) for line in capsys.readouterr().out.splitlines())
+    lines = {name: value.strip() for name, value in lines.items()}
+    assert lines['layout'] == 'ONNX, of one keypoint set' and lines['numbers'] == 'float32'
+    assert lines['keypoint sets'] == 'mpii (16)'
+    assert lines['input'] == '64 x 48 pixels (height, width)'
+    assert models.main(['info', str(tmp_path / 'absent.onnx')]) == 1
+    assert 'absent; models export writes such files' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['build', 'nano', '--max-batch', '0'], 'argument --max-batch: 0 is too few; give 1 to'),
+        (['build', 'nano', '--threads', '-3'], 'argument --threads: -3 is too few; give 0 to'),
+        (['build', 'nano', '--precision', 'int4'], "argument --precision: invalid choice: 'int4'"),
+        (['build', 'nano', '--keypoint-sets', ','], "argument --keypoint-sets: ',' holds no name"),
+        (['export', 'nano', 'x.onnx', '--image-size', '256'], "'256' is no height and width"),
+        (['quantize', 'nano', '.', '--limit', '0'], 'argument --limit: 0 is too few'),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, words, capsys):
+    with pytest.raises(SystemExit):
+        models.main(arguments)
+    assert words in capsys.readouterr().err
+
+
+def test_help_needs_no_ros_words_and_shows_each_default(capsys):
+    for arguments in (['build', '--help'], ['quantize', '--help'], ['export', '--help']):
+        with pytest.raises(SystemExit):
+            models.main(arguments)
+        assert 'the node' not in capsys.readouterr().out
+
+
+def test_the_help_of_all_tools_imports_none_of_them():
+    """PyTorch takes seconds to import, and help should not."""
+    code = (
+        'import sys\n'
+        'from vitpose_ros.__main__ import main\n'
+        "sys.argv = ['vitpose_ros', '--help']\n"
+        'try:\n    main()\n'
+        'except SystemExit:\n'
+        "    print(sorted({'torch', 'numpy', 'cv2'} & sys.modules.keys()))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        timeout=100,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == '[]'
+    for tool in TOOLS:
+        assert tool in ran.stdout
+        assert importlib.util.find_spec(f'vitpose_ros.tools.{tool}')
 
 
 def test_a_bad_file_is_no_traceback(tmp_path, capsys):

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from vitpose_ros.core.weights import KnownModel, path_of
 from vitpose_ros.core.weights.known import DIRECTORY_VARIABLE
+from vitpose_ros.tools.command import ToolError
 
 SHA256 = re.compile(r'[0-9a-f]{64}')
 CHUNK = 1 << 20  # bytes
 
 
-class FetchError(RuntimeError):
+class FetchError(ToolError):
     """Weights could not be fetched; says why, and what to do."""
 
 

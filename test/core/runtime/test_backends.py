@@ -338,3 +338,45 @@ def test_files_of_other_programs_are_refused(tmp_path):
         PoseEstimator.load(tmp_path / 'y.onnx', 'cpu')
     with pytest.raises(CheckpointError, match='absent'):
         PoseEstimator.load(tmp_path / 'z.onnx', 'cpu')
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda _: '{"embed_dim": ', 'damaged, or of another version'),
+        (lambda _: '[' * 10**5, 'damaged, or of another version'),
+        (lambda _: '[1, 2]', 'damaged, or of another version'),
+        (lambda text: text.replace('"precision"', '"accuracy"'), "KeyError: 'precision'"),
+        (lambda text: text.replace('float32', 'float8'), "precision 'float8'"),
+        (lambda text: text.replace('"depth": 8', '"depth": "x"'), 'damaged'),
+        (
+            lambda text: text.replace('"depth": 8', '"depth": 8, "colour": 1'),
+            'colour is not known',
+        ),
+        (lambda text: text.replace('{"coco": 17}', '{"hands": 17}'), "keypoint set 'hands' of 17"),
+        (lambda text: text.replace('{"coco": 17}', '{"mpii": 16}'), 'its output is'),
+        (lambda text: text.replace('[64, 48]', '[48, 64]'), 'its input is'),
+    ],
+)
+def test_files_whose_metadata_is_not_of_their_graph_are_refused(
+    small_onnx, change, words, tmp_path
+):
+    import onnx
+
+    model = onnx.load(small_onnx)
+    [entry] = [entry for entry in model.metadata_props if entry.key == 'vitpose_ros']
+    assert entry.value != change(entry.value)
+    entry.value = change(entry.value)
+    onnx.save(model, tmp_path / 'x.onnx')
+    with pytest.raises(CheckpointError) as error:
+        PoseEstimator.load(tmp_path / 'x.onnx', 'cpu')
+    assert words in str(error.value) and 'export the network anew' in str(error.value)
+    assert len(str(error.value)) < 900
+
+
+@pytest.fixture(scope='module')
+def small_onnx(tmp_path_factory):
+    """An ONNX file of ours for small crops."""
+    path = tmp_path_factory.mktemp('onnx') / 'small.onnx'
+    write_onnx(load_network('nano', image_size=(64, 48)), path, 'coco')
+    return path

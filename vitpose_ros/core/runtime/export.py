@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,6 @@ from vitpose_ros.core.geometry.crops import MEAN, STD
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.runtime.int8 import Calibration, round_products
 from vitpose_ros.core.runtime.qdq import quantise_file
-from vitpose_ros.core.types import Precision
 from vitpose_ros.core.weights.folding import select_sets
 
 Say = Callable[[str], None]  # takes lines about what takes long
@@ -132,16 +130,6 @@ def write_onnx(
     program.save(str(path))
     if calibration:
         quantise_file(path, keypoint_set, calibration)
-
-
-def read_metadata(text: str) -> tuple[ViTPoseConfig, Precision]:
-    """Read the configuration and the precision from the metadata that write_onnx wrote."""
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in json.loads(text).items()
-    }
-    precision: Precision = values.pop(PRECISION)
-    return ViTPoseConfig(**values), precision
 
 
 def fingerprint(network: ViTPose) -> str:
