@@ -1,6 +1,7 @@
 """models: what is known, fetching from a hub, converting, describing."""
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 import struct
@@ -18,6 +19,7 @@ from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import KNOWN_MODELS, load_network, path_of, write_checkpoint
 from vitpose_ros.tools import models
+from vitpose_ros.tools.hub import pin_of
 
 ROOT = Path(__file__).parents[2]
 NAME = 'vitpose-small-mpii'  # its checksum is not in the table: the hub's counts
@@ -98,7 +100,10 @@ def test_a_model_is_fetched_once_and_works_offline_from_then_on(hub, folder, con
     assert fetched.returncode == 0, fetched.stderr
     assert f"'{NAME}' is ready: {path_of(MODEL)}" in fetched.stdout
     assert path_of(MODEL).read_bytes() == content
-    assert [path for path in folder.rglob('*') if path.is_file()] == [path_of(MODEL)]
+    assert {path for path in folder.rglob('*') if path.is_file()} == {
+        path_of(MODEL),
+        pin_of(MODEL),
+    }
 
     again = run('fetch', NAME)
     assert again.returncode == 0 and 'already there' in again.stdout
@@ -158,6 +163,39 @@ def test_a_hub_with_another_file_than_the_known_one_is_refused(folder, content):
     assert refused.returncode == 1 and 'nothing was fetched' in refused.stderr
     assert downloaded.returncode == 1 and f'expected {model.sha256}' in downloaded.stderr
     assert not [path for path in folder.rglob('*') if path.is_file()]
+
+
+def test_where_no_checksum_is_known_the_first_one_is_shown_and_pinned(hub, folder, content):
+    assert not MODEL.sha256
+    first = run('fetch', NAME, hub=hub)
+    checksum = hashlib.sha256(content).hexdigest()
+    assert f'as the hub states it: {checksum}' in first.stdout
+    path_of(MODEL).unlink()
+
+    hub.content = content[:-1] + bytes([content[-1] ^ 1])  # a mirror with another file
+    hub.etag = hashlib.sha256(hub.content).hexdigest()
+    other = run('fetch', NAME, hub=hub)
+    assert other.returncode == 1 and not path_of(MODEL).exists()
+    assert f'expected {checksum}' in other.stderr and 'nothing was fetched' in other.stderr
+    assert f'remove {pin_of(MODEL)}' in other.stderr
+
+    hub.content, hub.etag = content, checksum
+    again = run('fetch', NAME, hub=hub)
+    assert f'as it was when first fetched here: {checksum}' in again.stdout, again.stderr
+
+
+@pytest.mark.parametrize('extra', [1, 0], ids=['longer', 'as long'])
+def test_a_partial_file_that_is_no_beginning_recovers(extra, hub, folder, content):
+    """A file longer than what comes would be refused by the hub for ever: error 416."""
+    partial = path_of(MODEL).with_name(f'{path_of(MODEL).name}.{MODEL.revision[:8]}.partial')
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(bytes(len(content) + extra))
+    fetched = run('fetch', NAME, hub=hub)
+    if not extra:  # its checksum is wrong, and it goes
+        assert fetched.returncode == 1 and 'it was removed' in fetched.stderr
+        fetched = run('fetch', NAME, hub=hub)
+    assert fetched.returncode == 0, fetched.stderr
+    assert path_of(MODEL).read_bytes() == content
 
 
 def test_a_hub_that_states_no_checksum_is_refused(hub, folder):

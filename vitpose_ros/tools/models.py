@@ -30,7 +30,7 @@ from vitpose_ros.core.weights import (
 )
 from vitpose_ros.core.weights.known import LICENCE, unknown_model
 from vitpose_ros.tools import command
-from vitpose_ros.tools.hub import fetch, is_there
+from vitpose_ros.tools.hub import fetch, is_there, pin_of
 from vitpose_ros.tools.quantize import MOST, crops_of_images
 
 FEW_CROPS = 64  # to calibrate with
@@ -139,7 +139,14 @@ def _fetch(chosen: argparse.Namespace) -> None:
         print(f"'{model.name}' is already there: {find_model(model.name)}")
         return
     print(f"fetching '{model.name}', {model.megabytes} MB, {LICENCE}, from {model.source}")
+    pinned = pin_of(model).is_file()
     print(f"'{model.name}' is ready: {fetch(model)}")
+    if not model.sha256:
+        told = 'as it was when first fetched here' if pinned else 'as the hub states it'
+        print(
+            f'its checksum (sha256), {told}: {pin_of(model).read_text().strip()}; no later fetch '
+            f'may bring another ({pin_of(model)})'
+        )
 
 
 def _convert(chosen: argparse.Namespace) -> None:
