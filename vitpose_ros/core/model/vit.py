@@ -42,7 +42,7 @@ class Size(TypedDict):
 # S has 12 heads, not the 6 of other ViT-S. The authors' G is a ViTAE-G, for which neither code
 # nor weights are public; here it is a plain transformer of its scale, one billion parameters.
 SIZES: dict[str, Size] = {
-    'nano': {'embed_dim': 192, 'depth': 8, 'num_heads': 3, 'deconv_channels': 128},
+    'nano': {'embed_dim': 192, 'depth': 8, 'num_heads': 3, 'deconv_channels': 64},
     'small': {'embed_dim': 384, 'depth': 12, 'num_heads': 12, 'deconv_channels': 256},
     'base': {'embed_dim': 768, 'depth': 12, 'num_heads': 12, 'deconv_channels': 256},
     'large': {'embed_dim': 1024, 'depth': 24, 'num_heads': 16, 'deconv_channels': 256},

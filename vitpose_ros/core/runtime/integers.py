@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from vitpose_ros.core.runtime import export, processor
+from vitpose_ros.core.runtime import cache, export, processor
 from vitpose_ros.core.runtime.base import BackendError, GraphBackend
 from vitpose_ros.core.runtime.export import Say
 
@@ -51,7 +51,7 @@ def compare(
     def load(folder: Path) -> float:
         return float((folder / 'gain').read_text())
 
-    return judge(export.cached(f'int8-gain-{name}-{place}', make, load, say), fast.description)
+    return judge(cache.cached(f'int8-gain-{name}-{place}', make, load, say), fast.description)
 
 
 def judge(gain: float, where: str) -> str:

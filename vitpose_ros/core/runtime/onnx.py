@@ -14,7 +14,15 @@ import torch
 
 from vitpose_ros.core.geometry.crops import Crops
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
-from vitpose_ros.core.runtime import export, integers, nvidia, processor, providers, tensorrt
+from vitpose_ros.core.runtime import (
+    cache,
+    export,
+    integers,
+    nvidia,
+    processor,
+    providers,
+    tensorrt,
+)
 from vitpose_ros.core.runtime.base import (
     BackendError,
     Decoding,
@@ -26,9 +34,9 @@ from vitpose_ros.core.runtime.cuda import CudaCrops, buckets
 from vitpose_ros.core.runtime.export import INPUT, OUTPUT, Say, silent
 from vitpose_ros.core.runtime.faults import is_out_of_memory
 from vitpose_ros.core.runtime.int8 import calibration_of
+from vitpose_ros.core.runtime.onnx_file import read_onnx
 from vitpose_ros.core.runtime.providers import CPU, CUDA, TENSORRT, Provider, ProviderError
 from vitpose_ros.core.types import Precision
-from vitpose_ros.core.weights import CheckpointError, models_command
 
 
 def is_installed() -> bool:
@@ -152,7 +160,7 @@ class OnnxBackend(GraphBackend):
 
         digest = export.fingerprint(network)
         detail = f'-{quantised.digest()}' if quantised else ''
-        found = export.cached(f'onnx-{chosen}-{digest}{detail}', write, load, say)
+        found = cache.cached(f'onnx-{chosen}-{digest}{detail}', write, load, say)
         if isinstance(found, DeviceError):
             raise found
         if quantised and device == 'cpu':
@@ -170,26 +178,12 @@ class OnnxBackend(GraphBackend):
         max_batch: int = 16,
         say: Say = silent,
     ) -> 'OnnxBackend':
-        """Take a single file, with the configuration in it."""
-        if not file.is_file():
-            raise CheckpointError(f"'{file}' is absent; models export writes such files")
-        runtime = providers.runtime()
-        options = runtime.SessionOptions()
-        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        try:
-            session = runtime.InferenceSession(str(file), options, providers=[CPU])
-        except Exception as error:
-            raise CheckpointError(f"'{file}' is not a readable ONNX file: {error}") from error
-        values = session.get_modelmeta().custom_metadata_map
-        if export.CONFIG_KEY not in values:
-            raise CheckpointError(
-                f"'{file}' is an ONNX file of another program; export the network anew: "
-                f'{models_command("export", "IN", "OUT")}'
-            )
-        config, precision = export.read_metadata(values[export.CONFIG_KEY])
+        """Take a single file, with the configuration in it; see read_onnx for errors."""
+        found = read_onnx(file)
+        precision = found.precision
         opened = cls(
             [file],
-            config,
+            found.config,
             precision,
             device=device,
             threads=threads,

@@ -76,7 +76,7 @@ def _original(
 
 
 _TABLE = (
-    KnownModel(EMBEDDED_MODEL, 'nano', ('coco',), 9),
+    KnownModel(EMBEDDED_MODEL, 'nano', ('coco', 'aic', 'mpii', 'wholebody'), 11),
     _original(
         'vitpose-base-simple',
         'vitpose-b-simple.pth',
@@ -96,7 +96,7 @@ _TABLE = (
         'vitpose_base_coco_aic_mpii.pth',
         394,
         '995bde407f608d37f3293c4c0601c31f67101b57b99555a1198c8eea63a2b360',
-        ('coco',),
+        ('coco', 'aic', 'mpii'),
     ),
     _original(
         'vitpose-plus-base',

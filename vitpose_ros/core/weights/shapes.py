@@ -17,7 +17,7 @@ from vitpose_ros.core.model.vit import (
     ViTPoseConfig,
 )
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.weights.files import CheckpointError
+from vitpose_ros.core.weights.files import CheckpointError, shorten
 from vitpose_ros.core.weights.layouts import Weights
 
 # The number of heads does not show in the tensors.
@@ -53,8 +53,8 @@ def read_config(weights: Weights) -> ViTPoseConfig:
     except CheckpointError:
         raise
     except ValueError as error:
-        raise CheckpointError(f"weights '{path}': {error}") from error
-    _check_metadata(path, metadata, config)
+        raise CheckpointError(f"weights '{path}': {shorten(str(error))}") from error
+    _check_metadata(weights, config)
     return config
 
 
@@ -101,33 +101,36 @@ def check_tensors(weights: Weights, config: ViTPoseConfig) -> None:
                 f'network of width {config.embed_dim} with {config.part_features} part features; '
                 'the file is damaged, or mixes networks'
             )
-        if not found.is_floating_point():
+        if not torch.isfinite(found.to(torch.float32)).all():
             raise CheckpointError(
-                f'{subject} holds {found.dtype}, expected floating point; quantised files are '
-                'not supported'
+                f'{subject} holds values that are not finite in float32; the file is damaged, or '
+                'its training diverged'
             )
-        if not found.is_meta and not torch.isfinite(found).all():
+        if name.endswith('.running_var') and (found < 0).any():
             raise CheckpointError(
-                f'{subject} holds values that are not finite; the file is damaged, or its '
-                'training diverged'
+                f'{subject} holds negative values, which variances cannot be; the file is damaged'
             )
     unexpected = sorted(weights.state.keys() - expected.keys())
     if unexpected:
         raise CheckpointError(
             f"weights '{weights.path}': {len(unexpected)} tensors do not belong to a ViTPose "
-            f"network, the first is '{weights.name_in_file(unexpected[0])}'; is this a ViTPose "
-            'file?'
+            f"network, the first is '{shorten(weights.name_in_file(unexpected[0]))}'; is this a "
+            'ViTPose file?'
         )
 
 
 def _keypoint_sets(weights: Weights) -> list[str]:
     """Return the sets that have a head, in the order of the metadata, else of SKELETONS."""
     found = {match[1] for name in weights.state if (match := re.match(r'heads\.(\w+)\.', name))}
+    if not found:
+        raise CheckpointError(
+            f"weights '{weights.path}': no keypoint head in it; the file is damaged"
+        )
     unknown = sorted(found - SKELETONS.keys())
     if unknown:
         raise CheckpointError(
-            f"weights '{weights.path}': keypoint set '{unknown[0]}' is not known; known are "
-            f'{", ".join(SKELETONS)}'
+            f"weights '{weights.path}': keypoint set '{shorten(unknown[0])}' is not known; known "
+            f'are {", ".join(SKELETONS)}'
         )
     stated = weights.metadata.get('keypoint_sets', '').split(',')
     return stated if sorted(stated) == sorted(found) else [n for n in SKELETONS if n in found]
@@ -173,14 +176,15 @@ def _attention(metadata: Mapping[str, str]) -> AttentionKind | tuple[AttentionKi
     return kinds[0] if len(kinds) == 1 else kinds
 
 
-def _check_metadata(path: Path, metadata: Mapping[str, str], config: ViTPoseConfig) -> None:
+def _check_metadata(weights: Weights, config: ViTPoseConfig) -> None:
     """Refuse a file whose metadata and tensors disagree."""
+    path, metadata = weights.path, weights.metadata
     found = write_metadata(config)
     for name in sorted(found.keys() & metadata.keys() - {'architecture', 'format'}):
         if metadata[name] != found[name]:
             raise CheckpointError(
-                f"weights '{path}': metadata says {name} = {metadata[name]}, the tensors "
-                f'{found[name]}; the file is damaged or mislabelled'
+                f"weights '{path}': {weights.saying(name)} = {shorten(metadata[name])}, "
+                f'the tensors {found[name]}; the file is damaged or mislabelled'
             )
 
 
@@ -189,7 +193,8 @@ def _number(path: Path, metadata: Mapping[str, str], name: str) -> int:
         return int(metadata[name])
     except ValueError as error:
         raise CheckpointError(
-            f"weights '{path}': metadata says {name} = {metadata[name]!r}, expected a number"
+            f"weights '{path}': metadata says {name} = '{shorten(metadata[name])}', expected a "
+            'number'
         ) from error
 
 
@@ -198,10 +203,10 @@ def _size(
 ) -> tuple[int, int]:
     if name not in metadata:
         return default
-    found = re.fullmatch(r'(\d+)x(\d+)', metadata[name])
+    found = re.fullmatch(r'(\d{1,5})x(\d{1,5})', metadata[name])
     if not found:
         raise CheckpointError(
-            f"weights '{path}': metadata says {name} = {metadata[name]!r}, expected a height and "
-            "a width, as in '256x192'"
+            f"weights '{path}': metadata says {name} = '{shorten(metadata[name])}', expected a "
+            "height and a width, as in '256x192'"
         )
     return int(found[1]), int(found[2])
