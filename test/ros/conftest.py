@@ -6,6 +6,10 @@ import os
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ['ROS_DOMAIN_ID'] = str(20 + os.getpid() % 80)
 
+from vitpose_ros.ros.large_images import publisher_environment
+
+os.environ.update(publisher_environment())
+
 import pytest
 import rclpy
 from harness import Probe, RunningNode

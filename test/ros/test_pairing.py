@@ -8,6 +8,8 @@ import pytest
 from harness import Probe, detections_of, end_by_pid, image_of, new_stamp
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 
+from vitpose_ros.ros.large_images import PROFILE_VARIABLES
+
 SMALL = np.zeros((48, 64, 3), np.uint8)
 
 
@@ -110,7 +112,7 @@ def test_a_reliable_camera_loses_no_image(start, ros):
 def test_camera_and_detector_may_die_and_come_back(start, probe):
     # A process that is killed may leave Fast DDS's shared memory such that its successor hears
     # nothing (eProsima/Fast-DDS issue 5469), which is not what is tested here.
-    unshared = {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}
+    unshared = {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4', **dict.fromkeys(PROFILE_VARIABLES)}
     start('pose_node', device='cpu')
     camera = start('camera_node', rate=4.0, environment=unshared)
     detector = start('hog_detector_node', environment=unshared)
