@@ -72,7 +72,8 @@ class RunningNode:
     @property
     def page_faults(self):
         """How often the process got a page of memory from the system so far."""
-        return int(Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()[7])
+        fields = Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()
+        return int(fields[7])
 
     @property
     def log(self):

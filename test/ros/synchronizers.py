@@ -6,7 +6,7 @@ import message_filters
 class Older(message_filters.TimeSynchronizer):
     """Until Humble 4.3.11, Jazzy 4.11.9, Kilted 7.1.4: only what pairs leaves the queues."""
 
-    def add(self, msg, my_queue, my_queue_index=None):
+    def add(self, msg, my_queue, _my_queue_index=None):
         with self.lock:
             stamp = msg.header.stamp.sec * 10**9 + msg.header.stamp.nanosec
             my_queue[stamp] = msg
