@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 . dev/activate.bash
 
 failed=()
+limit=1800 # seconds for a file that runs nodes; limits are for hangs
 check() {
   echo "== $*"
   "$@" || failed+=("$*")
@@ -18,15 +19,15 @@ check mypy --strict --package vitpose_ros.core
 # the time: those that compute run meanwhile, in what is left of the processor, and are shown at
 # the end.
 alone=test/ros/test_overload.py
-check timeout -k 5 600 python -m pytest $alone
+check timeout -k 5 $limit python -m pytest $alone
 output=$(mktemp)
-nice -n 19 timeout -k 5 2700 python -m pytest test --ignore=test/ros >"$output" 2>&1 &
+nice -n 19 timeout -k 5 7200 python -m pytest test --ignore=test/ros >"$output" 2>&1 &
 computing=$!
 trap 'kill $computing 2>/dev/null; rm -f "$output"' EXIT
 # A process and a time limit for each file that runs nodes; test/ros/conftest.py gives each its
 # own domain.
 for file in test/ros/test_*.py; do
-  [ "$file" = $alone ] || check timeout -k 5 600 python -m pytest "$file"
+  [ "$file" = $alone ] || check timeout -k 5 $limit python -m pytest "$file"
 done
 echo '== python -m pytest test --ignore=test/ros'
 wait $computing || failed+=('python -m pytest test --ignore=test/ros')

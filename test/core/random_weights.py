@@ -2,8 +2,13 @@
 
 import re
 
+import pytest
 import torch
-from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+
+transformers = pytest.importorskip('transformers', reason='the reference is not installed')
+VitPoseBackboneConfig = transformers.VitPoseBackboneConfig
+VitPoseConfig = transformers.VitPoseConfig
+VitPoseForPoseEstimation = transformers.VitPoseForPoseEstimation
 
 # Of the public checkpoints: width, depth, attention heads.
 TRUE_SIZES = {

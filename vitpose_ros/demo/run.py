@@ -220,6 +220,11 @@ def main() -> None:
     except (DemoError, ValueError) as error:
         sys.exit(f'demo: {error}')
     print(f'pictures:  {recording.video_path}, {recording.sheet_path}')
+    if missing := set(listener.frames) - set(listener.answers):
+        sys.exit(
+            f'demo: {len(missing)} of {len(listener.frames)} frames got no keypoints: this machine '
+            f'is too slow, or too busy, for {arguments.rate:g} frames a second; give a lower rate'
+        )
 
 
 if __name__ == '__main__':
