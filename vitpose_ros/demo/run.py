@@ -222,8 +222,8 @@ def main() -> None:
     print(f'pictures:  {recording.video_path}, {recording.sheet_path}')
     if missing := set(listener.frames) - set(listener.answers):
         sys.exit(
-            f'demo: {len(missing)} of {len(listener.frames)} frames got no keypoints: this machine '
-            f'is too slow, or too busy, for {arguments.rate:g} frames a second; give a lower rate'
+            f'demo: {len(missing)} of {len(listener.frames)} frames got no keypoints: too many '
+            f'for this machine, or what else it does; give a rate below {arguments.rate:g}'
         )
 
 
