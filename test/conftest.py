@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,27 @@ import torch
 
 # Graphs that backends convert go here, not to the cache of whoever runs the tests.
 os.environ.setdefault('VITPOSE_ROS_CACHE', str(Path(__file__).parents[1] / '.venv' / 'test_cache'))
+
+# What a machine may lack, as robots do that have what apt brings.
+OPTIONAL = (
+    *('onnx', 'onnxruntime', 'onnxscript', 'openvino', 'triton', 'huggingface_hub'),
+    *('transformers', 'pycocotools', 'matplotlib', 'moderngl'),
+)
+ABSENT = {name for name in OPTIONAL if find_spec(name) is None}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Skip a test that could not do without something that is not installed, and say so."""
+    outcome = yield
+    error = call.excinfo.value if call.excinfo is not None else None
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name in ABSENT:
+            report = outcome.get_result()
+            report.outcome = 'skipped'
+            report.longrepr = (str(item.fspath), 0, f'Skipped: {error.name} is not installed')
+            return
+        error = error.__cause__ or error.__context__
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 import torch
 
 # Of the public checkpoints: width, depth, attention heads.
@@ -15,12 +16,16 @@ TRUE_SIZES = {
 KEYPOINTS = {'coco': 17, 'aic': 14, 'mpii': 16, 'ap10k': 17, 'apt36k': 17, 'wholebody': 133}
 
 
+def reference():
+    """Import transformers; what goes without it may run where it is not installed."""
+    return pytest.importorskip(
+        'transformers', reason='the reference is not installed', exc_type=ImportError
+    )
+
+
 def hugging_face_config(width, depth, heads, *, keypoints=17, simple=False, experts=1):
     """Make the configuration of a model of transformers."""
-    # Imported late: what is checked on a GPU goes without.
-    from transformers import VitPoseBackboneConfig, VitPoseConfig
-
-    backbone = VitPoseBackboneConfig(
+    backbone = reference().VitPoseBackboneConfig(
         hidden_size=width,
         num_hidden_layers=depth,
         num_attention_heads=heads,
@@ -28,14 +33,18 @@ def hugging_face_config(width, depth, heads, *, keypoints=17, simple=False, expe
         part_features=width // 4 if experts > 1 else 0,
         out_indices=[depth],
     )
-    return VitPoseConfig(backbone_config=backbone, num_labels=keypoints, use_simple_decoder=simple)
+    return reference().VitPoseConfig(
+        backbone_config=backbone, num_labels=keypoints, use_simple_decoder=simple
+    )
 
 
 def hugging_face_model(width, depth, heads, **options):
     """Make a model of transformers whose every tensor matters."""
-    from transformers import VitPoseForPoseEstimation
-
-    model = VitPoseForPoseEstimation(hugging_face_config(width, depth, heads, **options)).eval()
+    model = (
+        reference()
+        .VitPoseForPoseEstimation(hugging_face_config(width, depth, heads, **options))
+        .eval()
+    )
     # Fresh normalisation layers and biases do nothing; give them what a mistake would show.
     for name, tensor in model.state_dict().items():
         if 'norm' in name and tensor.is_floating_point():

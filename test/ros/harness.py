@@ -43,6 +43,8 @@ class RunningNode:
     """A node of the package, or a script of this folder, in a process of its own."""
 
     def __init__(self, executable, parameters, log, arguments=(), environment=None):
+        """environment: variables that it gets beside ours; None removes one."""
+        environment = {**os.environ, **(environment or {})}
         path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / executable
         command = [str(path)]
         if executable.endswith('.py'):
@@ -57,7 +59,7 @@ class RunningNode:
                 command,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={name: value for name, value in environment.items() if value is not None},
                 preexec_fn=_die_with_parent,
             )
 
@@ -66,6 +68,12 @@ class RunningNode:
         """The memory that the process occupies, in megabytes."""
         pages = int(Path(f'/proc/{self.process.pid}/statm').read_text().split()[1])
         return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
+
+    @property
+    def page_faults(self):
+        """How often the process got a page of memory from the system so far."""
+        fields = Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()
+        return int(fields[7])
 
     @property
     def log(self):

@@ -5,12 +5,15 @@ oom=N        more than N subjects in a forward pass are out of memory, which it 
 white=TEXT   a subject on a white ground raises RuntimeError(TEXT)
 black=TEXT   one on a black ground, as that of the pass at configure
 jpeg         it takes JPEG files, and leaves them encoded as long as it can
+filters=NAME message_filters pairs equal stamps as synchronizers.NAME
 """
 
 import logging
 import os
 import time
 
+import message_filters
+import synchronizers
 import torch
 
 from vitpose_ros.core.runtime.openvino import OpenVinoBackend
@@ -44,6 +47,9 @@ def rig(compute):
 
 
 if __name__ == '__main__':
+    kind, _, value = os.environ['RIG'].partition('=')
+    if kind == 'filters':  # before pose_node is imported
+        message_filters.TimeSynchronizer = getattr(synchronizers, value)
     for kind in (TorchBackend, OpenVinoBackend):
         kind.heatmaps = rig(kind.heatmaps)
         kind.decodes_jpeg = os.environ['RIG'] == 'jpeg'

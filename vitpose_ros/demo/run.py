@@ -30,6 +30,7 @@ from vitpose_ros.demo.recording import Recording
 from vitpose_ros.demo.sources import DEMO_CLIP, ImageSource
 from vitpose_ros.msg import KeypointsArray, SkeletonInfo
 from vitpose_ros.ros.images import read_image
+from vitpose_ros.ros.large_images import publisher_environment
 
 START_LIMIT_S = 60.0
 SILENCE_LIMIT_S = 5.0  # without a new result, once the camera has ended
@@ -207,6 +208,7 @@ def main() -> None:
     # Among themselves, whatever other nodes run on this machine.
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.setdefault('ROS_DOMAIN_ID', str(20 + os.getpid() % 80))
+    os.environ.update(publisher_environment())
     recording = Recording(arguments.output, arguments.rate)
     try:
         ImageSource(str(arguments.video))
@@ -218,6 +220,11 @@ def main() -> None:
     except (DemoError, ValueError) as error:
         sys.exit(f'demo: {error}')
     print(f'pictures:  {recording.video_path}, {recording.sheet_path}')
+    if missing := set(listener.frames) - set(listener.answers):
+        sys.exit(
+            f'demo: {len(missing)} of {len(listener.frames)} frames got no keypoints: too many '
+            f'for this machine, or what else it does; give a rate below {arguments.rate:g}'
+        )
 
 
 if __name__ == '__main__':

@@ -1,6 +1,5 @@
 """What pose_node publishes."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +24,6 @@ try:
     from rclpy.event_handler import PublisherEventCallbacks
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks
-
-# Measured with Fast DDS on a busy machine: keypoints with the overlay's hundreds of kilobytes
-# right behind them came up to 3 s late now and then, probably lost and repaired with the next
-# heartbeat; with this pause between the two they did not.
-OVERLAY_PAUSE_S = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +129,6 @@ class CameraOutput:
                 header=result.header,
                 style=parameters.style,
             )
-            time.sleep(OVERLAY_PAUSE_S)
             self._overlay.publish(overlay)
 
     def remove_markers(self) -> None:

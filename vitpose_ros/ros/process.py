@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from vitpose_ros.ros.large_images import keep_memory
+
 GRACE_S = 1.2  # from the signal to the end, whatever is still at work then
 
 
@@ -28,6 +30,7 @@ def run(node_class: str) -> None:
         futures[0].set_result(None)
 
     _call_on_signals(stop)
+    keep_memory()
     # Only now, because these and the node's imports take seconds.
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor

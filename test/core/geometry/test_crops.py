@@ -251,7 +251,8 @@ def test_images_of_a_row_or_a_column_can_be_sampled(shape):
     expected = extract_crops(Frame(image, [[0, 0, *shape[::-1]]]), regions, SIZE, udp)
     found = sample_crops(torch.from_numpy(image), 'rgb', regions, udp, SIZE)
     assert expected.max() > 150
-    assert np.mean(np.abs(found.numpy().astype(int) - expected) <= 1) > 0.999
+    difference = np.abs(found.numpy().astype(int) - expected)
+    assert np.mean(difference <= (1 if EXACT else 200 / 32)) > 0.999
 
 
 def test_padded_rows_are_read_where_they_lie(image):

@@ -33,9 +33,10 @@ from vitpose_ros.tools.bench.subjects import Model
 
 SECTIONS = (
     'product', 'crop', 'decode', 'network', 'end-to-end', 'people', 'experts', 'accuracy',
-    'start-up', 'memory', 'shared-cores', 'ablation', 'ros',
+    'start-up', 'memory', 'shared-cores', 'ablation', 'ros', 'images',
 )  # fmt: skip
-NOT_UNASKED = ('ablation', 'ros')
+OVER_DDS = ('ros', 'images')
+NOT_UNASKED = ('ablation', *OVER_DDS)
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -65,9 +66,9 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         type=command.names,
         default=[name for name in SECTIONS if name not in NOT_UNASKED],
         metavar='SECTIONS',
-        help=f'what to measure; all but ablation and ros ({", ".join(SECTIONS)})',
+        help=f'what to measure; all but {", ".join(NOT_UNASKED)} ({", ".join(SECTIONS)})',
     )
-    parser.add_argument('--ros', action='store_true', help='also pose_node, over DDS')
+    parser.add_argument('--ros', action='store_true', help='also pose_node, over DDS: ros, images')
     parser.add_argument(
         '--ablate', action='store_true', help='also each of the faster ways on CUDA, on and off'
     )
@@ -141,7 +142,7 @@ def _numbers(text: str) -> list[int]:
 
 def _measure(chosen: argparse.Namespace, results: Results) -> None:
     """Measure, section by section."""
-    wanted = [*chosen.sections, *['ros'] * chosen.ros, *['ablation'] * chosen.ablate]
+    wanted = [*chosen.sections, *OVER_DDS * chosen.ros, *['ablation'] * chosen.ablate]
     for name in wanted:
         if name not in SECTIONS:
             raise BackendError(f"section '{name}' is not known; give {', '.join(SECTIONS)}")
@@ -196,14 +197,20 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
         run('experts', partial(networks.experts, options, model))
     run('accuracy', partial(accuracy.accuracy, options))
     run('memory', partial(resources.growth, options, chosen.frames))
-    run('ros', partial(_over_dds, options))
+    # Imported late, because they need ROS.
+    run('ros', lambda: _module('over_dds').latency(options, 'nano'))
+    run('images', lambda: _module('images').images(options, 'nano'))
 
 
 def _peer(name: str) -> Any:
     """Import the module of a peer."""
     if importlib.util.find_spec(name) is None:
         raise BackendError(f'not installed: pip install {name} pillow scipy')
-    return importlib.import_module(f'vitpose_ros.tools.bench.{name}_peer')
+    return _module(f'{name}_peer')
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f'vitpose_ros.tools.bench.{name}')
 
 
 @contextmanager
@@ -224,8 +231,3 @@ def _model(options: Options, name: str) -> Iterator[tuple[Model, Any]]:
             return
         with compared.weights() as weights:
             yield Model(name, weights), compared
-
-
-def _over_dds(options: Options) -> None:
-    """Measure the node; imported late, because it needs ROS."""
-    importlib.import_module('vitpose_ros.tools.bench.over_dds').latency(options, 'nano')

@@ -116,10 +116,8 @@ def trial_file(height: int, width: int) -> NDArray[np.uint8]:
     coarse = random.integers(30, 226, (rows, columns, 3), dtype=np.uint8)
     soft = cv2.resize(coarse, (columns * SOFT, rows * SOFT), interpolation=cv2.INTER_CUBIC)
     picture = soft[:height, :width] + random.normal(0, 5, (height, width, 1)).astype(np.float32)
-    settings = [
-        *(cv2.IMWRITE_JPEG_QUALITY, QUALITY),
-        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420),
-    ]
+    # OpenCV subsamples 4:2:0 by itself; releases before 4.7 don't know the setting for it.
+    settings = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     _, file = cv2.imencode('.jpg', picture.clip(0, 255).astype(np.uint8), settings)
     return np.asarray(file, dtype=np.uint8)
 
