@@ -267,6 +267,24 @@ def test_conversion_keeps_the_sets_asked_for(several, tmp_path, capsys):
     assert out.stat().st_size < several.stat().st_size / 2
 
 
+def test_a_conversion_may_say_the_convention(several, tmp_path, capsys):
+    out = tmp_path / 'out.safetensors'
+    for udp, config_udp, shown in (
+        ('wholebody, coco', ('coco', 'wholebody'), 'unbiased (UDP) of coco, wholebody, plain of'),
+        ('', (), 'unbiased (UDP) of none, plain of all others'),
+    ):
+        assert models.main(['convert', str(several), str(out), '--udp', udp]) == 0
+        assert load_network(out, SKELETONS).config.udp == config_udp
+        capsys.readouterr()
+        assert models.main(['info', str(out)]) == 0
+        assert shown in capsys.readouterr().out
+    again = tmp_path / 'again.safetensors'  # keeps what its file says
+    assert models.main(['convert', str(out), str(again), '--keypoint-sets', 'coco']) == 0
+    assert load_network(again).config.udp == ()
+    assert models.main(['convert', str(out), str(again), '--udp', 'hands']) == 1
+    assert "--udp: keypoint set 'hands' is none of those written" in capsys.readouterr().err
+
+
 def test_a_file_may_be_converted_in_its_place(several):
     [expected] = load_network(several)(torch.ones(1, 3, 256, 192))
     assert models.main(['convert', str(several), str(several), '--keypoint-sets', 'coco']) == 0

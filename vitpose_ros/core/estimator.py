@@ -214,10 +214,13 @@ class PoseEstimator:
         if self.decoding.flip_test:
             flipped = self.backend.heatmaps(batch.flip(2), counts)
             heatmaps = [
-                merge_flipped(maps, mirrored, skeleton)
+                merge_flipped(maps, mirrored, skeleton, udp=self._is_udp(skeleton))
                 for maps, mirrored, skeleton in zip(heatmaps, flipped, self.skeletons, strict=True)
             ]
         return heatmaps
+
+    def _is_udp(self, skeleton: Skeleton) -> bool:
+        return skeleton.name in self.backend.config.udp
 
     def _set_indices(self, frame: Frame) -> NDArray[np.int64]:
         """Return for each box of a frame the index of its keypoint set."""
@@ -238,7 +241,7 @@ class PoseEstimator:
     ) -> None:
         """Estimate the poses of the subjects in a batch, and add them to the outcomes."""
         size = self.backend.config.image_size
-        udp = np.array([skeleton.udp for skeleton in self.skeletons])
+        udp = np.array([self._is_udp(skeleton) for skeleton in self.skeletons])
         sets = [self._set_indices(frames[part.frame])[part.start : part.stop] for part in batch]
         order = np.argsort(np.concatenate(sets), kind='stable')
         # Where the subjects of each part stand among all, sorted by keypoint set.
@@ -276,7 +279,7 @@ class PoseEstimator:
     def _poses(self, found: Found, regions: NDArray[np.float64], skeleton: Skeleton) -> list[Pose]:
         """Map the keypoints of one keypoint set to the image, a pose a region."""
         size = self.backend.config.heatmap_size
-        udp = np.full(len(regions), skeleton.udp)
+        udp = np.full(len(regions), self._is_udp(skeleton))
         keypoints = heatmap_to_image(found.points, regions, size, udp)
         spreads = [None] * len(regions)
         if found.covariances is not None:

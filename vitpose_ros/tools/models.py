@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from vitpose_ros.core.estimator import PoseEstimator
-from vitpose_ros.core.model.vit import SIZES, ViTPoseConfig
+from vitpose_ros.core.model.vit import PUBLIC_UDP, SIZES, ViTPoseConfig
 from vitpose_ros.core.runtime.calibration import calibrate
 from vitpose_ros.core.runtime.export import write_onnx
 from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, read_calibration
@@ -58,6 +59,13 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     part.add_argument('model', metavar='IN', help=command.MODEL)
     part.add_argument('out', metavar='OUT', type=Path, help='the file to write')
     command.add_keypoint_sets(part, 'all')
+    part.add_argument(
+        '--udp',
+        metavar='SETS',
+        help='those that the network was trained for with unbiased crops (UDP) and DARK decoding, '
+        "'' for none; what IN says, or of foreign files "
+        f'{",".join(PUBLIC_UDP)}, if left out',
+    )
     part.set_defaults(run=_convert)
 
     part = commands.add_parser('export', help='write an ONNX file, of one keypoint set')
@@ -152,8 +160,17 @@ def _fetch(chosen: argparse.Namespace) -> None:
 def _convert(chosen: argparse.Namespace) -> None:
     checkpoint = read_checkpoint(chosen.model, chosen.keypoint_sets)
     sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
+    config, state = checkpoint.select(sets)
+    if chosen.udp is not None:
+        udp = tuple(filter(None, (name.strip() for name in chosen.udp.split(','))))
+        for name in udp:
+            if name not in config.num_keypoints:
+                raise CheckpointError(
+                    f"--udp: keypoint set '{name}' is none of those written, {', '.join(sets)}"
+                )
+        config = replace(config, udp=udp)
     with _written(chosen.out, '.safetensors') as unfinished:
-        write_checkpoint(unfinished, *checkpoint.select(sets))
+        write_checkpoint(unfinished, config, state)
     print(f"'{chosen.out}' gives {', '.join(dict.fromkeys(sets))}")
 
 
@@ -204,7 +221,9 @@ def _quantize(chosen: argparse.Namespace) -> None:
     checkpoint.select(chosen.keypoint_sets)  # which tells of those that it lacks
     sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
     size = chosen.image_size or checkpoint.config.image_size
-    crops = crops_of_images(chosen.images, chosen.boxes, sets, size, chosen.limit, say=_warn)
+    crops = crops_of_images(
+        chosen.images, chosen.boxes, sets, size, chosen.limit, udp=checkpoint.config.udp
+    )
     calibration = calibrate(checkpoint, crops, f'images of {chosen.images}', image_size=size)
     out = chosen.out or calibration_path(chosen.model)
     with _written(out, '.json') as unfinished:
@@ -217,10 +236,6 @@ def _quantize(chosen: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     print(f"'{out}' calibrates {', '.join(crops)} for precision int8, on {count} crops")
-
-
-def _warn(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _build(chosen: argparse.Namespace) -> None:
@@ -297,6 +312,7 @@ def _shape(config: ViTPoseConfig) -> dict[str, str]:
         'keypoint sets': ', '.join(f'{name} ({k})' for name, k in config.num_keypoints.items()),
         'attention': attention,
         'decoder': config.decoder,
+        'crops': f'unbiased (UDP) of {", ".join(config.udp) or "none"}, plain of all others',
         'input': '{} x {} pixels (height, width)'.format(*config.image_size),
     }
 

@@ -179,6 +179,7 @@ def test_our_format_keeps_what_the_tensors_cannot_tell(tmp_path):
         deconv_channels=16,
         attention=('shifted_window', 'full'),
         window_size=(3, 5),
+        udp=(),
     )
     network = ViTPose(config).eval()
     write_checkpoint(tmp_path / 'a.safetensors', config, network.state_dict())
@@ -188,6 +189,25 @@ def test_our_format_keeps_what_the_tensors_cannot_tell(tmp_path):
     with torch.inference_mode():
         images = torch.randn(1, 3, 160, 320)
         assert torch.allclose(loaded(images)[0], network(images)[0], atol=1e-5)
+
+
+def test_the_convention_of_each_set_is_in_our_files(several_heads, tmp_path):
+    torch.save(several_heads.original(), tmp_path / 'a.pth')
+    config, state = read_checkpoint(tmp_path / 'a.pth').select(['wholebody', 'coco', 'aic'])
+    assert config.udp == ('coco',)  # as the public networks were trained
+    for udp in (('wholebody',), (), ('wholebody', 'coco', 'aic')):
+        path = tmp_path / 'b.safetensors'
+        write_checkpoint(path, replace(config, udp=udp), state)
+        assert read_checkpoint(path).config.udp == udp
+        assert load_network(path, ['coco', 'wholebody']).config.udp == tuple(
+            name for name in ('coco', 'wholebody') if name in udp
+        )
+
+
+def test_files_that_do_not_say_their_convention_have_that_of_the_public_networks():
+    with safe_open(find_model('nano'), framework='pt') as file:
+        assert 'udp' not in file.metadata()
+    assert read_checkpoint('nano').config.udp == ('coco', 'mpii')
 
 
 def test_weights_in_half_precision_load(several_heads, expected, tmp_path):
@@ -538,6 +558,7 @@ def test_metadata_that_contradicts_the_tensors_is_refused(tmp_path):
     assert "image_size = 'large'" in message(image_size='large')
     assert "attention 'sliding' is not known" in message(attention='sliding,full')
     assert 'attention for 3 blocks' in message(attention='full,full,full')
+    assert 'metadata says udp = hands, the tensors' in message(udp='hands')
     for name in ('num_heads', 'image_size', 'window_size', 'attention', 'depth'):
         assert len(message(**{name: '9' * 5000})) < 700  # more digits than int() takes
 
@@ -638,6 +659,7 @@ def test_the_table_says_of_an_embedded_network_what_its_file_says(name):
     with safe_open(path_of(model), framework='pt') as file:
         metadata = file.metadata()
     assert ','.join(model.keypoint_sets) == metadata['keypoint_sets']
+    assert model.udp == ('coco', 'mpii')
     assert model.megabytes == round(path_of(model).stat().st_size / 1e6)
     for key, value in SIZES[model.size].items():
         assert str(value) == metadata[key] == str(getattr(config, key))

@@ -133,8 +133,12 @@ def write_onnx(
 
 
 def fingerprint(network: ViTPose) -> str:
-    """Return what tells a network from all others: a hash of configuration and weights."""
-    digest = hashlib.sha256(json.dumps(asdict(network.config)).encode())
+    """Return what tells a network from all others: a hash of configuration and weights.
+
+    Without the convention of crops and decoding, which no graph knows of.
+    """
+    shape = {name: value for name, value in asdict(network.config).items() if name != 'udp'}
+    digest = hashlib.sha256(json.dumps(shape).encode())
     for name, tensor in network.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.contiguous().view(torch.uint8).numpy().data)

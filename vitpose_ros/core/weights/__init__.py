@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import PUBLIC_UDP, ViTPose, ViTPoseConfig
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import files, folding
 from vitpose_ros.core.weights.files import CheckpointError, State
@@ -128,7 +128,7 @@ def read_checkpoint(
     if known is not None and len(known.keypoint_sets) == 1:
         keypoint_sets = known.keypoint_sets
     weights = rename(files.read(find_model(model)), keypoint_sets)
-    config = read_config(weights)
+    config = read_config(weights, known.udp if known else PUBLIC_UDP)
     check_tensors(weights, config)
     return Checkpoint(weights.path, weights.layout, config, weights.state)
 

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights.files import CheckpointError, locate
 
@@ -32,6 +33,7 @@ class KnownModel:
     revision: str = ''  # commit of the repository
     filename: str = ''  # in the repository
     sha256: str = ''  # empty: only the hub's own, for that commit, is known
+    udp: tuple[str, ...] = PUBLIC_UDP  # sets in the unbiased convention, where the file is silent
 
     @property
     def source(self) -> str:

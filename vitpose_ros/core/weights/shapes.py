@@ -1,7 +1,7 @@
 """What the tensors of a checkpoint say of its network, and whether they all fit together."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import isqrt
 from pathlib import Path
 from typing import cast
@@ -11,6 +11,7 @@ import torch
 from vitpose_ros.core.model.vit import (
     DEFAULT_WINDOW_SIZE,
     PATCH_SIZE,
+    PUBLIC_UDP,
     SIZES,
     AttentionKind,
     ViTPose,
@@ -26,8 +27,11 @@ HEADS_BY_WIDTH = {size['embed_dim']: size['num_heads'] for size in SIZES.values(
 ASPECT = (4, 3)  # height to width of the input of all public checkpoints
 
 
-def read_config(weights: Weights) -> ViTPoseConfig:
-    """Derive the configuration from the tensors; the metadata adds what they cannot tell."""
+def read_config(weights: Weights, udp: Collection[str] = PUBLIC_UDP) -> ViTPoseConfig:
+    """Derive the configuration from the tensors; the metadata adds what they cannot tell.
+
+    udp: the keypoint sets in the unbiased convention, where the metadata does not say.
+    """
     path, metadata = weights.path, weights.metadata
     _, slots, width = weights.shape('backbone.pos_embed', 3)
     blocks = {
@@ -49,6 +53,7 @@ def read_config(weights: Weights) -> ViTPoseConfig:
             deconv_channels=weights.shape(first_layer, 4)[1] if classic else 256,
             attention=_attention(metadata),
             window_size=_size(path, metadata, 'window_size', DEFAULT_WINDOW_SIZE),
+            udp=tuple(metadata['udp'].split(',')) if 'udp' in metadata else tuple(udp),
         )
     except CheckpointError:
         raise
@@ -76,6 +81,7 @@ def write_metadata(config: ViTPoseConfig) -> dict[str, str]:
         if isinstance(config.attention, str)
         else ','.join(config.attention),
         'window_size': f'{config.window_size[0]}x{config.window_size[1]}',
+        'udp': ','.join(config.udp),
     }
 
 
