@@ -1,19 +1,21 @@
 """The facade: frames in, poses out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import NoneType
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from vitpose_ros.core.geometry.heatmaps import merge_flipped
+from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.passes import Outcome, Passes
+from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.runtime import Backend, Decoding, DeviceError, open_backend, open_onnx
 from vitpose_ros.core.runtime.export import Say, silent
 from vitpose_ros.core.runtime.int8 import calibration_path
 from vitpose_ros.core.skeletons import Skeleton
-from vitpose_ros.core.types import Frame, Pose
+from vitpose_ros.core.types import NO_BOXES, Channels, Frame, FrameError, as_boxes, box_fault
 from vitpose_ros.core.weights import EMBEDDED_MODEL, load_network
 from vitpose_ros.core.work import Work
 
@@ -136,26 +138,65 @@ class PoseEstimator:
         estimator.backend.warning = '; '.join(filter(None, (reason, estimator.backend.warning)))
         return estimator
 
-    def predict(self, frames: Sequence[Frame]) -> list[list[Pose]]:
-        """Estimate the poses in the frames: for each frame one pose per box, in their order.
+    def estimate(
+        self,
+        image: NDArray[np.uint8] | Jpeg,
+        boxes: Any = None,
+        *,
+        channels: Channels = 'rgb',
+        keypoint_sets: Sequence[str] | None = None,
+        class_names: Sequence[str] = (),
+        track_ids: Sequence[str] = (),
+        box_scores: Sequence[float] = (),
+        on_bad_box: Literal['raise', 'skip'] = 'raise',
+    ) -> Poses:
+        """Estimate the poses of the subjects in one image.
+
+        image: uint8, (h, w, 3) RGB, or as channels says. boxes: (n, 4), or (4,) of one: x_min,
+        y_min, x_max, y_max in pixels; None: the whole image is one subject. The others as in
+        Frame. on_bad_box: 'skip' leaves out boxes that are not finite, empty or outside the
+        image, and what was said of them. Raises FrameError for what cannot be used.
+        """
+        if on_bad_box not in ('raise', 'skip'):
+            raise FrameError(f"on_bad_box is '{on_bad_box}'; give raise or skip")
+        about: dict[str, Any] = {
+            'keypoint_sets': keypoint_sets,
+            'class_names': class_names,
+            'track_ids': track_ids,
+            'box_scores': box_scores,
+        }
+        height, width = Frame(image, NO_BOXES, channels).image.shape[:2]
+        corners = as_boxes((0, 0, width, height) if boxes is None else boxes)
+        if on_bad_box == 'skip':
+            good = [i for i, box in enumerate(corners) if box_fault(box, width, height) is None]
+            for name, values in about.items():
+                if not isinstance(values, (str, NoneType)) and len(values) == len(corners):
+                    about[name] = [values[index] for index in good]
+            corners = corners[good]
+        [poses] = self.predict([Frame(image, corners, channels, **about)])
+        return poses
+
+    def predict(self, frames: Iterable[Frame]) -> list[Poses]:
+        """Estimate the poses in the frames: of each frame one per box, in their order.
 
         All subjects of all frames go through the network together, in as few forward passes
         as max_batch allows, whatever their keypoint sets.
         """
-        poses: list[list[Pose]] = [[] for _ in frames]
+        frames = _checked(frames)
+        poses: dict[int, Poses] = {}
         for outcome in self.predict_each(frames):
             if outcome.error is not None:
                 raise outcome.error
             poses[outcome.index] = outcome.poses
-        return poses
+        return [poses[index] for index in range(len(frames))]
 
-    def predict_each(self, frames: Sequence[Frame]) -> Iterator[Outcome]:
+    def predict_each(self, frames: Iterable[Frame]) -> Iterator[Outcome]:
         """Estimate the poses as predict does, and yield each frame as soon as it is done.
 
         An error costs the frame that causes it, and no other; see Work.
         """
         work = self.work()
-        for frame in frames:
+        for frame in _checked(frames):
             work.add(frame)
         while work:
             yield from work.step()
@@ -164,21 +205,19 @@ class PoseEstimator:
         """Return what takes frames while others are on their way, pass by pass."""
         return Work(self._passes)
 
-    def heatmaps(
-        self, crops: NDArray[np.uint8], counts: Sequence[int] | None = None
-    ) -> list[torch.Tensor]:
-        """Map crops (n, h, w, 3) uint8 RGB to heatmaps on the device, a tensor for each set.
 
-        The crops stand in the order of skeletons; counts tells how many belong to each, and may
-        be left out where there is one. Of each set the heatmaps are (count, k, h/4, w/4).
-        """
-        counts = [len(crops)] if counts is None else counts
-        batch = torch.from_numpy(crops)
-        heatmaps = self.backend.heatmaps(batch, counts)
-        if self.decoding.flip_test:
-            flipped = self.backend.heatmaps(batch.flip(2), counts)
-            heatmaps = [
-                merge_flipped(maps, mirrored, skeleton)
-                for maps, mirrored, skeleton in zip(heatmaps, flipped, self.skeletons, strict=True)
-            ]
-        return heatmaps
+def _checked(frames: Iterable[Frame]) -> list[Frame]:
+    """Return the frames as a list. Raises FrameError for what is none, with the remedy."""
+    if isinstance(frames, Frame):
+        raise FrameError('frames is one Frame; give a list of them, or use estimate(image, boxes)')
+    try:
+        found = list(frames)
+    except TypeError as error:
+        raise FrameError(f'frames is {type(frames).__name__}; give a list of Frame') from error
+    for index, frame in enumerate(found):
+        if not isinstance(frame, Frame):
+            raise FrameError(
+                f'frames[{index}] is {type(frame).__name__}; give Frame(image, boxes), or use '
+                'estimate(image, boxes)'
+            )
+    return found

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,11 @@ from vitpose_ros.core.geometry.crops import (
     crop_regions,
     heatmap_to_image,
 )
+from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.runtime import Backend, Decoding
 from vitpose_ros.core.runtime.base import Found
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
-from vitpose_ros.core.types import Frame, Pose
+from vitpose_ros.core.types import Frame, FrameError
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Outcome:
     """What became of a frame."""
 
     index: int  # of the frame: its number in Work, its place among those given to predict_each
-    poses: list[Pose] = field(default_factory=list)  # one per box
+    poses: Poses  # empty after an error
     error: Exception | None = None  # why there are no poses
     # The largest forward pass that the frame took part in: its crops, and the frames they are of.
     batch_size: int = 0
@@ -40,9 +41,10 @@ class Part:
     """Some subjects of a frame, which go through the network in one pass."""
 
     frame: Frame
+    sets: NDArray[np.int64]  # of each box of the frame the index of its keypoint set
     start: int  # boxes of the frame
     stop: int
-    outcome: Outcome  # of the frame; gets the poses
+    outcome: Outcome  # of the frame; its poses are filled in
 
     def __len__(self) -> int:
         """Return the number of subjects."""
@@ -68,11 +70,33 @@ class Passes:
         )
         self._crops = backend.crops()
 
+    def sets_of(self, frame: Frame) -> NDArray[np.int64]:
+        """Return for each box of a frame the index of its keypoint set.
+
+        Raises FrameError for a set that is not loaded.
+        """
+        if frame.keypoint_sets is None:
+            return np.zeros(len(frame.boxes), dtype=np.int64)
+        loaded = self.backend.config.keypoint_sets
+        for name in frame.keypoint_sets:
+            if name not in loaded:
+                raise FrameError(
+                    f"keypoint set '{name}' is not loaded, only {', '.join(loaded)}; name it "
+                    'when the network is loaded'
+                )
+        indices = [loaded.index(name) for name in frame.keypoint_sets]
+        return np.array(indices, dtype=np.int64)
+
+    def unfilled(self, frame: Frame, sets: NDArray[np.int64]) -> Poses:
+        """Return the poses of a frame, without numbers yet."""
+        skeletons = [self.skeletons[index].name for index in sets.tolist()]
+        return Poses.to_be_filled(frame, skeletons, with_spread=self.decoding.covariances)
+
     def run(self, batch: Sequence[Part]) -> None:
-        """Estimate the poses of the subjects in a batch, and add them to the outcomes."""
+        """Estimate the poses of the subjects in a batch, and fill them in."""
         size = self.backend.config.image_size
         udp = np.array([skeleton.udp for skeleton in self.skeletons])
-        sets = [self._set_indices(part.frame)[part.start : part.stop] for part in batch]
+        sets = [part.sets[part.start : part.stop] for part in batch]
         order = np.argsort(np.concatenate(sets), kind='stable')
         # Where the subjects of each part stand among all, sorted by keypoint set.
         places = np.split(np.argsort(order), np.cumsum([len(own) for own in sets])[:-1])
@@ -85,14 +109,17 @@ class Passes:
             times.append(time.perf_counter())
         counts = np.bincount(np.concatenate(sets), minlength=len(self.skeletons)).tolist()
         found, seconds = self.backend.keypoints(self._crops.batch(), counts, self.decoding)
-        poses: list[Pose] = []
-        for skeleton, own_found in zip(self.skeletons, found, strict=True):
-            own_regions = regions[len(poses) : len(poses) + len(own_found.scores)]
-            poses += self._poses(own_found, own_regions, skeleton)
+        first = 0
+        for index, (skeleton, count) in enumerate(zip(self.skeletons, counts, strict=True)):
+            own_regions = regions[first : first + count]
+            in_image = self._to_image(found[index], own_regions, skeleton)
+            for part, own_sets, own in zip(batch, sets, places, strict=True):
+                own_set = own_sets == index
+                _fill(part, np.flatnonzero(own_set), in_image, own[own_set] - first)
+            first += count
         decode_s = time.perf_counter() - times[-1] - seconds.network
-        for part, own, crop_s in zip(batch, places, np.diff(times).tolist(), strict=True):
+        for part, crop_s in zip(batch, np.diff(times).tolist(), strict=True):
             outcome = part.outcome
-            outcome.poses += [poses[place] for place in own]
             outcome.crop_s += crop_s
             outcome.network_s += seconds.network
             outcome.decode_s += decode_s
@@ -100,29 +127,25 @@ class Passes:
                 outcome.batch_size = len(order)
                 outcome.batch_frames = len(batch)
 
-    def _set_indices(self, frame: Frame) -> NDArray[np.int64]:
-        """Return for each box of a frame the index of its keypoint set."""
-        if frame.keypoint_sets is None:
-            return np.zeros(len(frame.boxes), dtype=np.int64)
-        loaded = self.backend.config.keypoint_sets
-        for name in frame.keypoint_sets:
-            if name not in loaded:
-                raise ValueError(
-                    f"keypoint set '{name}' is not loaded, only {', '.join(loaded)}; name it "
-                    'when the network is loaded'
-                )
-        indices = [loaded.index(name) for name in frame.keypoint_sets]
-        return np.array(indices, dtype=np.int64)
-
-    def _poses(self, found: Found, regions: NDArray[np.float64], skeleton: Skeleton) -> list[Pose]:
-        """Map the keypoints of one keypoint set to the image, a pose per region."""
+    def _to_image(self, found: Found, regions: NDArray[np.float64], skeleton: Skeleton) -> Found:
+        """Map the keypoints of one keypoint set to image pixels."""
         size = self.backend.config.heatmap_size
         udp = np.full(len(regions), skeleton.udp)
-        keypoints = heatmap_to_image(found.points, regions, size, udp)
-        spreads = [None] * len(regions)
-        if found.covariances is not None:
-            spreads = list(covariances_to_image(found.covariances, regions, size, udp))
-        return [
-            Pose(skeleton.name, *values)
-            for values in zip(keypoints, found.scores, spreads, strict=True)
-        ]
+        points = heatmap_to_image(found.points, regions, size, udp)
+        spread = found.covariances
+        if spread is not None:
+            spread = covariances_to_image(spread, regions, size, udp)
+        return Found(points, found.scores, spread)
+
+
+def _fill(
+    part: Part, subjects: NDArray[np.int64], found: Found, places: NDArray[np.int64]
+) -> None:
+    """Copy what was found at some places to subjects of a part."""
+    if not len(subjects):
+        return
+    poses, rows, k = part.outcome.poses, part.start + subjects, found.scores.shape[1]
+    poses.keypoints[rows, :k] = found.points[places]
+    poses.scores[rows, :k] = found.scores[places]
+    if poses.heatmap_spread is not None and found.covariances is not None:
+        poses.heatmap_spread[rows, :k] = found.covariances[places]

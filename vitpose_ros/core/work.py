@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vitpose_ros.core.passes import Outcome, Part, Passes
 from vitpose_ros.core.runtime.faults import is_out_of_memory
-from vitpose_ros.core.types import Frame
+from vitpose_ros.core.types import Frame, FrameError
 
 
 @dataclass(eq=False)
@@ -13,6 +16,7 @@ class Job:
     """A frame that is not done yet."""
 
     frame: Frame
+    sets: NDArray[np.int64]  # of each box the index of its keypoint set
     outcome: Outcome
     done: int = 0  # boxes
     alone: bool = False  # shares no pass, as one that it took part in failed
@@ -25,7 +29,7 @@ class Job:
     def next(self, most: int) -> Part:
         """Return the next subjects, at most so many."""
         stop = self.done + min(self.left, most)
-        return Part(self.frame, self.done, stop, self.outcome)
+        return Part(self.frame, self.sets, self.done, stop, self.outcome)
 
 
 class Work:
@@ -52,9 +56,15 @@ class Work:
 
     def add(self, frame: Frame) -> int:
         """Let a frame join; return its number, counted from 0: the index of its outcome."""
-        self._jobs.append(Job(frame, Outcome(self._count)))
+        index, error = self._count, None
         self._count += 1
-        return self._jobs[-1].outcome.index
+        try:
+            sets = self._passes.sets_of(frame)
+        except FrameError as fault:
+            sets, error = np.empty(0, dtype=np.int64), fault
+        poses = self._passes.unfilled(frame, sets)
+        self._jobs.append(Job(frame, sets, Outcome(index, poses, error)))
+        return index
 
     def drop(self) -> list[int]:
         """Leave out all that is left; return the numbers of those frames."""
@@ -113,7 +123,7 @@ class Work:
                 job.alone = True
         else:
             jobs[0].outcome.error = error
-            jobs[0].outcome.poses.clear()
+            jobs[0].outcome.poses = jobs[0].outcome.poses[:0]
 
     def _take_done(self) -> list[Outcome]:
         """Take out the frames of which nothing is left."""

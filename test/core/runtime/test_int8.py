@@ -207,7 +207,12 @@ def test_int8_starts_from_the_cache(name, sets, tiny, fast, cache, tmp_path):
         estimator = PoseEstimator.load(
             model, 'cpu', backend=name, precision='int8', keypoint_sets=sets, say=said.append
         )
-        return torch.cat([maps.flatten() for maps in estimator.heatmaps(NOISE, counts)])
+        return torch.cat(
+            [
+                maps.flatten()
+                for maps in estimator.backend.heatmaps(torch.from_numpy(NOISE), counts)
+            ]
+        )
 
     counts = [1, 2] if len(sets) == 2 else [3]
     expected = start(tiny)
@@ -300,7 +305,7 @@ def test_a_file_in_int8_gives_what_the_rounded_network_gives(file, tiny, monkeyp
     crops = normalise(torch.from_numpy(NOISE)).contiguous()
     with torch.inference_mode():
         [expected] = network(crops)
-    [found] = estimator.heatmaps(NOISE)
+    [found] = estimator.backend.heatmaps(torch.from_numpy(NOISE), [3])
     assert (found - expected).norm() < 0.02 * expected.norm()
     for there, words in ((False, 'no instructions'), (True, '')):
         monkeypatch.setattr(processor, 'has_int8', lambda there=there: there)

@@ -2,6 +2,7 @@
 
 from vitpose_ros.core.runtime.base import Backend, BackendError, Decoding, DeviceError
 from vitpose_ros.core.runtime.choice import BACKENDS, choose, open_backend, open_onnx
+from vitpose_ros.core.runtime.export import ExportError
 
 __all__ = [
     'BACKENDS',
@@ -9,6 +10,7 @@ __all__ = [
     'BackendError',
     'Decoding',
     'DeviceError',
+    'ExportError',
     'choose',
     'open_backend',
     'open_onnx',

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.geometry.crops import MEAN, STD
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.runtime.int8 import Calibration, round_products
@@ -46,7 +47,7 @@ def silent(_: str) -> None:
     """Say nothing."""
 
 
-class ExportError(RuntimeError):
+class ExportError(VitposeError, RuntimeError):
     """A network that cannot be written."""
 
 

@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vitpose_ros.core.errors import VitposeError
+
 State = dict[str, Tensor]
 
 # Files of a Hugging Face directory that may hold all weights.
@@ -29,7 +31,7 @@ FOREIGN_FILES = (
 )
 
 
-class CheckpointError(ValueError):
+class CheckpointError(VitposeError, ValueError):
     """A weight file is absent, damaged, or of another network."""
 
 
