@@ -98,12 +98,12 @@ def six_sets(tmp_path_factory):
     torch.save(SeveralHeads(384, 2, 12).original(), path)
     alone = {
         name: PoseEstimator.load(
-            path, 'cpu', precision='float32', keypoint_sets=[name], with_covariances=True
+            path, 'cpu', precision='float32', keypoint_sets=[name], heatmap_spread=True
         )
         for name in SKELETONS
     }
     together = PoseEstimator.load(
-        path, 'cpu', precision='float32', keypoint_sets=list(SKELETONS), with_covariances=True
+        path, 'cpu', precision='float32', keypoint_sets=list(SKELETONS), heatmap_spread=True
     )
     return together, alone
 
@@ -172,7 +172,7 @@ def test_a_set_that_is_not_loaded_is_named(estimator, clip):
 
 def test_covariances_are_about_as_large_as_the_error(clip):
     image, boxes, _ = clip
-    estimator = PoseEstimator.load('nano', 'cpu', with_covariances=True)
+    estimator = PoseEstimator.load('nano', 'cpu', heatmap_spread=True)
     [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
     for pose, box in zip(poses, boxes, strict=True):
         assert pose.heatmap_spread.shape == (17, 2, 2)

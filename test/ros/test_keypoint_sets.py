@@ -82,7 +82,7 @@ def test_covariances_and_the_flip_test_are_options(start, probe):
     image = image_of(pixels)
     answer = probe.ask(image, detections_of(image, boxes))
     estimator = PoseEstimator.load(
-        'nano', 'cpu', precision='float32', flip_test=True, with_covariances=True
+        'nano', 'cpu', precision='float32', flip_test=True, heatmap_spread=True
     )
     [poses] = estimator.predict([Frame(pixels, boxes, 'bgr')])
     for subject, pose in zip(answer.subjects, poses, strict=True):

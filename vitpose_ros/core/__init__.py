@@ -5,7 +5,13 @@ from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.jpeg import ImageError
 from vitpose_ros.core.poses import Poses
-from vitpose_ros.core.runtime import BackendError, DeviceError, ExportError
+from vitpose_ros.core.runtime import (
+    BackendError,
+    DeviceError,
+    ExportError,
+    OptionError,
+    Options,
+)
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, FrameError, Pose, box_fault
 from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError
@@ -20,6 +26,8 @@ __all__ = [
     'Frame',
     'FrameError',
     'ImageError',
+    'OptionError',
+    'Options',
     'Pose',
     'PoseEstimator',
     'Poses',

@@ -1,8 +1,9 @@
 """The facade: frames in, poses out."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal
 
 import numpy as np
@@ -11,15 +12,30 @@ from numpy.typing import NDArray
 from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.passes import Outcome, Passes
 from vitpose_ros.core.poses import Poses
-from vitpose_ros.core.runtime import Backend, Decoding, DeviceError, open_backend, open_onnx
-from vitpose_ros.core.runtime.export import Say, silent
+from vitpose_ros.core.runtime import (
+    Backend,
+    Decoding,
+    DeviceError,
+    Options,
+    open_backend,
+    open_onnx,
+)
 from vitpose_ros.core.runtime.int8 import calibration_path
+from vitpose_ros.core.runtime.options import DEFAULTS
 from vitpose_ros.core.skeletons import Skeleton
-from vitpose_ros.core.types import NO_BOXES, Channels, Frame, FrameError, as_boxes, box_fault
+from vitpose_ros.core.types import (
+    NO_BOXES,
+    Channels,
+    Frame,
+    FrameError,
+    as_boxes,
+    box_fault,
+    per_box,
+)
 from vitpose_ros.core.weights import EMBEDDED_MODEL, load_network
 from vitpose_ros.core.work import Work
 
-MAX_BATCH = 16
+LOG = logging.getLogger(__name__)
 
 
 class PoseEstimator:
@@ -32,21 +48,16 @@ class PoseEstimator:
         self,
         backend: Backend,
         *,
-        max_batch: int = MAX_BATCH,
-        flip_test: bool = False,
-        with_covariances: bool = False,
-        hybrid_decoding: bool = False,
+        max_batch: int = DEFAULTS.max_batch,
+        decoding: Decoding = DEFAULTS.decoding,
     ) -> None:
         """Take a backend and what to do with it.
 
-        max_batch bounds the crops of one forward pass, and so the memory. flip_test averages
-        with the mirrored crops, a little more accurate at twice the cost. with_covariances also
-        measures how far the heatmaps spread. hybrid_decoding places keypoints near the border of
-        a crop better than the reference code does; see heatmaps.decode.
+        max_batch bounds the crops of one forward pass, and so the memory.
         """
         self.backend = backend
-        self.decoding = Decoding(flip_test, hybrid_decoding, with_covariances)
-        self._passes = Passes(backend, self.decoding, max_batch)
+        self.decoding = decoding
+        self._passes = Passes(backend, decoding, max_batch)
         # What the network estimates, in the order of its heads. Frames that do not say which
         # set their boxes get, get the first.
         self.skeletons: tuple[Skeleton, ...] = self._passes.skeletons
@@ -62,81 +73,49 @@ class PoseEstimator:
 
     @classmethod
     def load(
-        cls,
-        model: str | Path = EMBEDDED_MODEL,
-        device: str = 'auto',
-        *,
-        backend: str = 'auto',
-        precision: str = 'auto',
-        threads: int = 0,
-        keypoint_sets: str | Sequence[str] | None = None,
-        image_size: tuple[int, int] | None = None,
-        max_batch: int = MAX_BATCH,
-        flip_test: bool = False,
-        with_covariances: bool = False,
-        hybrid_decoding: bool = False,
-        cuda_graphs: str = 'auto',
-        say: Say = silent,
+        cls, model: str | Path = EMBEDDED_MODEL, device: str = 'auto', **options: Any
     ) -> 'PoseEstimator':
         """Load a network: a known name, a file, or a Hugging Face directory.
 
-        device: 'auto' (CUDA where there is some, and the processor where it fails; the backend's
-        warning says why), 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
-        backend: 'torch', 'onnx', 'openvino', or 'auto'. precision: 'float32', 'bfloat16',
-        'float16', 'int8' (with a calibration beside the weights, see int8), or 'auto'. threads:
-        of the processor; 0 leaves one core free. keypoint_sets: which of the network's sets to
-        use, its first if none is given; a single one runs fastest. image_size: height and width
-        of the crops in pixels, multiples of 16, if not those that the network was trained with.
-        cuda_graphs: 'auto', or 'off' to launch kernels one by one. say: gets a line about what
-        takes long. The other arguments are those of the constructor. An ONNX file that models
-        export wrote has its keypoint set, precision and image size in it.
-        Raises CheckpointError for weights that do not fit, BackendError for a device that is not
-        there and for what does not fit together.
+        device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'. options: the others of Options by
+        name, as keypoint_sets='coco,aic'. Errors are those of with_options.
         """
+        return cls.with_options(model, Options(device=device, **options))
 
-        def on(device: str, precision: str) -> PoseEstimator:
-            opened: Backend
-            if str(model).endswith('.onnx'):
-                opened = open_onnx(
-                    Path(model).expanduser(),
-                    backend,
-                    device=device,
-                    precision=precision,
-                    threads=threads,
-                    keypoint_sets=keypoint_sets,
-                    max_batch=max_batch,
-                    say=say,
-                )
-            else:
-                opened = open_backend(
-                    load_network(model, keypoint_sets, image_size=image_size),
-                    backend,
-                    device=device,
-                    precision=precision,
-                    threads=threads,
-                    max_batch=max_batch,
-                    cuda_graphs=cuda_graphs,
-                    calibration=calibration_path(model),
-                    say=say,
-                )
-            return cls(
-                opened,
-                max_batch=max_batch,
-                flip_test=flip_test,
-                with_covariances=with_covariances,
-                hybrid_decoding=hybrid_decoding,
-            )
+    @classmethod
+    def with_options(
+        cls, model: str | Path = EMBEDDED_MODEL, options: Options = DEFAULTS
+    ) -> 'PoseEstimator':
+        """Load a network: a known name, a file, or a Hugging Face directory.
 
+        Where the device is 'auto' and the GPU fails, it is the processor; the backend's warning
+        says why. What takes long is logged. An ONNX file that models export wrote has its
+        keypoint set, precision and image size in it.
+        Raises CheckpointError for weights that do not fit, DeviceError for a device that is not
+        there, BackendError for what does not fit together or is not installed, ExportError where
+        graphs for a backend cannot be written; all are VitposeError.
+        """
         try:
-            return on(device, precision)
+            return cls._opened(model, options)
         except DeviceError as error:
-            if device != 'auto':
+            if options.device != 'auto':
                 raise
             reason = f'{error}; the network runs on the CPU instead'
-        say(reason)
-        estimator = on('cpu', 'auto')  # what was asked for may be for a GPU alone
+        LOG.info(reason)
+        # What was asked for of the precision may be for a GPU alone.
+        estimator = cls._opened(model, replace(options, device='cpu', precision='auto'))
         estimator.backend.warning = '; '.join(filter(None, (reason, estimator.backend.warning)))
         return estimator
+
+    @classmethod
+    def _opened(cls, model: str | Path, options: Options) -> 'PoseEstimator':
+        """Load a network on the device that the options name."""
+        if str(model).endswith('.onnx'):
+            backend = open_onnx(Path(model).expanduser(), options)
+        else:
+            network = load_network(model, options.keypoint_sets, image_size=options.image_size)
+            backend = open_backend(network, options, calibration=calibration_path(model))
+        return cls(backend, max_batch=options.max_batch, decoding=options.decoding)
 
     def estimate(
         self,
@@ -170,8 +149,9 @@ class PoseEstimator:
         if on_bad_box == 'skip':
             good = [i for i, box in enumerate(corners) if box_fault(box, width, height) is None]
             for name, values in about.items():
-                if not isinstance(values, (str, NoneType)) and len(values) == len(corners):
-                    about[name] = [values[index] for index in good]
+                if values and not isinstance(values, str):
+                    given = per_box(values, len(corners), name)
+                    about[name] = [given[index] for index in good]
             corners = corners[good]
         [poses] = self.predict([Frame(image, corners, channels, **about)])
         return poses

@@ -16,6 +16,7 @@ from vitpose_ros.core.geometry.crops import (
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.runtime import Backend, Decoding
 from vitpose_ros.core.runtime.base import Found
+from vitpose_ros.core.runtime.processor import torch_threads
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, FrameError
 
@@ -94,6 +95,10 @@ class Passes:
 
     def run(self, batch: Sequence[Part]) -> None:
         """Estimate the poses of the subjects in a batch, and fill them in."""
+        with torch_threads(self.backend.threads):
+            self._run(batch)
+
+    def _run(self, batch: Sequence[Part]) -> None:
         size = self.backend.config.image_size
         udp = np.array([skeleton.udp for skeleton in self.skeletons])
         sets = [part.sets[part.start : part.stop] for part in batch]

@@ -61,6 +61,14 @@ def as_boxes(boxes: Any) -> NDArray[np.float32]:
     return array
 
 
+def per_box(values: Sequence[Any], count: int, name: str) -> tuple[Any, ...]:
+    """Return a copy of what is said of each of so many boxes. Raises FrameError."""
+    if len(values) != count:
+        what = name.replace('_', ' ')
+        raise FrameError(f'{len(values)} {what} for {count} boxes; give one per box')
+    return tuple(values)
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """An image and the boxes of the subjects in it, checked; FrameError says what is wrong.
@@ -95,7 +103,7 @@ class Frame:
             sets = (
                 (sets,) * len(boxes)
                 if isinstance(sets, str)
-                else self._each(sets, 'keypoint sets')
+                else per_box(sets, len(boxes), 'keypoint_sets')
             )
             for name in sets:
                 if name not in SKELETONS:
@@ -106,7 +114,7 @@ class Frame:
         for name in ('class_names', 'track_ids', 'box_scores'):
             values = getattr(self, name)
             if len(values):
-                object.__setattr__(self, name, self._each(values, name.replace('_', ' ')))
+                object.__setattr__(self, name, per_box(values, len(boxes), name))
 
     def _checked_size(self) -> tuple[int, int]:
         """Return height and width of the image. Raises FrameError for what is no image."""
@@ -129,12 +137,6 @@ class Frame:
         if height == 0 or width == 0:
             raise FrameError(f'image has no pixels: it is {width} x {height}')
         return height, width
-
-    def _each(self, values: Sequence[Any], what: str) -> tuple[Any, ...]:
-        """Return a copy of what is said of each box."""
-        if len(values) != len(self.boxes):
-            raise FrameError(f'{len(values)} {what} for {len(self.boxes)} boxes; give one per box')
-        return tuple(values)
 
     @property
     def pixels(self) -> NDArray[np.uint8]:

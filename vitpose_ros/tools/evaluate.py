@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
+from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.geometry.crops import crop_regions
-from vitpose_ros.core.runtime import BackendError
-from vitpose_ros.core.runtime.export import ExportError
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, Pose, box_fault
-from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError
+from vitpose_ros.core.weights import EMBEDDED_MODEL
+from vitpose_ros.tools.command import add_options, read_options, run
 
 CERTAIN = 0.2  # score from which on a keypoint counts for the score of its pose
 ALIKE = 0.9  # OKS above which two poses are of one person
@@ -39,7 +39,7 @@ REPORT_S = 10.0  # seconds between lines about the progress
 Result = dict[str, Any]
 
 
-class DatasetError(Exception):
+class DatasetError(VitposeError):
     """A keypoint file, a box file or an image that can't be used; says which, and what to do."""
 
 
@@ -152,52 +152,38 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     """Run the command line; return the exit code."""
     parser = _parser(prog)
     chosen = parser.parse_args(arguments)
-    try:
-        _run(chosen)
-    except (BackendError, CheckpointError, DatasetError, ExportError) as error:
-        print(f'{parser.prog}: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f'{parser.prog}: interrupted', file=sys.stderr)
-        return 130
-    return 0
+    return run(parser.prog, lambda: _run(chosen))
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition(': ')[2])
     parser.add_argument('annotations', type=Path, help='a COCO keypoint file')
     parser.add_argument('images', type=Path, help="the folder that the file's names are in")
-    parser.add_argument('--model', default=EMBEDDED_MODEL, help='as for the node')
+    parser.add_argument(
+        '--model', default=EMBEDDED_MODEL, help='a file, a directory, or a known name'
+    )
     parser.add_argument('--keypoint-set', choices=SKELETONS, help="the network's first without it")
     parser.add_argument('--boxes', type=Path, help='a COCO results file; true boxes without it')
     parser.add_argument('--box-threshold', type=float, default=0.0, help='least score of a box')
     parser.add_argument('--no-flip-test', action='store_true', help='half the time, less precise')
-    parser.add_argument('--backend', default='auto', help='as for the node')
-    parser.add_argument('--device', default='auto', help='as for the node')
-    parser.add_argument('--precision', default='float32', help='as for the node; float32')
-    parser.add_argument('--threads', type=int, default=0, help='as for the node')
-    parser.add_argument('--max-batch', type=int, default=MAX_BATCH, help='as for the node')
     parser.add_argument('--limit', type=int, help='only the first so many images')
     parser.add_argument(
         '--results', type=Path, default=Path('keypoint_results.json'), help='the file to write'
     )
+    names = ('device', 'backend', 'precision', 'threads', 'max_batch')
+    add_options(parser, *names, precision='float32')
     return parser
 
 
 def _run(chosen: argparse.Namespace) -> None:
     if importlib.util.find_spec('pycocotools') is None:
         raise DatasetError("pycocotools is missing: pip install 'vitpose_ros[evaluate]'")
-    estimator = PoseEstimator.load(
-        chosen.model,
-        chosen.device,
-        backend=chosen.backend,
-        precision=chosen.precision,
-        threads=chosen.threads,
+    options = replace(
+        read_options(chosen),
         keypoint_sets=chosen.keypoint_set,
-        max_batch=chosen.max_batch,
         flip_test=not chosen.no_flip_test,
-        say=lambda text: print(text, file=sys.stderr),
     )
+    estimator = PoseEstimator.with_options(chosen.model, options)
     skeleton = estimator.skeletons[0]
     dataset = Dataset(chosen.annotations, chosen.images, skeleton)
     if chosen.boxes is None:

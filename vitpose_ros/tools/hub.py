@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.weights import KnownModel, path_of
 from vitpose_ros.core.weights.known import DIRECTORY_VARIABLE
 
@@ -16,7 +17,7 @@ SHA256 = re.compile(r'[0-9a-f]{64}')
 CHUNK = 1 << 20  # bytes
 
 
-class FetchError(RuntimeError):
+class FetchError(VitposeError, RuntimeError):
     """Weights could not be fetched; says why, and what to do."""
 
 

@@ -1,7 +1,6 @@
 """models: list, fetch, convert, quantise, export and describe the weights of networks."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
+from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.model.vit import SIZES
-from vitpose_ros.core.runtime import BACKENDS, BackendError
 from vitpose_ros.core.runtime.calibration import calibrate
-from vitpose_ros.core.runtime.export import ExportError, write_onnx
+from vitpose_ros.core.runtime.export import write_onnx
 from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, read_calibration
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame
@@ -30,7 +28,8 @@ from vitpose_ros.core.weights import (
     write_checkpoint,
 )
 from vitpose_ros.core.weights.known import LICENCE, unknown_model
-from vitpose_ros.tools.hub import FetchError, fetch, is_there
+from vitpose_ros.tools.command import add_options, read_options, run
+from vitpose_ros.tools.hub import fetch, is_there
 from vitpose_ros.tools.quantize import MOST, crops_of_images
 
 FEW_CROPS = 64  # to calibrate with
@@ -40,17 +39,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     """Run the command line; return the exit code."""
     parser = _parser(prog)
     chosen = parser.parse_args(arguments)
-    try:
-        chosen.run(chosen)
-    except (BackendError, CheckpointError, ExportError, FetchError) as error:
-        print(f'{parser.prog}: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f'{parser.prog}: interrupted', file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, head for example, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return run(parser.prog, lambda: chosen.run(chosen))
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
@@ -116,11 +105,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         'build', help='make what a backend makes on its first start, ahead of time'
     )
     command.add_argument('model', metavar='IN', help='a file, a directory, or a known name')
-    command.add_argument('--backend', choices=BACKENDS, default='auto', help='as for the node')
-    command.add_argument('--device', default='auto', help='as for the node')
-    command.add_argument('--precision', default='auto', help='as for the node')
-    command.add_argument('--keypoint-sets', type=_names, metavar='SETS', help='as for the node')
-    command.add_argument('--max-batch', type=int, default=MAX_BATCH, help='as for the node')
+    add_options(command, 'device', 'backend', 'precision', 'keypoint_sets', 'max_batch')
     command.set_defaults(run=_build)
 
     command = commands.add_parser('info', help='describe weights')
@@ -239,15 +224,7 @@ def _quantize(chosen: argparse.Namespace) -> None:
 
 
 def _build(chosen: argparse.Namespace) -> None:
-    estimator = PoseEstimator.load(
-        chosen.model,
-        chosen.device,
-        backend=chosen.backend,
-        precision=chosen.precision,
-        keypoint_sets=chosen.keypoint_sets,
-        max_batch=chosen.max_batch,
-        say=lambda line: print(line, flush=True),
-    )
+    estimator = PoseEstimator.with_options(chosen.model, read_options(chosen))
     estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
     if estimator.backend.warning:
         print(f'warning: {estimator.backend.warning}', file=sys.stderr)

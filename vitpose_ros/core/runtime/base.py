@@ -65,6 +65,7 @@ class Backend(ABC):
     description: str  # for log and diagnostics: 'torch on cpu, float32, 3 threads'
     reason: str = ''  # why this one
     warning: str = ''  # what it could not have, and the remedy
+    threads: int = 0  # that PyTorch gets in a pass; 0: as many as it has
     decodes_jpeg: bool = False  # whether frames had better come as Jpeg
 
     def crops(self) -> Crops:

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ from vitpose_ros.core.weights import models_directory
 from vitpose_ros.core.weights.folding import select_sets
 
 T = TypeVar('T')
-Say = Callable[[str], None]  # takes lines about what takes long
+LOG = logging.getLogger(__name__)
 
 INPUT, OUTPUT = 'crops', 'heatmaps'
 CONFIG_KEY = 'vitpose_ros'  # of the metadata: the configuration, as JSON
@@ -41,10 +41,6 @@ PRECISION = 'precision'  # and beside it, what its weights are
 MADE_KEY = 'vitpose_ros_int8'  # of the metadata: how the calibration was made, as JSON
 LARGEST_BATCH = 1024
 CACHE_VARIABLE = 'VITPOSE_ROS_CACHE'  # environment variable
-
-
-def silent(_: str) -> None:
-    """Say nothing."""
 
 
 class ExportError(VitposeError, RuntimeError):
@@ -114,9 +110,8 @@ def write_onnx(
     Raises ExportError, which names what is not installed.
     """
     single = graph(network, keypoint_set, dtype)
-    logging.getLogger('torch.onnx').setLevel(logging.ERROR)  # it warns of packages not needed
     try:
-        with warnings.catch_warnings():
+        with _quiet('torch.onnx'), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             program = torch.onnx.export(
                 single,
@@ -140,6 +135,18 @@ def write_onnx(
     program.save(str(path))
     if calibration:
         quantise_file(path, keypoint_set, calibration)
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Let a logger that warns of what nobody needs say errors alone, meanwhile."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def read_metadata(text: str) -> tuple[ViTPoseConfig, Precision]:
@@ -167,18 +174,18 @@ def cache_directory() -> Path:
     return Path(chosen).expanduser() if chosen else models_directory() / 'cache'
 
 
-def cached(name: str, make: Callable[[Path], None], load: Callable[[Path], T], say: Say) -> T:
+def cached(name: str, make: Callable[[Path], None], load: Callable[[Path], T]) -> T:
     """Load what a folder of the cache holds; let make fill the folder before, where it must.
 
-    What cannot be loaded, half written before the power went, is made anew. Where nothing can be
-    kept, say gets a line.
+    What cannot be loaded, half written before the power went, is made anew. That is logged, and
+    where nothing can be kept.
     """
     folder = cache_directory() / name
     if folder.is_dir():
         try:
             return load(folder)
         except Exception as error:
-            say(f'{folder} cannot be read and is made anew: {error}')
+            LOG.info('%s cannot be read and is made anew: %s', folder, error)
             shutil.rmtree(folder, ignore_errors=True)
     kept = True
     try:
@@ -186,7 +193,9 @@ def cached(name: str, make: Callable[[Path], None], load: Callable[[Path], T], s
         unfinished = Path(tempfile.mkdtemp(prefix=f'{name}.', dir=folder.parent))
     except OSError as error:
         kept = False
-        say(f'{folder.parent} cannot be written, so this is done at every start: {error}')
+        LOG.warning(
+            '%s cannot be written, so this is done at every start: %s', folder.parent, error
+        )
         unfinished = Path(tempfile.mkdtemp(prefix=f'{name}.'))
     try:
         make(unfinished)
