@@ -3,9 +3,14 @@
 import argparse
 import sys
 
-from vitpose_ros.tools import bench, evaluate, models
+from vitpose_ros.tools import bench, evaluate, models, predict
 
-TOOLS = {'models': models.main, 'bench': bench.main, 'evaluate': evaluate.main}
+TOOLS = {
+    'predict': predict.main,
+    'models': models.main,
+    'bench': bench.main,
+    'evaluate': evaluate.main,
+}
 
 
 def main() -> int:

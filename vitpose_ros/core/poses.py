@@ -125,9 +125,9 @@ class Poses:
         pose, score = self[index], self._box_score(index)
         subject = {
             'bbox': self._bbox(index),
-            'class': self.class_names[index] if len(self.class_names) else None,
+            'class': (self.class_names[index] or None) if len(self.class_names) else None,
             'score': None if score is None else round(score, SCORE_DIGITS),
-            'track_id': self.track_ids[index] if len(self.track_ids) else None,
+            'track_id': (self.track_ids[index] or None) if len(self.track_ids) else None,
             'skeleton': pose.skeleton,
             'keypoints': _numbers(pose),
         }
