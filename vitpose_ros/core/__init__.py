@@ -1,5 +1,14 @@
 """Pose estimation without ROS: images and boxes in, keypoints out."""
 
+try:
+    import cv2  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'OpenCV (cv2) is missing: apt install python3-opencv, or pip install '
+        'opencv-python-headless',
+        name='cv2',
+    ) from error
+
 from vitpose_ros.core.drawing import Style, draw_poses
 from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.estimator import PoseEstimator
