@@ -21,7 +21,10 @@ setup(
         'vitpose_ros.tools.bench',
     ],
     package_dir={'vitpose_ros.models': 'models'},
-    package_data={'vitpose_ros.models': ['*.safetensors', '*.json', '*.md']},
+    package_data={
+        'vitpose_ros': ['py.typed'],
+        'vitpose_ros.models': ['*.safetensors', '*.json', '*.md'],
+    },
     # OpenCV comes in several flavours of one module; robots have the one of apt.
     install_requires=['numpy', 'safetensors', 'torch>=2.4'],
     extras_require={

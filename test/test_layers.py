@@ -14,18 +14,24 @@ PACKAGE = ROOT / 'vitpose_ros'
 CORE = PACKAGE / 'core'
 ALLOWED_IN_CORE = {'cv2', 'numpy', 'safetensors', 'torch', 'vitpose_ros'}
 OPTIONAL = {  # within functions
+    'poses': {'supervision'},
     'runtime': {'nvidia', 'onnx', 'onnxruntime', 'openvino', 'torchvision', 'triton'},
 }
 
 # Floors of the core, from the top: each may import from those below it, and from its own.
 CORE_FLOORS = [
     {'__init__'},
-    {'estimator', 'drawing'},
+    {'estimator'},
+    {'work'},
+    {'passes'},
     {'runtime'},
     {'weights'},
     {'model', 'geometry'},
-    {'parts', 'realtime', 'skeletons', 'types'},
-    {'jpeg'},
+    {'poses'},
+    {'drawing'},
+    {'realtime', 'types'},
+    {'jpeg', 'skeletons'},
+    {'errors'},
 ]
 # What the rooms of the package may import from.
 ROOMS = {

@@ -7,6 +7,7 @@ import sys
 # What each module of vitpose_ros.tools is for. They are imported when they are asked for: with
 # PyTorch that takes seconds.
 TOOLS = {
+    'predict': 'estimate poses in pictures and videos: draw them, and write them as JSON',
     'models': 'list, fetch, convert, quantise, export and describe the weights of networks',
     'bench': 'measure crops, network and decoding on this machine',
     'evaluate': 'measure the average precision of a network on images with known keypoints',

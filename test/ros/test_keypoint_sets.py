@@ -82,13 +82,13 @@ def test_covariances_and_the_flip_test_are_options(start, probe):
     image = image_of(pixels)
     answer = probe.ask(image, detections_of(image, boxes))
     estimator = PoseEstimator.load(
-        'nano', 'cpu', precision='float32', flip_test=True, with_covariances=True
+        'nano', 'cpu', precision='float32', flip_test=True, heatmap_spread=True
     )
     [poses] = estimator.predict([Frame(pixels, boxes, 'bgr')])
     for subject, pose in zip(answer.subjects, poses, strict=True):
         assert np.abs(points(subject) - pose.keypoints).max() < 1e-2
         found = np.reshape(subject.covariance, (17, 3))
-        spread = pose.covariances
+        spread = pose.heatmap_spread
         expected = np.stack((spread[:, 0, 0], spread[:, 0, 1], spread[:, 1, 1]), axis=1)
         assert np.allclose(found, expected, rtol=1e-3, atol=1e-2)
     assert not probe.set_parameter('flip_test', False).successful

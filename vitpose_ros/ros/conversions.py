@@ -1,18 +1,17 @@
 """The core's types to messages."""
 
 from array import array
-from collections.abc import Sequence
 
 import numpy as np
 from std_msgs.msg import Header
 
-from vitpose_ros.core import Pose, Skeleton
+from vitpose_ros.core import Pose, Poses, Skeleton
 from vitpose_ros.msg import Keypoints, KeypointsArray, SkeletonInfo
 from vitpose_ros.ros.detections import Detections
 
 
 def keypoints_message(
-    header: Header, size: tuple[int, int], detections: Detections, poses: Sequence[Pose]
+    header: Header, size: tuple[int, int], detections: Detections, poses: Poses
 ) -> KeypointsArray:
     """Make the message for the poses in an image of size (width, height); one pose a detection."""
     message = KeypointsArray(header=header, image_width=size[0], image_height=size[1])
@@ -41,9 +40,9 @@ def keypoints_message(
 
 def _covariance_entries(pose: Pose) -> 'array[float]':
     """Return xx, xy and yy of each keypoint, or nothing where they were not computed."""
-    if pose.covariances is None:
+    if pose.heatmap_spread is None:
         return array('f')
-    entries = pose.covariances[:, (0, 0, 1), (0, 1, 1)]
+    entries = pose.heatmap_spread[:, (0, 0, 1), (0, 1, 1)]
     return array('f', entries.astype(np.float32).tobytes())
 
 

@@ -24,6 +24,9 @@ class Logger(Protocol):
     def warning(self, message: str) -> object:
         """Log a warning."""
 
+    def info(self, message: str) -> object:
+        """Log what goes on."""
+
 
 class ThrottledLog:
     """Logs each kind of trouble once in a while, and how often it was left out since.
@@ -61,7 +64,7 @@ class NodeHandler(logging.Handler):
     """Hands what Python modules log on to the log of a node, so that it is on /rosout, too."""
 
     def __init__(self, logger: Logger) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -69,5 +72,7 @@ class NodeHandler(logging.Handler):
         text = record.getMessage()
         if record.levelno >= logging.ERROR:
             self._logger.error(text)
-        else:
+        elif record.levelno >= logging.WARNING:
             self._logger.warning(text)
+        else:
+            self._logger.info(text)

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from vitpose_ros.core import Frame, Pose, Skeleton
+from vitpose_ros.core import Frame, Poses, Skeleton
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.msg import KeypointsArray, SkeletonInfo
 from vitpose_ros.ros.conversions import keypoints_message, skeleton_message
@@ -33,7 +33,7 @@ class Result:
     header: Header
     frame: Frame
     detections: Detections
-    poses: Sequence[Pose]
+    poses: Poses
 
 
 def create_publisher(node: LifecycleNode, kind: type, topic: str, qos: QoSProfile) -> Any:

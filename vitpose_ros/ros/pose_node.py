@@ -1,6 +1,7 @@
 """The node: images and detections in, keypoints out."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,9 +15,8 @@ from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
-from vitpose_ros.core import Frame, PoseEstimator
+from vitpose_ros.core import DeviceError, Frame, Options, PoseEstimator
 from vitpose_ros.core.realtime import Mailboxes
-from vitpose_ros.core.runtime import DeviceError
 from vitpose_ros.core.runtime.faults import is_device_lost
 from vitpose_ros.ros import diagnostics, node_parameters
 from vitpose_ros.ros.camera import Camera
@@ -47,6 +47,7 @@ class PoseNode(LifecycleNode):
         self._trouble = ThrottledLog(self.get_logger())
         self._log_handler = NodeHandler(self.get_logger())
         logging.getLogger(PACKAGE).addHandler(self._log_handler)
+        logging.getLogger(PACKAGE).setLevel(logging.INFO)  # what takes long, too
         self._failure = ''  # why the last configure failed
         self._loss = ''  # of the device: why this process ends
         self._estimator: PoseEstimator | None = None
@@ -164,27 +165,25 @@ class PoseNode(LifecycleNode):
         values = self._values
         faults = []
 
-        def load(device: str, precision: str) -> PoseEstimator:
-            return PoseEstimator.load(
-                values.model,
-                device,
-                backend=values.backend,
-                precision=precision,
-                threads=values.threads,
-                keypoint_sets=values.wanted_keypoint_sets() or None,
-                max_batch=values.max_batch,
-                flip_test=values.flip_test,
-                with_covariances=values.covariance,
-                hybrid_decoding=values.decode == 'hybrid',
-                cuda_graphs=values.cuda_graphs,
-                say=self.get_logger().info,
-            )
-
+        options = Options(
+            device=values.device,
+            backend=values.backend,
+            precision=values.precision,
+            threads=values.threads,
+            keypoint_sets=values.wanted_keypoint_sets(),
+            max_batch=values.max_batch,
+            flip_test=values.flip_test,
+            heatmap_spread=values.covariance,
+            decode=values.decode,
+            cuda_graphs=values.cuda_graphs,
+        )
         try:
-            estimator = load(values.device, values.precision)
+            estimator = PoseEstimator.with_options(values.model, options)
         except DeviceError as error:
             faults.append(f'{error}; the network runs on the CPU instead')
-            estimator = load('cpu', 'auto')  # what was asked for may be for a GPU alone
+            # What was asked for of the precision may be for a GPU alone.
+            options = replace(options, device='cpu', precision='auto')
+            estimator = PoseEstimator.with_options(values.model, options)
         if estimator.backend.warning:
             faults.append(estimator.backend.warning)
         self._device_warning = '; '.join(faults)

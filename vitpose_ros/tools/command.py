@@ -1,28 +1,25 @@
-"""What the command lines share: how they run and fail, and the arguments of a network."""
+"""What the command lines share: how they run, log and fail, and the arguments of a network."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
-from vitpose_ros.core.estimator import MAX_BATCH
-from vitpose_ros.core.runtime import BACKENDS, BackendError
-from vitpose_ros.core.runtime.export import ExportError
+from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.runtime.options import Options, table
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.types import Precision
-from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError
+from vitpose_ros.core.weights import EMBEDDED_MODEL
 
-MOST_THREADS, MOST_BATCH = 1024, 1024
+PACKAGE = __name__.partition('.')[0]
+MOST_THREADS = 1024
 MODEL = 'a known name, a file, or a Hugging Face directory'
 
 
-class ToolError(RuntimeError):
+class ToolError(VitposeError, RuntimeError):
     """What a command line cannot do; says why, and what helps."""
-
-
-ERRORS = (BackendError, CheckpointError, ExportError, ToolError)
 
 
 def run(
@@ -32,12 +29,18 @@ def run(
 ) -> int:
     """Parse the arguments, those of the process if None, and do the work; return the exit code.
 
-    work: returns the exit code, None for 0. Errors of ours are a line, 130 is an interruption.
+    work: returns the exit code, None for 0. What the package logs goes to stderr. Errors of ours
+    are a line, 130 is an interruption.
     """
     chosen = parser.parse_args(arguments)
+    handler = logging.StreamHandler()  # to stderr
+    logger = logging.getLogger(PACKAGE)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         return work(chosen) or 0
-    except ERRORS as error:
+    except VitposeError as error:
         print(f'{parser.prog}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -46,6 +49,9 @@ def run(
     except BrokenPipeError:  # the reader, head for example, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -55,37 +61,38 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_runtime(
-    parser: argparse.ArgumentParser, *, precision: str = 'auto', max_batch: int = MAX_BATCH
-) -> None:
-    """Add the options of what runs a network, with these defaults."""
-    parser.add_argument(
-        '--backend',
-        choices=BACKENDS,
-        default='auto',
-        help='what runs the network; auto: PyTorch on a GPU, else OpenVINO if it is installed',
-    )
-    parser.add_argument(
-        '--device', default='auto', help='auto, cpu, cuda, cuda:N, or intel_gpu (OpenVINO)'
-    )
-    parser.add_argument(
-        '--precision',
-        choices=('auto', *get_args(Precision)),
-        default=precision,
-        help=f'numbers that it computes with; {precision} if left out',
-    )
-    parser.add_argument(
-        '--threads',
-        type=whole(0, MOST_THREADS),
-        default=0,
-        help='of the processor; 0: all cores but one',
-    )
-    parser.add_argument(
-        '--max-batch',
-        type=whole(1, MOST_BATCH),
-        default=max_batch,
-        help=f'most subjects in one forward pass; {max_batch} if left out',
-    )
+def add_options(parser: argparse.ArgumentParser, *names: str, **defaults: Any) -> None:
+    """Add arguments for some of Options, or all; defaults: those that differ from its own."""
+    group = parser.add_argument_group('how the network is run')
+    for entry in table():
+        if names and entry.name not in names:
+            continue
+        about = entry.metadata
+        default = defaults.get(entry.name, entry.default)
+        flag = f'--{entry.name.replace("_", "-")}'
+        text = about['description']
+        if isinstance(default, bool):
+            group.add_argument(flag, action='store_true', default=default, help=text)
+        elif entry.name == 'image_size':
+            group.add_argument(flag, type=size, metavar='HxW', help=text)
+        else:
+            kind: Any = str
+            if isinstance(default, int):
+                kind = whole(about['minimum'], about['maximum'])
+            rest = '' if default is None else f'; {default}'
+            group.add_argument(
+                flag,
+                type=kind,
+                choices=about['choices'] or None,
+                default=default,
+                help=text + rest,
+            )
+
+
+def read_options(chosen: argparse.Namespace) -> Options:
+    """Return the options among parsed arguments. Raises OptionError."""
+    names = {entry.name for entry in table()}
+    return Options(**{name: value for name, value in vars(chosen).items() if name in names})
 
 
 def add_keypoint_sets(parser: argparse.ArgumentParser, otherwise: str) -> None:

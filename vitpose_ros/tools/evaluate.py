@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -51,7 +52,6 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser.add_argument('--boxes', type=Path, help='a COCO results file; true boxes without it')
     parser.add_argument('--box-threshold', type=float, default=0.0, help='least score of a box')
     parser.add_argument('--no-flip-test', action='store_true', help='half the time, less precise')
-    command.add_runtime(parser, precision='float32')
     parser.add_argument('--limit', type=command.whole(1), help='only the first so many images')
     parser.add_argument(
         '--results',
@@ -59,6 +59,8 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         default='keypoint_results.json',
         help='the file to write; keypoint_results.json if left out',
     )
+    names = ('device', 'backend', 'precision', 'threads', 'max_batch')
+    command.add_options(parser, *names, precision='float32')
     return parser
 
 
@@ -67,17 +69,12 @@ def _run(chosen: argparse.Namespace) -> None:
         raise DatasetError('pycocotools is missing: pip install pycocotools')
     content = read_annotations(chosen.annotations)
     found = None if chosen.boxes is None else read_boxes(chosen.boxes)
-    estimator = PoseEstimator.load(
-        chosen.model,
-        chosen.device,
-        backend=chosen.backend,
-        precision=chosen.precision,
-        threads=chosen.threads,
+    options = replace(
+        command.read_options(chosen),
         keypoint_sets=chosen.keypoint_set,
-        max_batch=chosen.max_batch,
         flip_test=not chosen.no_flip_test,
-        say=lambda text: print(text, file=sys.stderr),
     )
+    estimator = PoseEstimator.with_options(chosen.model, options)
     skeleton = estimator.skeletons[0]
     dataset = Dataset(
         chosen.annotations, chosen.images, skeleton, content=content, limit=chosen.limit

@@ -109,8 +109,8 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         'build', help='make what a backend makes on its first start, ahead of time'
     )
     part.add_argument('model', metavar='IN', help=command.MODEL)
-    command.add_runtime(part)
-    command.add_keypoint_sets(part, "the network's first")
+    names = ('device', 'backend', 'precision', 'threads', 'keypoint_sets', 'max_batch')
+    command.add_options(part, *names)
     part.set_defaults(run=_build)
 
     part = commands.add_parser('info', help='describe weights')
@@ -239,16 +239,7 @@ def _quantize(chosen: argparse.Namespace) -> None:
 
 
 def _build(chosen: argparse.Namespace) -> None:
-    estimator = PoseEstimator.load(
-        chosen.model,
-        chosen.device,
-        backend=chosen.backend,
-        precision=chosen.precision,
-        threads=chosen.threads,
-        keypoint_sets=chosen.keypoint_sets,
-        max_batch=chosen.max_batch,
-        say=lambda line: print(line, flush=True),
-    )
+    estimator = PoseEstimator.with_options(chosen.model, command.read_options(chosen))
     estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
     if estimator.backend.warning:
         print(f'warning: {estimator.backend.warning}', file=sys.stderr)

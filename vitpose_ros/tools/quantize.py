@@ -13,11 +13,11 @@ from vitpose_ros.core.geometry.crops import HostCrops, crop_regions
 from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.types import Frame, box_fault
 from vitpose_ros.core.weights import CheckpointError
+from vitpose_ros.tools.media import PICTURES
 
 LOG = logging.getLogger(__name__)
 
 MOST = 256  # crops
-PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 def crops_of_images(

@@ -5,7 +5,7 @@ import ctypes
 import pytest
 import torch
 
-from vitpose_ros.core.runtime import BackendError, DeviceError, choose, open_backend
+from vitpose_ros.core.runtime import DeviceError, OptionError, choose, open_backend
 from vitpose_ros.core.runtime import onnx as onnx_module
 from vitpose_ros.core.runtime import openvino as openvino_module
 from vitpose_ros.core.runtime.nvidia import Driver, ask_driver, why_unusable
@@ -229,7 +229,7 @@ def test_the_warning_of_a_choice_is_that_of_the_backend(machine):
 def test_a_word_that_is_no_device_is_named(device, machine):
     machine(devices=1, onnx=True)
     for backend in ('onnx', 'torch'):
-        with pytest.raises(BackendError, match=f"device '{device}' is not"):
+        with pytest.raises(OptionError, match=f"device is '{device}'; give auto, cpu"):
             choose(backend, device)
 
 

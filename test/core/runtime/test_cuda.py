@@ -6,7 +6,7 @@ import pytest
 import torch
 from gpu import DEVICE, GREY_LEVELS, SIZE, first
 
-from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
+from vitpose_ros.core import SKELETONS, Frame, Options, PoseEstimator
 from vitpose_ros.core.geometry.crops import HostCrops, crop_regions
 from vitpose_ros.core.runtime.base import Backend, Decoding
 from vitpose_ros.core.runtime.cuda import CudaBackend, CudaCrops
@@ -30,7 +30,7 @@ def found_by(estimator, frame):
 @pytest.fixture(scope='module')
 def on_cpu():
     network = load_network('nano', image_size=SIZE)
-    return PoseEstimator(TorchBackend(network, precision='float32'))
+    return PoseEstimator(TorchBackend(network, Options(precision='float32')))
 
 
 @pytest.mark.parametrize('way', ['cut_here', 'cut_there'])
@@ -83,7 +83,7 @@ def test_mixed_sets_go_through_one_pass(frame):
     on_cpu, on_gpu = (
         PoseEstimator(backend, max_batch=8)
         for backend in (
-            TorchBackend(cpu, precision='float32'),
+            TorchBackend(cpu, Options(precision='float32')),
             CudaBackend(cuda, device=str(DEVICE), precision='float32'),
         )
     )

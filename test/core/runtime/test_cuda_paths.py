@@ -6,6 +6,7 @@ a GPU. What needs a GPU to be seen is in test_cuda.py.
 
 import contextlib
 import dataclasses
+import logging
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import torch
 from gpu import GREY_LEVELS
 from random_weights import SeveralHeads
 
-from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
+from vitpose_ros.core import SKELETONS, Frame, Options, PoseEstimator
 from vitpose_ros.core.geometry.crops import HostCrops, crop_regions
 from vitpose_ros.core.model.windows import Windows
 from vitpose_ros.core.runtime import DeviceError
@@ -62,7 +63,7 @@ def crops(count, seed=0):
 
 def plain(network, given, counts, decoding=None):
     """What the plain network finds, in float32, without anything of the backend's."""
-    backend = TorchBackend(network, precision='float32')
+    backend = TorchBackend(network, Options(precision='float32'))
     return backend.keypoints(given, counts, decoding or Decoding())[0]
 
 
@@ -138,7 +139,7 @@ def test_sixteen_bits_give_heatmaps_within_their_rounding(precision):
     exact = nano()
     given = crops(2)
     [found] = backend.heatmaps(given, [2])
-    [expected] = TorchBackend(exact, precision='float32').heatmaps(given, [2])
+    [expected] = TorchBackend(exact, Options(precision='float32')).heatmaps(given, [2])
     assert backend.ways['fused_gelu'].startswith('taken')
     error = (found - expected).norm() / expected.norm()
     assert error < {'float16': 0.005, 'bfloat16': 0.04}[precision]
@@ -484,7 +485,7 @@ def test_a_way_that_fails_or_differs_is_not_taken(monkeypatch):
     assert backend.ways['head_product'] == 'not taken: its relative error is 0.01'
 
 
-def test_auto_goes_on_to_the_processor_where_the_gpu_has_too_little_memory(monkeypatch):
+def test_auto_goes_on_to_the_processor_where_the_gpu_has_too_little_memory(monkeypatch, caplog):
     def on_gpu(network, **_):
         raise DeviceError("device 'cuda:0' has too little free memory for this network")
 
@@ -499,11 +500,11 @@ def test_auto_goes_on_to_the_processor_where_the_gpu_has_too_little_memory(monke
             else choice_module.Choice('torch', 'cuda:0', 'PyTorch can use the GPU')
         ),
     )
-    said = []
-    estimator = PoseEstimator.load('nano', say=said.append, image_size=SIZE)
+    caplog.set_level(logging.INFO, 'vitpose_ros')
+    estimator = PoseEstimator.load('nano', image_size=SIZE)
     assert estimator.backend.device == CPU
     assert estimator.backend.warning.endswith('the network runs on the CPU instead')
-    assert any('too little free memory' in line for line in said)
+    assert any('too little free memory' in line for line in caplog.messages)
     with pytest.raises(DeviceError, match='too little'):
         PoseEstimator.load('nano', 'cuda')
 

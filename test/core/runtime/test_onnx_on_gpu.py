@@ -1,5 +1,6 @@
 """ONNX Runtime for GPUs, where its logic runs on a processor."""
 
+import logging
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
-from vitpose_ros.core.runtime import Decoding, DeviceError, open_backend, open_onnx
+from vitpose_ros.core.runtime import Decoding, DeviceError, Options, open_backend, open_onnx
 from vitpose_ros.core.runtime.cuda import buckets
 from vitpose_ros.core.runtime.nvidia import Driver
 from vitpose_ros.core.runtime.onnx import OnnxBackend
@@ -38,7 +39,7 @@ def file(cache):
     """Return the float32 file of the tiny network."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('VITPOSE_ROS_CACHE', str(cache))
-        OnnxBackend.of_network(tiny_network())
+        OnnxBackend.of_network(tiny_network(), Options(device='cpu'))
     [path] = cache.glob('onnx-float32-*/coco.onnx')
     return path
 
@@ -103,7 +104,7 @@ def gpu(monkeypatch, cache):
 
 
 def on_gpu(file, **options):
-    return OnnxBackend([file], CONFIG, 'float32', device='cuda:1', threads=1, **options)
+    return OnnxBackend([file], CONFIG, 'float32', Options(device='cuda:1', threads=1, **options))
 
 
 # Providers
@@ -160,26 +161,28 @@ def test_a_file_that_is_damaged_is_not_the_fault_of_the_gpu(gpu, tmp_path):
 
 
 @pytest.mark.parametrize(('name', 'found'), [('auto', 'openvino'), ('onnx', 'onnx')])
-def test_where_no_provider_starts_the_processor_runs_in_float32(name, found, gpu, cache):
+def test_where_no_provider_starts_the_processor_runs_in_float32(name, found, gpu, cache, caplog):
     gpu(silent=[CUDA])
-    said = []
+    caplog.set_level(logging.INFO, 'vitpose_ros')
     network = tiny_network()
-    backend = open_backend(network, name, precision='float16', threads=1, say=said.append)
+    backend = open_backend(network, Options(backend=name, precision='float16', threads=1))
     assert backend.description == f'{found} on cpu, float32, 1 thread'
     assert backend.precision == 'float32'
     assert 'ONNX Runtime cannot use cuda:0: CUDAExecutionProvider: ' in backend.warning
     assert 'the network runs on the CPU instead' in backend.warning
     crops = torch.randint(0, 256, (3, *SIZE, 3), dtype=torch.uint8)
-    plain = open_backend(tiny_network(), 'torch', device='cpu', precision='float32')
+    plain = open_backend(
+        tiny_network(), Options(backend='torch', device='cpu', precision='float32')
+    )
     [maps], [expected] = backend.heatmaps(crops, [3]), plain.heatmaps(crops, [3])
     assert (maps - expected).abs().max() < 1e-4
     assert len(list(cache.glob('onnx-float16-*'))) == 1, 'the file for the GPU is kept'
-    assert not [line for line in said if 'made anew' in line]
+    assert not [line for line in caplog.messages if 'made anew' in line]
 
 
 def test_a_file_runs_on_the_processor_where_no_provider_starts(gpu, file):
     gpu(silent=[CUDA])
-    backend = open_onnx(file, threads=1)
+    backend = open_onnx(file, Options(threads=1))
     assert backend.description == 'onnx on cpu, float32, 1 thread'
     assert 'the network runs on the CPU instead' in backend.warning
 
@@ -198,7 +201,10 @@ def test_the_runtime_itself_does_not_fall_back_unseen(gpu, file, monkeypatch):
 
 def test_batches_are_padded_to_buckets_and_give_the_same(gpu, file):
     gpu()
-    backend, plain = on_gpu(file, max_batch=12), OnnxBackend([file], CONFIG, 'float32')
+    backend, plain = (
+        on_gpu(file, max_batch=12),
+        OnnxBackend([file], CONFIG, 'float32', Options(device='cpu')),
+    )
     assert backend.bucket_sizes == buckets(12) and plain.bucket_sizes == []
     backend.bucket_sizes = [1, 3, 4, 12]
     assert backend.prepare(Decoding(), 12) == 12
@@ -278,24 +284,24 @@ def test_a_file_is_read_once_per_start_and_in_pieces(gpu, file, monkeypatch):
     assert digest(file) == whole
 
 
-def test_building_is_said_until_an_engine_is_there(gpu, file):
+def test_building_is_said_until_an_engine_is_there(gpu, file, caplog):
     gpu(tensorrt='101601', broken=[TENSORRT])
-    said = []
+    caplog.set_level(logging.INFO, 'vitpose_ros')
 
     def start():
-        said.clear()
-        on_gpu(file, max_batch=5, say=said.append)
+        caplog.clear()
+        on_gpu(file, max_batch=5)
 
     start()  # a build that fails leaves the folder
     gpu(tensorrt='101601')
     start()
-    assert said == ['building the TensorRT engine of coco; once for this GPU, minutes']
+    assert caplog.messages == ['building the TensorRT engine of coco; once for this GPU, minutes']
     [opened] = Session.opened
     folder = Path(opened[TENSORRT]['trt_engine_cache_path'])
     assert folder.name.startswith('tensorrt-101601-RTX-1-') and folder.name.endswith('-5')
     (folder / 'TensorrtExecutionProvider_graph_0_sm90.engine').write_bytes(b'engine')
     start()
-    assert said == []
+    assert caplog.messages == []
 
 
 @pytest.mark.skipif(shutil.which('cc') is None, reason='no compiler')

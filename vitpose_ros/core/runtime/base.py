@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.geometry.crops import Crops, HostCrops
 from vitpose_ros.core.geometry.heatmaps import covariances, decode, merge_flipped
 from vitpose_ros.core.model.vit import ViTPoseConfig
@@ -21,7 +22,7 @@ from vitpose_ros.core.types import Precision
 CHUNK = 8
 
 
-class BackendError(ValueError):
+class BackendError(VitposeError, ValueError):
     """A backend, device or precision that cannot be had here."""
 
 
@@ -64,6 +65,7 @@ class Backend(ABC):
     description: str  # for log and diagnostics: 'torch on cpu, float32, 3 threads'
     reason: str = ''  # why this one
     warning: str = ''  # what it could not have, and the remedy
+    threads: int = 0  # that PyTorch gets in a pass; 0: as many as it has
     decodes_jpeg: bool = False  # whether frames had better come as Jpeg
 
     def crops(self) -> Crops:

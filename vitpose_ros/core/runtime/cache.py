@@ -7,6 +7,7 @@ Folders without that file are never touched.
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -15,11 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from vitpose_ros.core.runtime.export import Say, silent
 from vitpose_ros.core.runtime.faults import is_out_of_memory
 from vitpose_ros.core.weights import models_directory
 
 T = TypeVar('T')
+LOG = logging.getLogger(__name__)
 
 CACHE_VARIABLE = 'VITPOSE_ROS_CACHE'  # environment variable
 MARK = '.vitpose_ros'  # the file in an entry
@@ -36,11 +37,11 @@ def cache_directory() -> Path:
     return Path(chosen).expanduser() if chosen else models_directory() / 'cache'
 
 
-def cached(name: str, make: Callable[[Path], None], load: Callable[[Path], T], say: Say) -> T:
+def cached(name: str, make: Callable[[Path], None], load: Callable[[Path], T]) -> T:
     """Load what an entry holds; let make fill its folder before, where it must.
 
     What cannot be loaded, half written before the power went, is made anew, and replaced by what
-    loads. Where nothing can be kept, say gets a line.
+    loads. That is logged, and where nothing can be kept.
     """
     folder = cache_directory() / name
     if folder.is_dir():
@@ -49,11 +50,11 @@ def cached(name: str, make: Callable[[Path], None], load: Callable[[Path], T], s
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            say(f'{folder} cannot be read and is made anew: {error}')
+            LOG.info('%s cannot be read and is made anew: %s', folder, error)
         else:
             mark(folder)
             return loaded
-    with _unfinished(folder, say) as unfinished:
+    with _unfinished(folder) as unfinished:
         make(unfinished)
         loaded = load(unfinished)
         if unfinished.parent == folder.parent:
@@ -69,7 +70,7 @@ def mark(folder: Path) -> None:
         (folder / MARK).touch()
 
 
-def sweep(directory: Path, *, now_s: float, say: Say = silent) -> None:
+def sweep(directory: Path, *, now_s: float) -> None:
     """Remove what a killed process left, entries long unused, and the oldest of too many bytes.
 
     now_s: the time, as time.time() gives it.
@@ -88,13 +89,13 @@ def sweep(directory: Path, *, now_s: float, say: Say = silent) -> None:
     total = sum(size for _, size, _ in entries)
     for age_s, size, folder in sorted(entries, reverse=True):
         if age_s > MOST_DAYS * DAY_S or (total > MOST_BYTES and age_s > DAY_S):
-            say(f'{folder} was not used for {age_s / DAY_S:.0f} days and is removed')
+            LOG.info('%s was not used for %.0f days and is removed', folder, age_s / DAY_S)
             shutil.rmtree(folder, ignore_errors=True)
             total -= size
 
 
 @contextlib.contextmanager
-def _unfinished(folder: Path, say: Say) -> Iterator[Path]:
+def _unfinished(folder: Path) -> Iterator[Path]:
     """Yield a folder to fill, beside where it goes if that can be; none is left afterwards.
 
     It is locked, so that others see whether the process that fills it still lives.
@@ -102,10 +103,12 @@ def _unfinished(folder: Path, say: Say) -> Iterator[Path]:
     prefix = f'{folder.name}.'
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        sweep(folder.parent, now_s=time.time(), say=say)
+        sweep(folder.parent, now_s=time.time())
         path = Path(tempfile.mkdtemp(UNFINISHED, prefix, folder.parent))
     except OSError as error:
-        say(f'{folder.parent} cannot be written, so this is done at every start: {error}')
+        LOG.warning(
+            '%s cannot be written, so this is done at every start: %s', folder.parent, error
+        )
         path = Path(tempfile.mkdtemp(UNFINISHED, prefix))
     lock = os.open(path, os.O_RDONLY)
     try:

@@ -1,7 +1,6 @@
 """Which backend runs a network, and why."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,12 +9,11 @@ from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import nvidia, onnx, openvino, providers
 from vitpose_ros.core.runtime.base import Backend, BackendError, DeviceError, read_precision
 from vitpose_ros.core.runtime.cuda import CudaBackend, Tuning
-from vitpose_ros.core.runtime.export import ExportError, Say, silent
+from vitpose_ros.core.runtime.export import ExportError
+from vitpose_ros.core.runtime.options import DEFAULTS, OptionError, Options
 from vitpose_ros.core.runtime.torch import TorchBackend
 from vitpose_ros.core.weights import CheckpointError, models_command
 
-BACKENDS = ('auto', 'torch', 'onnx', 'openvino')
-CUDA_GRAPHS = ('auto', 'off')
 UNUSED_GPU = 'this machine has an NVIDIA GPU that is not used'
 INSTEAD = 'the network runs on the CPU instead'
 
@@ -45,18 +43,9 @@ def why_no_cuda() -> str:
 def choose_device(device: str) -> torch.device:
     """Turn 'cpu', 'cuda' or 'cuda:N' into a device of PyTorch that is there and runs kernels.
 
-    Raises DeviceError, which names the remedy, when it does not, and BackendError for another
-    word.
+    Raises DeviceError, which names the remedy, when it does not.
     """
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise BackendError(
-            f"device '{device}' is not known; give auto, cpu, cuda or cuda:N, or intel_gpu "
-            '(through OpenVINO)'
-        ) from error
-    if chosen.type not in ('cpu', 'cuda'):
-        raise BackendError(f"device '{device}' is not supported; give auto, cpu, cuda or cuda:N")
+    chosen = torch.device(device)
     if chosen.type == 'cpu':
         return chosen
     if (chosen.index or 0) >= torch.cuda.device_count():
@@ -74,10 +63,10 @@ def choose_device(device: str) -> torch.device:
 def choose(backend: str, device: str) -> Choice:
     """Choose backend and device, where 'auto' leaves that open.
 
-    Raises DeviceError for a device that is not there, BackendError for an unknown word.
+    Raises DeviceError for a device that is not there, BackendError where backend and device do
+    not go together, OptionError for an unknown word.
     """
-    if backend not in BACKENDS:
-        raise BackendError(f"backend '{backend}' is not known; give {', '.join(BACKENDS)}")
+    Options(backend=backend, device=device)
     if device == openvino.INTEL_GPU:
         if backend not in ('auto', 'openvino'):
             raise BackendError(f"device '{device}' is for backend openvino, not {backend}")
@@ -141,61 +130,34 @@ def _on_processor(backend: str, why: str = '') -> Choice:
 
 
 def open_backend(
-    network: ViTPose,
-    backend: str = 'auto',
-    *,
-    device: str = 'auto',
-    precision: str = 'auto',
-    threads: int = 0,
-    max_batch: int = 16,
-    cuda_graphs: str = 'auto',
-    calibration: Path | None = None,
-    say: Say = silent,
+    network: ViTPose, options: Options = DEFAULTS, *, calibration: Path | None = None
 ) -> Backend:
     """Prepare a network to run; it is changed.
 
-    backend: one of BACKENDS. device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'.
-    precision: 'auto' (what is fastest there at the same keypoints), 'float32', 'bfloat16',
-    'float16' or 'int8'. threads: of the processor; 0 leaves one core free. max_batch: most crops
-    that will come at once. cuda_graphs: one of CUDA_GRAPHS. calibration: the file for int8; see
-    int8. say: gets a line about what takes long.
+    options: all but keypoint_sets and image_size, which are the network's. calibration: the file
+    for int8; see int8.
     Raises DeviceError for a device that is not there, BackendError for what does not fit
-    together or is not installed; both name the remedy.
+    together or is not installed, ExportError where graphs for a backend cannot be written; all
+    name the remedy.
     """
-    if cuda_graphs not in CUDA_GRAPHS:
-        raise BackendError(f"cuda_graphs is '{cuda_graphs}'; give {' or '.join(CUDA_GRAPHS)}")
-    choice = choose(backend, device)
-
-    if precision == 'int8' and choice.backend == 'torch':
+    backend = options.backend
+    choice = choose(backend, options.device)
+    if options.precision == 'int8' and choice.backend == 'torch':
         choice = _without_torch(backend, choice)
 
     def opened(choice: Choice, precision: str) -> Backend:
+        own = replace(options, device=choice.device, precision=precision)
         if choice.backend == 'openvino':
-            return openvino.OpenVinoBackend(
-                network,
-                device=choice.device,
-                precision=precision,
-                threads=threads,
-                calibration=calibration,
-                say=say,
-            )
+            return openvino.OpenVinoBackend(network, own, calibration=calibration)
         if choice.backend == 'onnx':
-            return onnx.OnnxBackend.of_network(
-                network,
-                device=choice.device,
-                precision=precision,
-                threads=threads,
-                max_batch=max_batch,
-                calibration=calibration,
-                say=say,
-            )
+            return onnx.OnnxBackend.of_network(network, own, calibration=calibration)
         if choice.device == 'cpu':
-            return TorchBackend(network, precision=precision, threads=threads)
-        tuning = Tuning(graphs=cuda_graphs != 'off')
+            return TorchBackend(network, own)
+        tuning = Tuning(graphs=options.cuda_graphs != 'off')
         return CudaBackend(network, device=choice.device, precision=precision, tuning=tuning)
 
     try:
-        found = opened(choice, precision)
+        found = opened(choice, options.precision)
     except (DeviceError, ExportError) as error:
         if choice.backend != 'onnx' or choice.device == 'cpu':
             raise
@@ -219,38 +181,28 @@ def _without_torch(backend: str, choice: Choice) -> Choice:
     )
 
 
-def open_onnx(
-    file: Path,
-    backend: str = 'auto',
-    *,
-    device: str = 'auto',
-    precision: str = 'auto',
-    threads: int = 0,
-    keypoint_sets: str | Sequence[str] | None = None,
-    max_batch: int = 16,
-    say: Say = silent,
-) -> Backend:
-    """Prepare an ONNX file that models export wrote; arguments and errors as open_backend.
+def open_onnx(file: Path, options: Options = DEFAULTS) -> Backend:
+    """Prepare an ONNX file that models export wrote, which has its precision and size in it.
 
-    keypoint_sets: what is asked of it. Raises CheckpointError where the file has another.
+    Raises what open_backend does, and CheckpointError where the file has another keypoint set.
     """
-    if backend not in ('auto', 'onnx'):
-        raise BackendError(f"'{file}' is for backend onnx, not {backend}; give auto or onnx")
-    choice = _choose_onnx(device)
-
-    def opened_on(device: str) -> Backend:
-        return onnx.OnnxBackend.of_file(
-            file, device=device, threads=threads, max_batch=max_batch, say=say
+    if options.backend not in ('auto', 'onnx'):
+        raise BackendError(
+            f"'{file}' is for backend onnx, not {options.backend}; give auto or onnx"
         )
-
+    if options.image_size is not None:
+        raise OptionError(
+            f"image_size is {options.image_size}, but '{file}' is of one size; leave it out, or "
+            f'write a file of another: {models_command("export", "IN", "OUT")}'
+        )
+    choice = _choose_onnx(options.device)
     try:
-        opened = opened_on(choice.device)
+        opened = onnx.OnnxBackend.of_file(file, replace(options, device=choice.device))
     except DeviceError as error:
         choice = _on_processor('onnx', str(error))
-        opened = opened_on('cpu')
-    read_precision(precision, [opened.precision], f"'{file}'")
-    wanted = [keypoint_sets] if isinstance(keypoint_sets, str) else list(keypoint_sets or [])
-    for name in wanted:
+        opened = onnx.OnnxBackend.of_file(file, replace(options, device='cpu'))
+    read_precision(options.precision, [opened.precision], f"'{file}'")
+    for name in options.keypoint_sets or ():
         if name not in opened.config.keypoint_sets:
             raise CheckpointError(
                 f"'{file}' gives {', '.join(opened.config.keypoint_sets)}, not '{name}': an ONNX "

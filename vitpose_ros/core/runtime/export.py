@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.geometry.crops import MEAN, STD
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.runtime.int8 import Calibration, round_products
 from vitpose_ros.core.runtime.qdq import quantise_file
 from vitpose_ros.core.weights.folding import select_sets
 
-Say = Callable[[str], None]  # takes lines about what takes long
+LOG = logging.getLogger(__name__)
 
 INPUT, OUTPUT = 'crops', 'heatmaps'
 CONFIG_KEY = 'vitpose_ros'  # of the metadata: the configuration, as JSON
@@ -33,11 +34,7 @@ MADE_KEY = 'vitpose_ros_int8'  # of the metadata: how the calibration was made, 
 LARGEST_BATCH = 1024
 
 
-def silent(_: str) -> None:
-    """Say nothing."""
-
-
-class ExportError(RuntimeError):
+class ExportError(VitposeError, RuntimeError):
     """A network that cannot be written."""
 
 
@@ -104,9 +101,8 @@ def write_onnx(
     Raises ExportError, which names what is not installed.
     """
     single = graph(network, keypoint_set, dtype)
-    logging.getLogger('torch.onnx').setLevel(logging.ERROR)  # it warns of packages not needed
     try:
-        with warnings.catch_warnings():
+        with _quiet('torch.onnx'), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             program = torch.onnx.export(
                 single,
@@ -130,6 +126,18 @@ def write_onnx(
     program.save(str(path))
     if calibration:
         quantise_file(path, keypoint_set, calibration)
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Let a logger that warns of what nobody needs say errors alone, meanwhile."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def fingerprint(network: ViTPose) -> str:

@@ -1,6 +1,7 @@
 """Whether integers of 8 bits are worth their loss here: measured once, and kept."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,8 @@ from time import perf_counter
 
 from vitpose_ros.core.runtime import cache, export, processor
 from vitpose_ros.core.runtime.base import BackendError, GraphBackend
-from vitpose_ros.core.runtime.export import Say
+
+LOG = logging.getLogger(__name__)
 
 ROUNDS = 5
 WITHOUT = (
@@ -30,9 +32,7 @@ def gain(slow: Callable[[], object], fast: Callable[[], object], rounds: int = R
     return median(gains[1:])
 
 
-def compare(
-    fast: GraphBackend, open_plain: Callable[[], GraphBackend], name: str, say: Say
-) -> str:
+def compare(fast: GraphBackend, open_plain: Callable[[], GraphBackend], name: str) -> str:
     """Return a warning, or nothing, for a backend in int8, after its speed here.
 
     open_plain: opens the same in float32, for a measurement that is then kept. name: of the
@@ -42,7 +42,7 @@ def compare(
     place = hashlib.sha256(f'{processor.name()}; {fast.description}'.encode()).hexdigest()[:8]
 
     def make(folder: Path) -> None:
-        say('comparing int8 with float32 on this processor; once, some seconds')
+        LOG.info('comparing int8 with float32 on this processor; once, some seconds')
         crops = export.example(fast.config)
         counts = [len(crops)] + [0] * (len(fast.config.keypoint_sets) - 1)
         plain, short = (partial(b.heatmaps, crops, counts) for b in (open_plain(), fast))
@@ -51,7 +51,7 @@ def compare(
     def load(folder: Path) -> float:
         return float((folder / 'gain').read_text())
 
-    return judge(cache.cached(f'int8-gain-{name}-{place}', make, load, say), fast.description)
+    return judge(cache.cached(f'int8-gain-{name}-{place}', make, load), fast.description)
 
 
 def judge(gain: float, where: str) -> str:

@@ -4,7 +4,9 @@ One graph a keypoint set, written by the package itself: by vitpose_ros models e
 first use into the cache, where TensorRT's engines lie, too.
 """
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,12 +33,15 @@ from vitpose_ros.core.runtime.base import (
     read_precision,
 )
 from vitpose_ros.core.runtime.cuda import CudaCrops, buckets
-from vitpose_ros.core.runtime.export import INPUT, OUTPUT, Say, silent
+from vitpose_ros.core.runtime.export import INPUT, OUTPUT
 from vitpose_ros.core.runtime.faults import is_out_of_memory
 from vitpose_ros.core.runtime.int8 import calibration_of
 from vitpose_ros.core.runtime.onnx_file import read_onnx
+from vitpose_ros.core.runtime.options import Options
 from vitpose_ros.core.runtime.providers import CPU, CUDA, TENSORRT, Provider, ProviderError
 from vitpose_ros.core.types import Precision
+
+LOG = logging.getLogger(__name__)
 
 
 def is_installed() -> bool:
@@ -58,8 +63,6 @@ def choose_device(device: str) -> str:
     if device == 'auto':
         return 'cuda:0' if has_cuda() else 'cpu'
     kind, _, index = device.partition(':')
-    if kind not in ('cpu', 'cuda') or not (index or '0').isdecimal():
-        raise BackendError(f"device '{device}' is not supported; give auto, cpu, cuda or cuda:N")
     if kind == 'cuda' and (reason := providers.why_no_cuda(int(index or 0))):
         raise DeviceError(f"device '{device}' is not there for ONNX Runtime: {reason}")
     return device
@@ -73,21 +76,17 @@ class OnnxBackend(GraphBackend):
         files: Sequence[Path],
         config: ViTPoseConfig,
         precision: Precision,
-        *,
-        device: str = 'cpu',
-        threads: int = 0,
-        max_batch: int = 16,
-        say: Say = silent,
+        options: Options,
     ) -> None:
         """Take files that export.write_onnx made, what is in them, and where to run them.
 
-        files: in the order of config.keypoint_sets. device: 'cpu', 'cuda' or 'cuda:N'. threads:
-        of the processor; 0 leaves one core free. max_batch: most crops of one run on a GPU. say:
-        gets a line about what takes long. Raises DeviceError where no provider for the GPU
-        starts.
+        files: in the order of config.keypoint_sets. options: device ('cpu', 'cuda' or 'cuda:N'),
+        threads, and max_batch, the most crops of one run on a GPU. Raises DeviceError where no
+        provider for the GPU starts.
         """
+        device, max_batch = options.device, options.max_batch
         self._index = int(device.partition(':')[2] or 0)
-        self._threads = processor.use_threads(threads)
+        self.threads = options.threads or processor.default_threads()
         super().__init__(config)
         self.precision = precision
         # What batches are padded to; empty: they are not. The libraries of a GPU choose their
@@ -95,12 +94,12 @@ class OnnxBackend(GraphBackend):
         self.bucket_sizes: list[int] = []
         if device == 'cpu':
             self._graphs = [self._session(file, CPU) for file in files]
-            self.description = f'onnx on {processor.description(precision, self._threads)}'
+            self.description = f'onnx on {processor.description(precision, self.threads)}'
             return
         self._most = max_batch
         self.bucket_sizes = buckets(max_batch)
         providers.load_cuda_libraries()
-        with_what = self._open(files, say)
+        with_what = self._open(files)
         self.description = f'onnx on cuda:{self._index} with {with_what}, {precision}'
         # With a PyTorch for CUDA, crops and heatmaps stay on the GPU.
         place = torch.device(f'cuda:{self._index}')
@@ -111,23 +110,24 @@ class OnnxBackend(GraphBackend):
     def of_network(
         cls,
         network: ViTPose,
+        options: Options,
         *,
-        device: str = 'cpu',
-        precision: str = 'auto',
-        threads: int = 0,
-        max_batch: int = 16,
         calibration: Path | None = None,
-        say: Say = silent,
     ) -> 'OnnxBackend':
         """Write the files of a network to the cache, if they are not there yet, and take them.
 
         precision: 'float32'; 'float16' on a GPU only; 'int8' on a processor, or with TensorRT;
-        'auto' is float16 on a GPU, else float32. calibration: the file for int8.
+        'auto' is float16 on a GPU, else float32. calibration: the file for int8. Raises
+        BackendError where ONNX Runtime is not installed, ExportError where what writes its files
+        is not.
         """
+        providers.runtime()  # raises where it is not there, before anything is written
+        device = options.device
         choices: tuple[Precision, ...] = ('float16', 'float32', 'int8')
         if device == 'cpu':
             choices = ('float32', 'int8')
-        chosen = read_precision(precision, choices, f'ONNX Runtime on {device}') or choices[0]
+        where = f'ONNX Runtime on {device}'
+        chosen = read_precision(options.precision, choices, where) or choices[0]
         quantised = calibration_of(network, calibration) if chosen == 'int8' else None
         if quantised and device != 'cpu':
             library = tensorrt.load(providers.library(TENSORRT))
@@ -139,7 +139,9 @@ class OnnxBackend(GraphBackend):
 
         def write(folder: Path) -> None:
             for name in network.config.keypoint_sets:
-                say(f'writing the ONNX file of {name} to {folder.parent}; once, half a minute')
+                LOG.info(
+                    'writing the ONNX file of %s to %s; once, half a minute', name, folder.parent
+                )
                 path = folder / f'{name}.onnx'
                 dtype = torch.float16 if chosen == 'float16' else torch.float32
                 export.write_onnx(network, path, name, dtype=dtype, calibration=quantised)
@@ -150,33 +152,26 @@ class OnnxBackend(GraphBackend):
                     [folder / f'{name}.onnx' for name in network.config.keypoint_sets],
                     network.config,
                     chosen,
-                    device=device,
-                    threads=threads,
-                    max_batch=max_batch,
-                    say=say,
+                    options,
                 )
             except DeviceError as error:
                 return error  # not the fault of the files, which are kept
 
         digest = export.fingerprint(network)
         detail = f'-{quantised.digest()}' if quantised else ''
-        found = cache.cached(f'onnx-{chosen}-{digest}{detail}', write, load, say)
+        found = cache.cached(f'onnx-{chosen}-{digest}{detail}', write, load)
         if isinstance(found, DeviceError):
             raise found
         if quantised and device == 'cpu':
-            plain = partial(cls.of_network, network, precision='float32', threads=threads, say=say)
-            found.warning = integers.compare(found, plain, f'onnx-{digest}', say)
+            plain = partial(cls.of_network, network, replace(options, precision='float32'))
+            found.warning = integers.compare(found, plain, f'onnx-{digest}')
         return found
 
     @classmethod
     def of_file(
         cls,
         file: Path,
-        *,
-        device: str = 'cpu',
-        threads: int = 0,
-        max_batch: int = 16,
-        say: Say = silent,
+        options: Options,
     ) -> 'OnnxBackend':
         """Take a single file, with the configuration in it; see read_onnx for errors."""
         found = read_onnx(file)
@@ -185,12 +180,9 @@ class OnnxBackend(GraphBackend):
             [file],
             found.config,
             precision,
-            device=device,
-            threads=threads,
-            max_batch=max_batch,
-            say=say,
+            options,
         )
-        if precision == 'int8' and device == 'cpu' and not processor.has_int8():
+        if precision == 'int8' and options.device == 'cpu' and not processor.has_int8():
             opened.warning = f"'{file}' is in int8, which {integers.WITHOUT}"
         return opened
 
@@ -241,14 +233,14 @@ class OnnxBackend(GraphBackend):
         binding.bind_output(OUTPUT, *place, np.float32, shape, heatmaps.data_ptr())
         graph.run_with_iobinding(binding)  # returns when it is done
 
-    def _open(self, files: Sequence[Path], say: Say) -> str:
+    def _open(self, files: Sequence[Path]) -> str:
         """Open the files on the best provider for a GPU that starts; return what it is called."""
         failures = []
         found = tensorrt.load(providers.library(TENSORRT))
         if found.version:
             try:
                 self._graphs = [
-                    self._session(file, TENSORRT, self._tensorrt_options(file, found.version, say))
+                    self._session(file, TENSORRT, self._tensorrt_options(file, found.version))
                     for file in files
                 ]
             except ProviderError as error:
@@ -275,10 +267,10 @@ class OnnxBackend(GraphBackend):
         provider = Provider(name, on_cuda if name == CUDA else options or {})
         if name == TENSORRT:
             provider = Provider(name, options or {}, rest=[(CUDA, on_cuda)])
-        return providers.open_session(file, provider, threads=self._threads)
+        return providers.open_session(file, provider, threads=self.threads)
 
-    def _tensorrt_options(self, file: Path, version: str, say: Say) -> dict[str, str]:
+    def _tensorrt_options(self, file: Path, version: str) -> dict[str, str]:
         folder = tensorrt.engine_folder(file, version, self._index, self._most)
         size, most = self.config.image_size, self._most
-        options = tensorrt.options(folder, self.precision, size, most, file.stem, say)
+        options = tensorrt.options(folder, self.precision, size, most, file.stem)
         return {'device_id': str(self._index), **options}

@@ -3,7 +3,9 @@
 Its own threads suffer least where other programs use the same cores. One graph a keypoint set.
 """
 
+import logging
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ import torch
 from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import cache, export, integers, processor
 from vitpose_ros.core.runtime.base import BackendError, DeviceError, GraphBackend, read_precision
-from vitpose_ros.core.runtime.export import Say, silent
 from vitpose_ros.core.runtime.int8 import Calibration, calibration_of
+from vitpose_ros.core.runtime.options import Options
 from vitpose_ros.core.types import Precision
+
+LOG = logging.getLogger(__name__)
 
 INTEL_GPU = 'intel_gpu'
 DEVICES = {'cpu': 'CPU', INTEL_GPU: 'GPU'}  # what OpenVINO calls them
@@ -57,47 +61,44 @@ class OpenVinoBackend(GraphBackend):
     def __init__(
         self,
         network: ViTPose,
+        options: Options,
         *,
-        device: str = 'cpu',
-        precision: str = 'auto',
-        threads: int = 0,
         calibration: Path | None = None,
-        say: Say = silent,
     ) -> None:
-        """Take the network, and what to compute with.
+        """Take the network, and what to compute with: device, precision and threads.
 
-        device: 'cpu' or 'intel_gpu'. precision: 'float32'; 'bfloat16' and 'int8' (cpu);
-        'float16' (intel_gpu); 'auto': what is faster here, without int8. threads: of the cpu; 0
-        leaves one core free. calibration: the file for int8. say: gets a line about what takes
-        long.
+        The device is 'cpu' or 'intel_gpu'. precision: 'float32'; 'bfloat16' and 'int8' (cpu);
+        'float16' (intel_gpu); 'auto': what is faster here, without int8. calibration: the file
+        for int8.
         """
+        device, precision = options.device, options.precision
         check_device(device)
         import openvino
 
         self._core = openvino.Core()
         self._where = DEVICES[device]
         super().__init__(network.config)
-        self._threads = processor.use_threads(threads)
+        self.threads = options.threads or processor.default_threads()
         self._digest = export.fingerprint(network)
         rounded = None
         if precision == 'int8' and device == 'cpu':
             rounded = calibration_of(network, calibration)
-        models = self._models(network, rounded, say)
-        self.precision = self._choose(precision, device, models[0])
+        models = self._models(network, rounded)
+        with processor.torch_threads(self.threads):
+            self.precision = self._choose(precision, device, models[0])
         self._graphs = [self._compile(model, self.precision) for model in models]
         where = f'{device}, {self.precision}'
         if device == 'cpu':
-            where = processor.description(self.precision, self._threads)
+            where = processor.description(self.precision, self.threads)
         self.description = f'openvino on {where}'
         if rounded:
             self.warning = integers.compare(
                 self,
-                partial(OpenVinoBackend, network, precision='float32', threads=threads, say=say),
+                partial(OpenVinoBackend, network, replace(options, precision='float32')),
                 f'openvino-{self._digest}',
-                say,
             )
 
-    def _models(self, network: ViTPose, calibration: Calibration | None, say: Say) -> list[Any]:
+    def _models(self, network: ViTPose, calibration: Calibration | None) -> list[Any]:
         """Return the graphs of a network, from the cache if they are there."""
         import openvino
 
@@ -110,9 +111,8 @@ class OpenVinoBackend(GraphBackend):
             digests.append(f'int8-{calibration.digest()}')
         return cache.cached(
             '-'.join(('openvino', openvino.__version__.split('-')[0], *digests)),
-            lambda folder: _write(network, folder, calibration, say),
+            lambda folder: _write(network, folder, calibration),
             load,
-            say,
         )
 
     def _choose(self, precision: str, device: str, model: Any) -> Precision:
@@ -137,7 +137,7 @@ class OpenVinoBackend(GraphBackend):
             rest = 'bfloat16' if processor.has_bfloat16() else 'float32'
         options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': HINTS[rest]}
         if self._where == 'CPU':
-            options['INFERENCE_NUM_THREADS'] = str(self._threads)
+            options['INFERENCE_NUM_THREADS'] = str(self.threads)
             # Threads bound to a core stay there when another program takes it.
             options['ENABLE_CPU_PINNING'] = 'NO'
         return self._core.compile_model(model, self._where, options).create_infer_request()
@@ -147,11 +147,11 @@ class OpenVinoBackend(GraphBackend):
         heatmaps.copy_(torch.from_numpy(found[0]))
 
 
-def _write(network: ViTPose, folder: Path, calibration: Calibration | None, say: Say) -> None:
+def _write(network: ViTPose, folder: Path, calibration: Calibration | None) -> None:
     """Convert the graphs of a network, and write them."""
     import openvino
 
-    say('converting the network for OpenVINO; once, some seconds')
+    LOG.info('converting the network for OpenVINO; once, some seconds')
 
     for name in network.config.keypoint_sets:
         with warnings.catch_warnings():

@@ -1,6 +1,9 @@
 """What the processor of this machine has, and how much of it is ours."""
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -10,15 +13,32 @@ BFLOAT16_FLAGS = {'amx_bf16', 'avx512_bf16', 'bf16', 'svebf16'}
 # And that multiply integers of 8 bits and add them up in 32.
 INT8_FLAGS = ('amx_int8', 'avx512_vnni', 'avx_vnni', 'asimddp', 'i8mm')
 
+_lock = threading.Lock()
+_inside, _outside = 0, 0  # who computes with threads of torch_threads; how many there are else
 
-def use_threads(threads: int) -> int:
-    """Let PyTorch compute with so many threads, in the whole process; 0: default_threads.
 
-    For all backends, because crops and decoding are PyTorch's, too. Returns their number.
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let PyTorch compute with so many threads meanwhile; 0: as many as it does.
+
+    For all backends, because crops and decoding are PyTorch's, too. PyTorch keeps the number
+    for the calling thread, and for those that come to be meanwhile.
     """
-    threads = threads or default_threads()
-    torch.set_num_threads(threads)
-    return threads
+    global _inside, _outside
+    if not count:
+        yield
+        return
+    with _lock:
+        if not _inside:
+            _outside = torch.get_num_threads()
+        _inside += 1
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            torch.set_num_threads(_outside)
 
 
 def default_threads() -> int:

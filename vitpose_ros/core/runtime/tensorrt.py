@@ -7,6 +7,7 @@ process that has it loaded does. TensorRT from pip lies elsewhere, so it is load
 import ctypes
 import hashlib
 import importlib.util
+import logging
 import mmap
 import re
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_ros.core.runtime import cache, nvidia
-from vitpose_ros.core.runtime.export import INPUT, Say
+from vitpose_ros.core.runtime.export import INPUT
 from vitpose_ros.core.types import Precision
+
+LOG = logging.getLogger(__name__)
 
 PIP_MODULE = 'tensorrt_libs'
 LIBRARIES = ('libnvinfer', 'libnvonnxparser')  # of TensorRT, the second needs the first
@@ -86,17 +89,16 @@ def options(
     image_size: tuple[int, int],
     max_batch: int,
     keypoint_set: str,
-    say: Say,
 ) -> dict[str, str]:
     """Return the options of ONNX Runtime's provider, but for the device.
 
-    folder: of the engine, which is made; image_size: height and width of crops. say: gets a line
+    folder: of the engine, which is made; image_size: height and width of crops. Logs
     where the engine has to be built.
     """
     folder.mkdir(parents=True, exist_ok=True)
     cache.mark(folder)
     if not has_engine(folder):
-        say(f'building the TensorRT engine of {keypoint_set}; once for this GPU, minutes')
+        LOG.info('building the TensorRT engine of %s; once for this GPU, minutes', keypoint_set)
     height, width = image_size
 
     def shape(count: int) -> str:

@@ -12,28 +12,23 @@ from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import packed, processor
 from vitpose_ros.core.runtime.base import CHUNK, Backend, chunks, read_precision
+from vitpose_ros.core.runtime.options import DEFAULTS, Options
 from vitpose_ros.core.types import Precision
 
 ROUNDS = 5  # of the comparison of number types
 
 
 class TorchBackend(Backend):
-    """Runs a network in PyTorch on the CPU.
+    """Runs a network in PyTorch on the CPU."""
 
-    The number of threads is PyTorch's, for the whole process.
-    """
-
-    def __init__(self, network: ViTPose, *, precision: str = 'auto', threads: int = 0) -> None:
-        """Take the network, which is changed, and what to compute with.
-
-        precision: 'float32', 'bfloat16', or 'auto': what is faster here. threads: 0 leaves one
-        core free.
-        """
-        threads = processor.use_threads(threads)
+    def __init__(self, network: ViTPose, options: Options = DEFAULTS) -> None:
+        """Take the network, which is changed, and what to compute with: precision and threads."""
+        self.threads = options.threads or processor.default_threads()
         self.config = network.config
-        self.precision = self._choose(precision, network)
+        with processor.torch_threads(self.threads):
+            self.precision = self._choose(options.precision, network)
         self.device = torch.device('cpu')
-        self.description = f'torch on {processor.description(self.precision, threads)}'
+        self.description = f'torch on {processor.description(self.precision, self.threads)}'
         if self.precision == 'bfloat16' and not processor.has_bfloat16():
             self.warning = 'this processor has no bfloat16 instructions: float32 is much faster'
         self._dtype: torch.dtype = getattr(torch, self.precision)
@@ -78,7 +73,8 @@ def bfloat16_gain(network: ViTPose) -> float:
     short = copy.deepcopy(exact).to(torch.bfloat16)
     packed.pack_linear(short)
     height, width = network.config.grid_size
-    tokens = torch.randn(2, height * width, network.config.embed_dim)
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(2, height * width, network.config.embed_dim, generator=generator)
     counts = [2] + [0] * (len(network.config.keypoint_sets) - 1)
     gains = []
     for _ in range(ROUNDS + 1):  # the first warms up

@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vitpose_ros.core.errors import VitposeError
+
 State = dict[str, Tensor]
 
 LONGEST_NAME = 200  # characters of a name or an error in a message
@@ -42,7 +44,7 @@ FOREIGN_FILES = (
 )
 
 
-class CheckpointError(ValueError):
+class CheckpointError(VitposeError, ValueError):
     """A weight file is absent, damaged, or of another network."""
 
 
