@@ -59,6 +59,7 @@ def test_what_is_unknown_is_named(capsys):
     for arguments, text in (
         (['--sections', 'speed'], "section 'speed' is not known; give product, crop, decode"),
         (['--backends', 'tpu', '--sections', 'network'], "backend 'tpu' is not known"),
+        (['--backends', 'torch', '--precisions', 'int8'], 'int8 is nothing that torch runs'),
         (['--models', 'tiny', '--sections', 'network'], "'tiny' is neither a known name nor"),
     ):
         assert main(arguments) == 1
@@ -298,8 +299,12 @@ def test_random_weights_are_calibrated_for_int8(monkeypatch):
     ('arguments', 'text'),
     [
         (['--batches', '0'], 'argument --batches: 0 is too few; give 1 or more'),
+<<<<<<< HEAD
         (['--batches', ''], "argument --batches: '' holds no name"),
         (['--people', '0'], 'argument --people: 0 is too few; give 1 or more'),
+=======
+        (['--models', ','], "argument --models: ',' holds no name; separate them by commas"),
+>>>>>>> main
         (['--rounds', '-3'], 'argument --rounds: -3 is too few'),
         (['--rounds', '0'], 'argument --rounds: 0 is too few'),
         (['--rounds', 'x'], "argument --rounds: 'x' is no whole number"),

@@ -169,6 +169,8 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
         chosen.people,
         peer,
     )
+    if not options.contenders():
+        raise BackendError('int8 is nothing that torch runs; add --backends onnx or openvino')
     gpu = options.cuda
 
     def run(name: str, section: Callable[[], None]) -> None:
