@@ -15,7 +15,7 @@ from vitpose_ros.core.geometry.crops import (
 )
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.runtime import Backend, Decoding
-from vitpose_ros.core.runtime.base import Found
+from vitpose_ros.core.runtime.base import HeatmapKeypoints
 from vitpose_ros.core.runtime.processor import torch_threads
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, FrameError
@@ -132,7 +132,9 @@ class Passes:
                 outcome.batch_size = len(order)
                 outcome.batch_frames = len(batch)
 
-    def _to_image(self, found: Found, regions: NDArray[np.float64], skeleton: Skeleton) -> Found:
+    def _to_image(
+        self, found: HeatmapKeypoints, regions: NDArray[np.float64], skeleton: Skeleton
+    ) -> HeatmapKeypoints:
         """Map the keypoints of one keypoint set to image pixels."""
         size = self.backend.config.heatmap_size
         udp = np.full(len(regions), skeleton.udp)
@@ -140,11 +142,11 @@ class Passes:
         spread = found.covariances
         if spread is not None:
             spread = covariances_to_image(spread, regions, size, udp)
-        return Found(points, found.scores, spread)
+        return HeatmapKeypoints(points, found.scores, spread)
 
 
 def _fill(
-    part: Part, subjects: NDArray[np.int64], found: Found, places: NDArray[np.int64]
+    part: Part, subjects: NDArray[np.int64], found: HeatmapKeypoints, places: NDArray[np.int64]
 ) -> None:
     """Copy what was found at some places to subjects of a part."""
     if not len(subjects):

@@ -40,7 +40,7 @@ class Decoding:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class HeatmapKeypoints:
     """The keypoints of one keypoint set in a batch, in heatmap cells."""
 
     points: NDArray[np.float32]  # (n, k, 2) x, y
@@ -93,7 +93,7 @@ class Backend(ABC):
 
     def keypoints(
         self, crops: torch.Tensor, counts: Sequence[int], decoding: Decoding
-    ) -> tuple[list[Found], Seconds]:
+    ) -> tuple[list[HeatmapKeypoints], Seconds]:
         """Map crops to keypoints, of each keypoint set; arguments as those of heatmaps."""
         begin = time.perf_counter()
         heatmaps = self.heatmaps(crops, counts)
@@ -105,12 +105,14 @@ class Backend(ABC):
         for name, maps, mirrored in zip(self.config.keypoint_sets, heatmaps, flipped, strict=True):
             points, scores, spreads = decode_set(maps, mirrored, SKELETONS[name], decoding)
             spreads_here = None if spreads is None else spreads.cpu().numpy()
-            found.append(Found(points.cpu().numpy(), scores.cpu().numpy(), spreads_here))
+            found.append(
+                HeatmapKeypoints(points.cpu().numpy(), scores.cpu().numpy(), spreads_here)
+            )
         return found, Seconds(between - begin, time.perf_counter() - between)
 
 
 class GraphBackend(Backend):
-    """Runs a network as one compiled graph a keypoint set."""
+    """Runs a network as one compiled graph per keypoint set."""
 
     def __init__(self, config: ViTPoseConfig) -> None:
         """Take the shape of the network; what inherits fills in graphs, in the order of sets."""
@@ -158,7 +160,7 @@ def decode_set(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Turn heatmaps (n, k, h, w) of a set, and those of the mirrored crops, into keypoints.
 
-    Returns points, scores and covariances as in Found, on the heatmaps' device.
+    Returns points, scores and covariances as in HeatmapKeypoints, on the heatmaps' device.
     """
     if flipped is not None:
         heatmaps = merge_flipped(heatmaps, flipped, skeleton)
