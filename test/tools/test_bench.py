@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from vitpose_ros.core.geometry.crops import HostCrops, crop_regions, heatmap_to_image, normalise
+from vitpose_ros.core.geometry.crops import (
+    Cuts,
+    HostCrops,
+    crop_regions,
+    heatmap_to_image,
+    normalise,
+)
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.core.runtime import integers, nvidia, onnx, processor
 from vitpose_ros.core.weights import load_network
@@ -158,7 +164,7 @@ def test_the_peer_does_the_same_work(peer):
     regions, udp = crop_regions(frame.boxes, SIZE), np.ones(2, bool)
     crops = HostCrops(SIZE)
     crops.begin(2)
-    crops.cut(frame, regions, udp, np.arange(2))
+    crops.cut(frame, Cuts(regions, udp, np.arange(2)))
     difference = transformers_peer.crop(peer.processor, frame) - normalise(crops.batch())
     assert difference.abs().mean() < 1e-3
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.crops import (
+    Cuts,
     covariances_to_image,
     crop_regions,
     heatmap_to_image,
@@ -110,7 +111,7 @@ class Passes:
         times = [time.perf_counter()]
         for part, own_sets, own in zip(batch, sets, places, strict=True):
             regions[own] = crop_regions(part.frame.boxes[part.start : part.stop], size)
-            self._crops.cut(part.frame, regions[own], udp[own_sets], own)
+            self._crops.cut(part.frame, Cuts(regions[own], udp[own_sets], own))
             times.append(time.perf_counter())
         counts = np.bincount(np.concatenate(sets), minlength=len(self.skeletons)).tolist()
         found, seconds = self.backend.keypoints(self._crops.batch(), counts, self.decoding)
