@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import cv2
+import numpy as np
 from ament_index_python.packages import get_package_prefix
 
 
@@ -32,3 +34,13 @@ def test_bench_measures_the_node_over_dds(tmp_path):
     stages = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish')
     assert all(medians[stage] > 0 for stage in stages)
     assert medians['stamp to received'] > medians['network'] > 10 * medians['decode']
+
+
+def test_predict_is_installed_as_an_executable(tmp_path):
+    path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'predict'
+    cv2.imwrite(str(tmp_path / 'x.png'), np.zeros((64, 48, 3), np.uint8))
+    command = [path, tmp_path / 'x.png', '--device', 'cpu', '--json', tmp_path / 'x.json']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    [entry] = json.loads((tmp_path / 'x.json').read_text())
+    assert len(entry['subjects']) == 1

@@ -64,7 +64,7 @@ def test_sections_are_measured_and_written(tmp_path, capsys):
 def test_what_is_unknown_is_named(capsys):
     for arguments, text in (
         (['--sections', 'speed'], "section 'speed' is not known; give product, crop, decode"),
-        (['--backends', 'tpu', '--sections', 'network'], "backend 'tpu' is not known"),
+        (['--backends', 'tpu', '--sections', 'network'], "backend is 'tpu'; give auto"),
         (['--models', 'tiny', '--sections', 'network'], "'tiny' is neither a known name nor"),
     ):
         assert main(arguments) == 1
@@ -81,7 +81,7 @@ def test_a_backend_that_is_absent_costs_its_rows_alone(tmp_path, capsys):
         assert [row[0] for row in tables[name].rows] == ['torch']
     assert [row[:3] for row in tables['network nano'].rows] == [('torch', 'float32', 1)]
     assert tables['decode'].rows
-    assert "not measured: tpu float32: backend 'tpu' is not known" in capsys.readouterr().out
+    assert "not measured: tpu float32: backend is 'tpu'" in capsys.readouterr().out
 
 
 def test_a_peer_that_is_absent_costs_its_columns_alone(tmp_path, monkeypatch, capsys):

@@ -45,7 +45,7 @@ def test_all_buckets_give_the_keypoints_of_the_cpu(
     network = load_network('nano', image_size=SIZE)
     backend = CudaBackend(network, device=str(DEVICE), precision=precision)
     estimator = PoseEstimator(backend, max_batch=12)
-    estimator._crops.cut = getattr(estimator._crops, way)
+    estimator._passes._crops.cut = getattr(estimator._passes._crops, way)
     # OpenCV 4 rounds positions: crops that it cuts lie as far from those of the GPU.
     tolerance = tolerance if way == 'cut_here' or GREY_LEVELS == 1 else max(tolerance, 0.08)
     errors = []

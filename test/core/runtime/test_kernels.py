@@ -226,7 +226,9 @@ def test_a_pass_with_kernels_gives_what_the_plain_network_gives(monkeypatch):
     )
     frame = Frame(picture('bgr'), np.array([[20, 10, 60, 80]]), 'bgr')
     for way in ('cut_there', 'cut_here'):
-        monkeypatch.setattr(estimator._crops, 'cut', getattr(estimator._crops, way))
+        monkeypatch.setattr(
+            estimator._passes._crops, 'cut', getattr(estimator._passes._crops, way)
+        )
         for pose, other in zip(*(e.predict([frame])[0] for e in (estimator, on_cpu)), strict=True):
             sure = other.scores > 0.05
             assert sure.sum() > 3
