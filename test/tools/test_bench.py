@@ -288,7 +288,13 @@ def test_random_weights_are_calibrated_for_int8(monkeypatch):
     ('arguments', 'text'),
     [
         (['--batches', '0'], 'argument --batches: 0 is too few; give 1 or more'),
+        (['--batches', ''], "argument --batches: '' holds no name"),
+        (['--people', '0'], 'argument --people: 0 is too few; give 1 or more'),
         (['--rounds', '-3'], 'argument --rounds: -3 is too few'),
+        (['--rounds', '0'], 'argument --rounds: 0 is too few'),
+        (['--rounds', 'x'], "argument --rounds: 'x' is no whole number"),
+        (['--threads', '-3'], 'argument --threads: -3 is too few; give 0 to 1024'),
+        (['--models', ','], "argument --models: ',' holds no name"),
         (['--precisions', 'int4'], "'int4' is not known; give auto, float32"),
         (['--json', '/nowhere/x.jsonl'], 'argument --json: there is no folder /nowhere'),
     ],

@@ -71,6 +71,8 @@ class Passes:
             SKELETONS[name] for name in backend.config.keypoint_sets
         )
         self._crops = backend.crops()
+        # The convention of each.
+        self._udp = np.array([s.name in backend.config.udp for s in self.skeletons])
 
     def sets_of(self, frame: Frame) -> NDArray[np.int64]:
         """Return for each box of a frame the index of its keypoint set.
@@ -101,7 +103,6 @@ class Passes:
 
     def _run(self, batch: Sequence[Part]) -> None:
         size = self.backend.config.image_size
-        udp = np.array([skeleton.udp for skeleton in self.skeletons])
         sets = [part.sets[part.start : part.stop] for part in batch]
         order = np.argsort(np.concatenate(sets), kind='stable')
         # Where the subjects of each part stand among all, sorted by keypoint set.
@@ -111,14 +112,14 @@ class Passes:
         times = [time.perf_counter()]
         for part, own_sets, own in zip(batch, sets, places, strict=True):
             regions[own] = crop_regions(part.frame.boxes[part.start : part.stop], size)
-            self._crops.cut(part.frame, Cuts(regions[own], udp[own_sets], own))
+            self._crops.cut(part.frame, Cuts(regions[own], self._udp[own_sets], own))
             times.append(time.perf_counter())
         counts = np.bincount(np.concatenate(sets), minlength=len(self.skeletons)).tolist()
         found, seconds = self.backend.keypoints(self._crops.batch(), counts, self.decoding)
         first = 0
-        for index, (skeleton, count) in enumerate(zip(self.skeletons, counts, strict=True)):
+        for index, count in enumerate(counts):
             own_regions = regions[first : first + count]
-            in_image = self._to_image(found[index], own_regions, skeleton)
+            in_image = self._to_image(found[index], own_regions, index)
             for part, own_sets, own in zip(batch, sets, places, strict=True):
                 own_set = own_sets == index
                 _fill(part, np.flatnonzero(own_set), in_image, own[own_set] - first)
@@ -134,11 +135,11 @@ class Passes:
                 outcome.batch_frames = len(batch)
 
     def _to_image(
-        self, found: HeatmapKeypoints, regions: NDArray[np.float64], skeleton: Skeleton
+        self, found: HeatmapKeypoints, regions: NDArray[np.float64], index: int
     ) -> HeatmapKeypoints:
         """Map the keypoints of one keypoint set to image pixels."""
         size = self.backend.config.heatmap_size
-        udp = np.full(len(regions), skeleton.udp)
+        udp = np.full(len(regions), self._udp[index])
         points = heatmap_to_image(found.points, regions, size, udp)
         spread = found.covariances
         if spread is not None:

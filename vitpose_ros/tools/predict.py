@@ -16,8 +16,8 @@ from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.skeletons import keypoint_set_of_class
 from vitpose_ros.core.types import Frame, as_boxes, box_fault
 from vitpose_ros.core.weights import EMBEDDED_MODEL
+from vitpose_ros.tools import command
 from vitpose_ros.tools.boxes import BoxFile
-from vitpose_ros.tools.command import add_options, read_options, run
 from vitpose_ros.tools.media import (
     MediaError,
     Pictures,
@@ -53,14 +53,13 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         '--output', type=Path, metavar='FOLDER',
         help=f'write pictures and videos with the poses there; {OUTPUT}, if there is no --json',
     )  # fmt: skip
-    add_options(parser)
-    chosen = parser.parse_args(arguments)
-    return run(parser.prog, lambda: _predict(chosen))
+    command.add_options(parser)
+    return command.run(parser, _predict, arguments)
 
 
 def _predict(chosen: argparse.Namespace) -> None:
     """Do all of it; what cannot be read or written is named before the network is loaded."""
-    options = read_options(chosen)
+    options = command.read_options(chosen)
     files = find_files(chosen.sources)
     boxes = None if chosen.boxes is None else BoxFile(chosen.boxes, chosen.box_threshold)
     output = chosen.output or (None if chosen.json else OUTPUT)

@@ -1,7 +1,7 @@
 """Crops out of a user's images, to calibrate a network for precision int8 on."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
-from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.types import Frame, box_fault
 from vitpose_ros.core.weights import CheckpointError
 from vitpose_ros.tools.media import PICTURES
@@ -23,11 +23,14 @@ def crops_of_images(
     keypoint_sets: Sequence[str],
     size: tuple[int, int],
     most: int = MOST,
+    *,
+    udp: Collection[str] = PUBLIC_UDP,
 ) -> dict[str, NDArray[np.uint8]]:
     """Cut crops for each keypoint set out of the images of a folder, (n, *size, 3) uint8 RGB.
 
-    boxes: a COCO annotation file; without it an image is one subject. Where there are more than
-    most, those taken are spread over all. Raises CheckpointError.
+    boxes: a COCO annotation file; without it an image is one subject. udp: the sets whose crops
+    are unbiased. Where there are more than most, those taken are spread over all. Raises
+    CheckpointError.
     """
     subjects = list(_subjects(folder, boxes))
     if not subjects:
@@ -48,7 +51,7 @@ def crops_of_images(
             cutter.begin(1)
             cutter.cut(
                 Frame(image, corners, 'bgr'),
-                Cuts(crop_regions(corners, size), np.array([SKELETONS[name].udp]), np.array([0])),
+                Cuts(crop_regions(corners, size), np.array([name in udp]), np.array([0])),
             )
             crops[name].append(cutter.batch()[0].numpy().copy())
     return {name: np.stack(own) for name, own in crops.items()}

@@ -18,6 +18,7 @@ from vitpose_ros.core.geometry.crops import (
     sample_crops,
 )
 from vitpose_ros.core.geometry.heatmaps import covariances, decode
+from vitpose_ros.core.model.vit import PUBLIC_UDP
 
 SIZE = (256, 192)
 EXACT = int(cv2.__version__.split('.')[0]) >= 5  # older ones round positions to 1/32 pixel
@@ -128,13 +129,13 @@ def test_keypoints_in_the_image_equal_a_slow_reference(name):
     )
     maps = (maps + random.normal(0, 0.01, maps.shape)).astype(np.float32)
     maps = maps.reshape(4, len(skeleton), 64, 48)
-    points, scores = decode(torch.from_numpy(maps), udp=skeleton.udp)
-    udp = np.full(4, skeleton.udp)
+    points, scores = decode(torch.from_numpy(maps), udp=(skeleton.name in PUBLIC_UDP))
+    udp = np.full(4, (skeleton.name in PUBLIC_UDP))
     found = heatmap_to_image(points.numpy(), crop_regions(boxes, SIZE), (64, 48), udp)
     for i, box in enumerate(boxes.astype(float)):
         for k in range(len(skeleton)):
-            point, score = slow.decode(maps[i, k], udp=skeleton.udp)
-            expected = slow.to_image(point, box, SIZE, udp=skeleton.udp)
+            point, score = slow.decode(maps[i, k], udp=(skeleton.name in PUBLIC_UDP))
+            expected = slow.to_image(point, box, SIZE, udp=(skeleton.name in PUBLIC_UDP))
             assert np.abs(found[i, k] - expected).max() < 1e-3
             assert scores[i, k] == pytest.approx(score, abs=1e-6)
 
@@ -151,18 +152,18 @@ def test_a_peak_comes_back_to_its_place_in_the_image(name, size):
     random = np.random.default_rng(4)
     cells = size[0] // 4, size[1] // 4
     for box in ([200, 100, 380, 560], [40, 300, 640, 420]):
-        matrix = slow.crop_matrix(box, size, udp=skeleton.udp)
+        matrix = slow.crop_matrix(box, size, udp=(skeleton.name in PUBLIC_UDP))
         places = random.uniform((10, 10), (cells[1] - 11, cells[0] - 11), (20, 2))
-        if not skeleton.udp:
+        if skeleton.name not in PUBLIC_UDP:
             places = places.round() + random.choice((-0.25, 0, 0.25), places.shape)
         # Heatmap cells to crop pixels: intervals to intervals, or pixels to pixels.
         stretch = np.array([(size[1] - 1) / (cells[1] - 1), (size[0] - 1) / (cells[0] - 1)])
-        crop_points = places * (stretch if skeleton.udp else 4)
+        crop_points = places * (stretch if (skeleton.name in PUBLIC_UDP) else 4)
         truth = np.linalg.solve(matrix[:, :2], (crop_points - matrix[:, 2]).T).T
         maps = np.stack([slow.gaussian(x, y, size=cells) for x, y in places]).astype(np.float32)
-        points, _ = decode(torch.from_numpy(maps)[None], udp=skeleton.udp)
+        points, _ = decode(torch.from_numpy(maps)[None], udp=(skeleton.name in PUBLIC_UDP))
         regions = crop_regions(np.array([box], dtype=np.float32), size)
-        udp = np.array([skeleton.udp])
+        udp = np.array([(skeleton.name in PUBLIC_UDP)])
         [found] = heatmap_to_image(points.numpy(), regions, cells, udp)
         assert np.abs(found - truth).max() < 0.05  # pixels
 

@@ -7,6 +7,7 @@ import torch
 
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.geometry.heatmaps import covariances, decode, decode_by, merge_flipped
+from vitpose_ros.core.model.vit import PUBLIC_UDP
 
 H, W = 64, 48
 BOTH = pytest.mark.parametrize('udp', [True, False], ids=['dark', 'quarter'])
@@ -233,7 +234,7 @@ def test_a_map_without_a_positive_value_has_no_covariance():
 
 @pytest.mark.parametrize('name', SKELETONS)
 def test_flipped_maps_are_merged_as_the_reference_code_does(name):
-    skeleton = SKELETONS[name]
+    skeleton, udp = SKELETONS[name], name in PUBLIC_UDP
     random = np.random.default_rng(9)
     maps, flipped = random.random((2, 1, len(skeleton), 6, 5))
     expected = np.empty_like(maps)
@@ -243,10 +244,10 @@ def test_flipped_maps_are_merged_as_the_reference_code_does(name):
     for k in range(len(skeleton)):
         for y in range(6):
             for x in range(5):
-                source = x if skeleton.udp else max(x - 1, 0)
+                source = x if udp else max(x - 1, 0)
                 back = flipped[0, partner[k], y, 4 - source]
                 expected[0, k, y, x] = (maps[0, k, y, x] + back) / 2
-    found = merge_flipped(torch.from_numpy(maps), torch.from_numpy(flipped), skeleton)
+    found = merge_flipped(torch.from_numpy(maps), torch.from_numpy(flipped), skeleton, udp=udp)
     assert np.allclose(found.numpy(), expected)
 
 

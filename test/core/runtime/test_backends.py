@@ -32,7 +32,7 @@ from vitpose_ros.core.runtime import (
     processor,
 )
 from vitpose_ros.core.runtime.base import chunks
-from vitpose_ros.core.runtime.export import cache_directory, cached, fingerprint, write_onnx
+from vitpose_ros.core.runtime.export import fingerprint, write_onnx
 from vitpose_ros.core.runtime.torch import TorchBackend, bfloat16_gain
 from vitpose_ros.core.weights import load_network
 
@@ -291,38 +291,6 @@ def test_graphs_are_kept_and_damaged_ones_made_anew(name, tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
-def test_where_nothing_can_be_kept_it_is_said(tmp_path, monkeypatch, caplog):
-    (tmp_path / 'file').write_text('')
-    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path / 'file' / 'cache'))
-    found = cached(
-        'name',
-        lambda folder: (folder / 'x').write_text('made'),
-        lambda folder: (folder / 'x').read_text(),
-    )
-    assert found == 'made'
-    assert 'cannot be written, so this is done at every start' in caplog.messages[0]
-
-
-def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path))
-
-    def make(folder):
-        (folder / 'half').write_text('half')
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        cached('name', make, lambda _: None)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_cache_is_beside_the_networks_unless_told_otherwise(monkeypatch):
-    monkeypatch.setenv('VITPOSE_ROS_CACHE', '/there')
-    assert cache_directory() == Path('/there')
-    monkeypatch.delenv('VITPOSE_ROS_CACHE')
-    monkeypatch.setenv('VITPOSE_ROS_MODELS', '/models')
-    assert cache_directory() == Path('/models/cache')
-
-
 def test_fingerprints_tell_networks_apart():
     network = load_network('nano')
     assert fingerprint(network) == fingerprint(load_network('nano'))
@@ -378,3 +346,45 @@ def test_files_of_other_programs_are_refused(tmp_path):
         PoseEstimator.load(tmp_path / 'y.onnx', 'cpu')
     with pytest.raises(CheckpointError, match='absent'):
         PoseEstimator.load(tmp_path / 'z.onnx', 'cpu')
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda _: '{"embed_dim": ', 'damaged, or of another version'),
+        (lambda _: '[' * 10**5, 'damaged, or of another version'),
+        (lambda _: '[1, 2]', 'damaged, or of another version'),
+        (lambda text: text.replace('"precision"', '"accuracy"'), "KeyError: 'precision'"),
+        (lambda text: text.replace('float32', 'float8'), "precision 'float8'"),
+        (lambda text: text.replace('"depth": 8', '"depth": "x"'), 'damaged'),
+        (
+            lambda text: text.replace('"depth": 8', '"depth": 8, "colour": 1'),
+            'colour is not known',
+        ),
+        (lambda text: text.replace('{"coco": 17}', '{"hands": 17}'), "keypoint set 'hands' of 17"),
+        (lambda text: text.replace('{"coco": 17}', '{"mpii": 16}'), 'its output is'),
+        (lambda text: text.replace('[64, 48]', '[48, 64]'), 'its input is'),
+    ],
+)
+def test_files_whose_metadata_is_not_of_their_graph_are_refused(
+    small_onnx, change, words, tmp_path
+):
+    import onnx
+
+    model = onnx.load(small_onnx)
+    [entry] = [entry for entry in model.metadata_props if entry.key == 'vitpose_ros']
+    assert entry.value != change(entry.value)
+    entry.value = change(entry.value)
+    onnx.save(model, tmp_path / 'x.onnx')
+    with pytest.raises(CheckpointError) as error:
+        PoseEstimator.load(tmp_path / 'x.onnx', 'cpu')
+    assert words in str(error.value) and 'export the network anew' in str(error.value)
+    assert len(str(error.value)) < 900
+
+
+@pytest.fixture(scope='module')
+def small_onnx(tmp_path_factory):
+    """An ONNX file of ours for small crops."""
+    path = tmp_path_factory.mktemp('onnx') / 'small.onnx'
+    write_onnx(load_network('nano', image_size=(64, 48)), path, 'coco')
+    return path

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 import struct
 import zipfile
 from dataclasses import replace
@@ -13,9 +14,10 @@ import torch
 from random_weights import KEYPOINTS, SeveralHeads, hugging_face_model, original_state
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tiny_weights import tiny_state, write
 
 from vitpose_ros.core import CheckpointError, PoseEstimator
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
 from vitpose_ros.core.weights import (
     KNOWN_MODELS,
     find_model,
@@ -117,6 +119,44 @@ def test_leftover_experts_tell_the_set_of_a_split_file(name, several_heads, tmp_
     assert f"give {name}, not '{other}'" in error_of(tmp_path / 'split.pth', other)
 
 
+@pytest.fixture(scope='module')
+def dense_heads():
+    torch.manual_seed(0)
+    return SeveralHeads(WIDTH, 1, HEADS, experts=1)
+
+
+def test_all_heads_of_a_dense_file_are_usable(dense_heads, tmp_path):
+    """As in the authors' coco, aic and mpii file: associate heads on a network without experts."""
+    state = {
+        name: tensor
+        for name, tensor in dense_heads.original().items()
+        if not re.match(r'associate_keypoint_heads\.[2-4]', name)
+    }
+    path = tmp_path / 'dense.pth'
+    torch.save({'state_dict': state}, path)
+    config = read_checkpoint(path).config
+    assert config.keypoint_sets == ('coco', 'aic', 'mpii') and config.part_features == 0
+    for name in config.keypoint_sets:
+        assert_heatmaps(path, name, dense_heads.heatmaps(name, pixels()))
+    together = load_network(path, ['mpii', 'coco'])(
+        torch.cat((pixels()[:1], pixels()[:1])), [1, 1]
+    )
+    for name, maps in zip(('mpii', 'coco'), together, strict=True):
+        assert (maps - dense_heads.heatmaps(name, pixels()[:1])).abs().max() < 1e-4
+
+
+def test_a_head_that_is_not_of_its_number_is_refused(dense_heads, tmp_path):
+    """A network of coco and mpii alone: its second head would pass for aic's, cut to 14 rows."""
+    state = {
+        re.sub(r'associate_keypoint_heads\.1', 'associate_keypoint_heads.0', name): tensor
+        for name, tensor in dense_heads.original().items()
+        if not re.match(r'associate_keypoint_heads\.[02-4]', name)
+    }
+    torch.save(state, tmp_path / 'a.pth')
+    words = "associate_keypoint_heads.0 gives 16 keypoints, expected 14, for keypoint set 'aic'"
+    assert words in error_of(tmp_path / 'a.pth')
+
+
 def test_our_format_keeps_several_sets_or_one(several_heads, expected, tmp_path):
     torch.save(several_heads.original(), tmp_path / 'several_heads.pth')
     checkpoint = read_checkpoint(tmp_path / 'several_heads.pth')
@@ -139,6 +179,7 @@ def test_our_format_keeps_what_the_tensors_cannot_tell(tmp_path):
         deconv_channels=16,
         attention=('shifted_window', 'full'),
         window_size=(3, 5),
+        udp=(),
     )
     network = ViTPose(config).eval()
     write_checkpoint(tmp_path / 'a.safetensors', config, network.state_dict())
@@ -148,6 +189,25 @@ def test_our_format_keeps_what_the_tensors_cannot_tell(tmp_path):
     with torch.inference_mode():
         images = torch.randn(1, 3, 160, 320)
         assert torch.allclose(loaded(images)[0], network(images)[0], atol=1e-5)
+
+
+def test_the_convention_of_each_set_is_in_our_files(several_heads, tmp_path):
+    torch.save(several_heads.original(), tmp_path / 'a.pth')
+    config, state = read_checkpoint(tmp_path / 'a.pth').select(['wholebody', 'coco', 'aic'])
+    assert config.udp == ('coco',)  # as the public networks were trained
+    for udp in (('wholebody',), (), ('wholebody', 'coco', 'aic')):
+        path = tmp_path / 'b.safetensors'
+        write_checkpoint(path, replace(config, udp=udp), state)
+        assert read_checkpoint(path).config.udp == udp
+        assert load_network(path, ['coco', 'wholebody']).config.udp == tuple(
+            name for name in ('coco', 'wholebody') if name in udp
+        )
+
+
+def test_files_that_do_not_say_their_convention_have_that_of_the_public_networks():
+    with safe_open(find_model('nano'), framework='pt') as file:
+        assert 'udp' not in file.metadata()
+    assert read_checkpoint('nano').config.udp == ('coco', 'mpii')
 
 
 def test_weights_in_half_precision_load(several_heads, expected, tmp_path):
@@ -209,26 +269,6 @@ def test_the_embedded_network_has_the_shape_that_its_metadata_states():
 # Damaged and foreign files
 
 
-TINY = ViTPoseConfig(
-    embed_dim=64, depth=2, num_heads=2, num_keypoints={'coco': 17}, deconv_channels=16
-)
-
-
-def tiny_state():
-    """A small state as the authors would save it."""
-    torch.manual_seed(0)
-    return {
-        name.replace('heads.coco', 'keypoint_head'): tensor
-        for name, tensor in ViTPose(TINY).state_dict().items()
-    }
-
-
-def write(path, state, **metadata):
-    metadata = {'num_heads': '2', **metadata}
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, metadata)
-    return path
-
-
 def error_of(path, *arguments, **options):
     with pytest.raises(CheckpointError) as error:
         load_network(path, *arguments, **options)
@@ -282,6 +322,10 @@ BAD_STATES = {
         reshape('keypoint_head.final_layer.weight', 25, 16, 1, 1),
         'the head gives 25 keypoints, which is none of the known keypoint sets (coco 17',
     ),
+    'a name without an end': (
+        lambda s: s.update({f'backbone.{"x" * 10**4}': torch.zeros(1)}),
+        "the first is 'backbone.xxx",
+    ),
     'quantised': (
         change('backbone.blocks.0.attn.proj.weight', lambda t: t.to(torch.int8)),
         'holds torch.int8, expected floating point',
@@ -289,6 +333,23 @@ BAD_STATES = {
     'values that are not finite': (
         change('backbone.blocks.0.attn.proj.weight', spoil),
         "tensor 'backbone.blocks.0.attn.proj.weight' holds values that are not finite",
+    ),
+    'values beyond float32': (
+        change('backbone.blocks.0.attn.proj.weight', lambda t: t.double() * 1e300),
+        "'backbone.blocks.0.attn.proj.weight' holds values that are not finite in float32",
+    ),
+    'a negative variance': (
+        change('keypoint_head.deconv_layers.1.running_var', lambda t: t - 3),
+        "'keypoint_head.deconv_layers.1.running_var' holds negative values",
+    ),
+    'batch norm beyond float32': (
+        lambda s: s.update(
+            {
+                'keypoint_head.deconv_layers.1.weight': torch.full((16,), 3e38),
+                'keypoint_head.deconv_layers.1.running_var': torch.zeros(16),
+            }
+        ),
+        'batch norm and deconvolutions in one are not finite',
     ),
 }
 
@@ -301,6 +362,7 @@ def test_a_file_that_does_not_fit_names_the_tensor(kind, tmp_path):
     message = error_of(write(tmp_path / 'bad.safetensors', state))
     assert words in message
     assert str(tmp_path / 'bad.safetensors') in message
+    assert len(message) < 700
 
 
 def test_a_missing_tensor_has_the_name_that_the_file_gives_it(several_heads, tmp_path):
@@ -496,6 +558,9 @@ def test_metadata_that_contradicts_the_tensors_is_refused(tmp_path):
     assert "image_size = 'large'" in message(image_size='large')
     assert "attention 'sliding' is not known" in message(attention='sliding,full')
     assert 'attention for 3 blocks' in message(attention='full,full,full')
+    assert 'metadata says udp = hands, the tensors' in message(udp='hands')
+    for name in ('num_heads', 'image_size', 'window_size', 'attention', 'depth'):
+        assert len(message(**{name: '9' * 5000})) < 700  # more digits than int() takes
 
 
 def test_an_unknown_width_without_heads_is_refused(tmp_path):
@@ -509,6 +574,13 @@ def test_an_unknown_width_without_heads_is_refused(tmp_path):
         ('backbone_config', 'num_attention_heads', 'two', 'not readable'),
         ('backbone_config', 'image_size', 256, 'not readable'),
         ('backbone_config', 'hidden_act', 'relu', "hidden_act is 'relu'"),
+        ('backbone_config', 'layer_norm_eps', 0.1, 'layer_norm_eps is 0.1'),
+        ('backbone_config', 'patch_size', [8, 8], 'patch_size is [8, 8]'),
+        ('backbone_config', 'qkv_bias', False, 'qkv_bias is False'),
+        ('backbone_config', 'hidden_size', 128, 'says hidden_size = 128, the tensors 64'),
+        ('backbone_config', 'num_hidden_layers', 3, 'num_hidden_layers = 3, the tensors 1'),
+        ('backbone_config', 'mlp_ratio', 2, 'config.json says mlp_ratio = 2, the tensors 4'),
+        (None, 'use_simple_decoder', True, 'config.json says decoder = simple'),
         (None, 'scale_factor', 2, 'scale_factor is 2'),
         (None, 'backbone_config', [], None),
     ],
@@ -524,10 +596,20 @@ def test_a_configuration_that_does_not_fit_is_named(section, key, value, words, 
         assert words in message and 'config.json' in message
 
 
-def test_a_broken_configuration_is_named(tmp_path):
+@pytest.mark.parametrize('text', ['{"backbone_config": ', '[' * 10**5 + ']' * 10**5, '[1]'])
+def test_a_broken_configuration_is_named(text, tmp_path):
     hugging_face_model(64, 1, 2).save_pretrained(tmp_path)
-    (tmp_path / 'config.json').write_text('{"backbone_config": ')
-    assert 'config.json' in error_of(tmp_path)
+    (tmp_path / 'config.json').write_text(text)
+    assert f"configuration '{tmp_path / 'config.json'}': not readable" in error_of(tmp_path)
+
+
+def test_a_configuration_of_experts_is_compared_with_the_tensors(tmp_path):
+    hugging_face_model(64, 1, 2, experts=6).save_pretrained(tmp_path)
+    assert load_network(tmp_path).config.keypoint_sets == ('coco',)
+    config = json.loads((tmp_path / 'config.json').read_text())
+    config['backbone_config']['part_features'] = 32
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    assert 'config.json says part_features = 32, the tensors 16' in error_of(tmp_path)
 
 
 # Sets that are not there
@@ -569,6 +651,18 @@ def test_known_models_are_consistent():
             assert len(model.sha256) in (0, 64)
     for name in SETS:
         assert KNOWN_MODELS[f'vitpose-small-{name}'].keypoint_sets == (name,)
+
+
+@pytest.mark.parametrize('name', [m.name for m in KNOWN_MODELS.values() if not m.repository])
+def test_the_table_says_of_an_embedded_network_what_its_file_says(name):
+    model, config = KNOWN_MODELS[name], read_checkpoint(name).config
+    with safe_open(path_of(model), framework='pt') as file:
+        metadata = file.metadata()
+    assert ','.join(model.keypoint_sets) == metadata['keypoint_sets']
+    assert model.udp == ('coco', 'mpii')
+    assert model.megabytes == round(path_of(model).stat().st_size / 1e6)
+    for key, value in SIZES[model.size].items():
+        assert str(value) == metadata[key] == str(getattr(config, key))
 
 
 def test_an_absent_model_gives_the_command_that_fetches_it(tmp_path, monkeypatch):

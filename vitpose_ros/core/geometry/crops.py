@@ -1,6 +1,6 @@
 """Boxes to network input, and the network's output back to image pixels.
 
-Two conventions; each keypoint set was trained with one of them (Skeleton.udp):
+Two conventions; the network says which one a keypoint set was trained in (ViTPoseConfig.udp):
 
 * unbiased (UDP): Huang et al., "The Devil is in the Details: Delving into Unbiased Data
   Processing for Human Pose Estimation", 2020 (arXiv:1911.07524). The outermost pixel centres of

@@ -1,6 +1,7 @@
 """Heatmaps to keypoints, on the heatmaps' device.
 
-Two ways to refine the highest cell; each keypoint set was evaluated with one (Skeleton.udp):
+Two ways to refine the highest cell; the network says which one a keypoint set was trained for
+(ViTPoseConfig.udp):
 
 * DARK: Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation",
   2020 (arXiv:1910.06278), in the variant of the UDP code (arXiv:1911.07524): the map is smoothed,
@@ -183,14 +184,15 @@ def covariances(heatmaps: Tensor, points: Tensor) -> Tensor:
     return moment.view(n, k, 2, 2)
 
 
-def merge_flipped(heatmaps: Tensor, flipped: Tensor, skeleton: Skeleton) -> Tensor:
+def merge_flipped(heatmaps: Tensor, flipped: Tensor, skeleton: Skeleton, *, udp: bool) -> Tensor:
     """Average heatmaps with those of the mirrored crops (flip test).
 
-    Both (n, k, h, w). Left and right change places again; in the plain convention the mirrored
-    maps lie one cell to the left and are shifted back, as in the reference code.
+    Both (n, k, h, w); udp: the convention of the set. Left and right change places again; in the
+    plain convention the mirrored maps lie one cell to the left and are shifted back, as in the
+    reference code.
     """
     back = flipped.flip(3).index_select(1, _flip_order(skeleton, flipped.device))
-    if not skeleton.udp:
+    if not udp:
         back = torch.cat((back[..., :1], back[..., :-1]), dim=3)
     return (heatmaps + back) / 2
 

@@ -24,6 +24,11 @@ DECONVOLUTION = 4, 2, 1  # of the classic decoder: kernel size, stride, padding
 HEATMAP_STRIDE = 4  # input pixels a heatmap cell
 DEFAULT_WINDOW_SIZE = (8, 6)  # tokens: quarters of a 256 x 192 image
 
+# Keypoint sets of the public networks in the unbiased convention: UDP crops, DARK decoding. Crops
+# of the others are plain, and decoding shifts by a quarter of a cell. From the authors' *_udp.py
+# configurations.
+PUBLIC_UDP = ('coco', 'mpii')
+
 # What a token of a block attends to: all tokens of the image; those of its window; those of its
 # window, where windows are shifted by half their size; those of its window, and of every window
 # the mean (the paper's pooling windows).
@@ -42,7 +47,7 @@ class Size(TypedDict):
 # S has 12 heads, not the 6 of other ViT-S. The authors' G is a ViTAE-G, for which neither code
 # nor weights are public; here it is a plain transformer of its scale, one billion parameters.
 SIZES: dict[str, Size] = {
-    'nano': {'embed_dim': 192, 'depth': 8, 'num_heads': 3, 'deconv_channels': 128},
+    'nano': {'embed_dim': 192, 'depth': 8, 'num_heads': 3, 'deconv_channels': 64},
     'small': {'embed_dim': 384, 'depth': 12, 'num_heads': 12, 'deconv_channels': 256},
     'base': {'embed_dim': 768, 'depth': 12, 'num_heads': 12, 'deconv_channels': 256},
     'large': {'embed_dim': 1024, 'depth': 24, 'num_heads': 16, 'deconv_channels': 256},
@@ -66,11 +71,15 @@ class ViTPoseConfig:
     deconv_channels: int = 256  # classic decoder only
     attention: AttentionKind | tuple[AttentionKind, ...] = 'full'  # of all blocks, or one a block
     window_size: tuple[int, int] = DEFAULT_WINDOW_SIZE  # height, width in tokens
+    # Keypoint sets that it was trained for in the unbiased convention; of its own sets alone.
+    udp: tuple[str, ...] = PUBLIC_UDP
     # For inference: no batch norm, and the position embedding is the sum of its two parts.
     folded: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming what does not fit."""
+        """Keep of udp what the network has. Raise ValueError, naming what does not fit."""
+        own = tuple(name for name in self.num_keypoints if name in self.udp)
+        object.__setattr__(self, 'udp', own)
         if self.embed_dim % self.num_heads:
             raise ValueError(f'width {self.embed_dim} does not divide by {self.num_heads} heads')
         if min(self.image_size) < PATCH_SIZE or any(side % PATCH_SIZE for side in self.image_size):

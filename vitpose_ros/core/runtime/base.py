@@ -103,7 +103,10 @@ class Backend(ABC):
         between = time.perf_counter()
         found = []
         for name, maps, mirrored in zip(self.config.keypoint_sets, heatmaps, flipped, strict=True):
-            points, scores, spreads = decode_set(maps, mirrored, SKELETONS[name], decoding)
+            udp = name in self.config.udp
+            points, scores, spreads = decode_set(
+                maps, mirrored, SKELETONS[name], decoding, udp=udp
+            )
             spreads_here = None if spreads is None else spreads.cpu().numpy()
             found.append(
                 HeatmapKeypoints(points.cpu().numpy(), scores.cpu().numpy(), spreads_here)
@@ -156,15 +159,21 @@ def read_precision(precision: str, choices: Sequence[Precision], where: str) -> 
 
 
 def decode_set(
-    heatmaps: torch.Tensor, flipped: torch.Tensor | None, skeleton: Skeleton, decoding: Decoding
+    heatmaps: torch.Tensor,
+    flipped: torch.Tensor | None,
+    skeleton: Skeleton,
+    decoding: Decoding,
+    *,
+    udp: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Turn heatmaps (n, k, h, w) of a set, and those of the mirrored crops, into keypoints.
 
-    Returns points, scores and covariances as in HeatmapKeypoints, on the heatmaps' device.
+    udp: the convention of the set. Returns points, scores and covariances as in
+    HeatmapKeypoints, on the heatmaps' device.
     """
     if flipped is not None:
-        heatmaps = merge_flipped(heatmaps, flipped, skeleton)
-    points, scores = decode(heatmaps, udp=skeleton.udp, hybrid=decoding.hybrid)
+        heatmaps = merge_flipped(heatmaps, flipped, skeleton, udp=udp)
+    points, scores = decode(heatmaps, udp=udp, hybrid=decoding.hybrid)
     spreads = covariances(heatmaps, points) if decoding.covariances else None
     return points, scores, spreads
 

@@ -39,7 +39,7 @@ def calibrate(
         from onnxruntime.quantization.calibrate import HistogramCollector
     except ImportError as error:
         raise CheckpointError(
-            f"quantising needs ONNX Runtime and onnx ({error}): pip install 'vitpose_ros[onnx]'"
+            f'quantising needs ONNX Runtime and onnx ({error}): pip install onnxruntime onnx'
         ) from error
     ranges = {}
     for keypoint_set, own in crops.items():

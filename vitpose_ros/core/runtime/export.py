@@ -1,4 +1,4 @@
-"""Networks as graphs for other runtimes: ONNX files, and what such files need around them.
+"""Networks as graphs for other runtimes, and as ONNX files.
 
 A graph maps crops (n, h, w, 3) uint8 RGB to the heatmaps (n, k, h/4, w/4) float32 of one keypoint
 set; n is free. Normalisation is inside, so that little goes to a GPU. A network of several
@@ -10,14 +10,10 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,11 +24,8 @@ from vitpose_ros.core.geometry.crops import MEAN, STD
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.runtime.int8 import Calibration, round_products
 from vitpose_ros.core.runtime.qdq import quantise_file
-from vitpose_ros.core.types import Precision
-from vitpose_ros.core.weights import models_directory
 from vitpose_ros.core.weights.folding import select_sets
 
-T = TypeVar('T')
 LOG = logging.getLogger(__name__)
 
 INPUT, OUTPUT = 'crops', 'heatmaps'
@@ -40,7 +33,6 @@ CONFIG_KEY = 'vitpose_ros'  # of the metadata: the configuration, as JSON
 PRECISION = 'precision'  # and beside it, what its weights are
 MADE_KEY = 'vitpose_ros_int8'  # of the metadata: how the calibration was made, as JSON
 LARGEST_BATCH = 1024
-CACHE_VARIABLE = 'VITPOSE_ROS_CACHE'  # environment variable
 
 
 class ExportError(VitposeError, RuntimeError):
@@ -149,61 +141,14 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def read_metadata(text: str) -> tuple[ViTPoseConfig, Precision]:
-    """Read the configuration and the precision from the metadata that write_onnx wrote."""
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in json.loads(text).items()
-    }
-    precision: Precision = values.pop(PRECISION)
-    return ViTPoseConfig(**values), precision
-
-
 def fingerprint(network: ViTPose) -> str:
-    """Return what tells a network from all others: a hash of configuration and weights."""
-    digest = hashlib.sha256(json.dumps(asdict(network.config)).encode())
+    """Return what tells a network from all others: a hash of configuration and weights.
+
+    Without the convention of crops and decoding, which no graph knows of.
+    """
+    shape = {name: value for name, value in asdict(network.config).items() if name != 'udp'}
+    digest = hashlib.sha256(json.dumps(shape).encode())
     for name, tensor in network.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
-
-
-def cache_directory() -> Path:
-    """Return where graphs are kept: $VITPOSE_ROS_CACHE, or beside the fetched networks."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else models_directory() / 'cache'
-
-
-def cached(name: str, make: Callable[[Path], None], load: Callable[[Path], T]) -> T:
-    """Load what a folder of the cache holds; let make fill the folder before, where it must.
-
-    What cannot be loaded, half written before the power went, is made anew. That is logged, and
-    where nothing can be kept.
-    """
-    folder = cache_directory() / name
-    if folder.is_dir():
-        try:
-            return load(folder)
-        except Exception as error:
-            LOG.info('%s cannot be read and is made anew: %s', folder, error)
-            shutil.rmtree(folder, ignore_errors=True)
-    kept = True
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f'{name}.', dir=folder.parent))
-    except OSError as error:
-        kept = False
-        LOG.warning(
-            '%s cannot be written, so this is done at every start: %s', folder.parent, error
-        )
-        unfinished = Path(tempfile.mkdtemp(prefix=f'{name}.'))
-    try:
-        make(unfinished)
-        loaded = load(unfinished)
-        if kept:
-            unfinished.chmod(0o755)
-            with contextlib.suppress(OSError):  # another process was faster
-                unfinished.rename(folder)
-        return loaded
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

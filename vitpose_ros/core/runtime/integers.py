@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from vitpose_ros.core.runtime import export, processor
+from vitpose_ros.core.runtime import cache, export, processor
 from vitpose_ros.core.runtime.base import BackendError, GraphBackend
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def compare(fast: GraphBackend, open_plain: Callable[[], GraphBackend], name: st
     def load(folder: Path) -> float:
         return float((folder / 'gain').read_text())
 
-    return judge(export.cached(f'int8-gain-{name}-{place}', make, load), fast.description)
+    return judge(cache.cached(f'int8-gain-{name}-{place}', make, load), fast.description)
 
 
 def judge(gain: float, where: str) -> str:

@@ -16,7 +16,15 @@ import torch
 
 from vitpose_ros.core.geometry.crops import Crops
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
-from vitpose_ros.core.runtime import export, integers, nvidia, processor, providers, tensorrt
+from vitpose_ros.core.runtime import (
+    cache,
+    export,
+    integers,
+    nvidia,
+    processor,
+    providers,
+    tensorrt,
+)
 from vitpose_ros.core.runtime.base import (
     BackendError,
     Decoding,
@@ -28,10 +36,10 @@ from vitpose_ros.core.runtime.cuda import CudaCrops, buckets
 from vitpose_ros.core.runtime.export import INPUT, OUTPUT
 from vitpose_ros.core.runtime.faults import is_out_of_memory
 from vitpose_ros.core.runtime.int8 import calibration_of
+from vitpose_ros.core.runtime.onnx_file import read_onnx
 from vitpose_ros.core.runtime.options import Options
 from vitpose_ros.core.runtime.providers import CPU, CUDA, TENSORRT, Provider, ProviderError
 from vitpose_ros.core.types import Precision
-from vitpose_ros.core.weights import CheckpointError, models_command
 
 LOG = logging.getLogger(__name__)
 
@@ -151,7 +159,7 @@ class OnnxBackend(GraphBackend):
 
         digest = export.fingerprint(network)
         detail = f'-{quantised.digest()}' if quantised else ''
-        found = export.cached(f'onnx-{chosen}-{digest}{detail}', write, load)
+        found = cache.cached(f'onnx-{chosen}-{digest}{detail}', write, load)
         if isinstance(found, DeviceError):
             raise found
         if quantised and device == 'cpu':
@@ -165,26 +173,12 @@ class OnnxBackend(GraphBackend):
         file: Path,
         options: Options,
     ) -> 'OnnxBackend':
-        """Take a single file, with the configuration in it."""
-        if not file.is_file():
-            raise CheckpointError(f"'{file}' is absent; models export writes such files")
-        runtime = providers.runtime()
-        unchanged = runtime.SessionOptions()
-        unchanged.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        try:
-            session = runtime.InferenceSession(str(file), unchanged, providers=[CPU])
-        except Exception as error:
-            raise CheckpointError(f"'{file}' is not a readable ONNX file: {error}") from error
-        values = session.get_modelmeta().custom_metadata_map
-        if export.CONFIG_KEY not in values:
-            raise CheckpointError(
-                f"'{file}' is an ONNX file of another program; export the network anew: "
-                f'{models_command("export", "IN", "OUT")}'
-            )
-        config, precision = export.read_metadata(values[export.CONFIG_KEY])
+        """Take a single file, with the configuration in it; see read_onnx for errors."""
+        found = read_onnx(file)
+        precision = found.precision
         opened = cls(
             [file],
-            config,
+            found.config,
             precision,
             options,
         )

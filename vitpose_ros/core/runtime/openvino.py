@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from vitpose_ros.core.model.vit import ViTPose
-from vitpose_ros.core.runtime import export, integers, processor
+from vitpose_ros.core.runtime import cache, export, integers, processor
 from vitpose_ros.core.runtime.base import BackendError, DeviceError, GraphBackend, read_precision
 from vitpose_ros.core.runtime.int8 import Calibration, calibration_of
 from vitpose_ros.core.runtime.options import Options
@@ -109,7 +109,7 @@ class OpenVinoBackend(GraphBackend):
         digests = [self._digest]
         if calibration is not None:
             digests.append(f'int8-{calibration.digest()}')
-        return export.cached(
+        return cache.cached(
             '-'.join(('openvino', openvino.__version__.split('-')[0], *digests)),
             lambda folder: _write(network, folder, calibration),
             load,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitpose_ros.core.runtime import export, nvidia
+from vitpose_ros.core.runtime import cache, nvidia
 from vitpose_ros.core.runtime.export import INPUT
 from vitpose_ros.core.types import Precision
 
@@ -80,7 +80,7 @@ def engine_folder(file: Path, version: str, index: int, max_batch: int) -> Path:
     """
     gpu = re.sub(r'\W+', '-', nvidia.ask_driver().names[index])
     name = f'tensorrt-{version}-{gpu}-{digest(file)}-{max_batch}'
-    return export.cache_directory() / name
+    return cache.cache_directory() / name
 
 
 def options(
@@ -96,6 +96,7 @@ def options(
     where the engine has to be built.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    cache.mark(folder)
     if not has_engine(folder):
         LOG.info('building the TensorRT engine of %s; once for this GPU, minutes', keypoint_set)
     height, width = image_size

@@ -1,7 +1,8 @@
 """Weight files to networks.
 
-files: what is safe to read. layouts: foreign tensor names to ours. shapes: what the tensors say
-of the network. folding: from trained weights to those that inference needs. known: names.
+files: what is safe to read. layouts: foreign tensor names to ours; config_json: what stands beside
+them. shapes: what the tensors say of the network. folding: from trained weights to those that
+inference needs. known: names.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import PUBLIC_UDP, ViTPose, ViTPoseConfig
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import files, folding
 from vitpose_ros.core.weights.files import CheckpointError, State
@@ -72,6 +73,11 @@ class Checkpoint:
         # Copies, because the tensors read may be windows on a file that somebody replaces.
         state = {name: t.to(torch.float32, copy=True) for name, t in state.items()}
         config, state = folding.fold(config, state)
+        if not all(tensor.isfinite().all() for tensor in state.values()):
+            raise CheckpointError(
+                f"weights '{self.path}': its batch norm and deconvolutions in one are not finite "
+                'in float32; the file is damaged, or its training diverged'
+            )
         with torch.device('meta'):
             network = ViTPose(config)
         network.load_state_dict(state, assign=True)
@@ -96,14 +102,14 @@ class Checkpoint:
         return folding.select_sets(self.config, self.state, chosen)
 
     def _where_to_get(self, keypoint_set: str) -> str:
-        fitting = [m.name for m in KNOWN_MODELS.values() if m.keypoint_sets == (keypoint_set,)]
+        split = f'vitpose-small-{keypoint_set}'
         reason = ''
         if self.layout == 'Hugging Face':
             reason = 'Hugging Face files of ViTPose++ hold the COCO head alone. '
         return (
             f'{reason}Weights for it are in the original ViTPose++ checkpoints with several heads '
-            f"('vitpose-plus-base'), and in the split ones ('{fitting[0]}' and larger): "
-            f'{models_command("fetch", fitting[0])}'
+            f"('vitpose-plus-base'), and in the split ones ('{split}' and larger): "
+            f'{models_command("fetch", split)}'
         )
 
 
@@ -122,7 +128,7 @@ def read_checkpoint(
     if known is not None and len(known.keypoint_sets) == 1:
         keypoint_sets = known.keypoint_sets
     weights = rename(files.read(find_model(model)), keypoint_sets)
-    config = read_config(weights)
+    config = read_config(weights, known.udp if known else PUBLIC_UDP)
     check_tensors(weights, config)
     return Checkpoint(weights.path, weights.layout, config, weights.state)
 

@@ -1,8 +1,11 @@
 """Weight files to tensors, and back: what is safe to read, and what a file is when it is not."""
 
+import contextlib
 import pickle
 import re
+import threading
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +18,21 @@ from vitpose_ros.core.errors import VitposeError
 
 State = dict[str, Tensor]
 
+LONGEST_NAME = 200  # characters of a name or an error in a message
+
 # Files of a Hugging Face directory that may hold all weights.
 DIRECTORY_FILES = ('model.safetensors', 'pytorch_model.bin')
 # Where training code puts the tensors within what it saves.
 STATE_KEYS = ('state_dict', 'model', 'module')
 WRAPPER_PREFIXES = ('module.', '_orig_mod.')  # of DistributedDataParallel and torch.compile
+# Number types that weights come in.
+NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+# What a number of NumPy, often the best score of a training, is made of in a pickle.
+SCALAR_GLOBALS = (
+    'numpy.dtype',
+    'numpy._core.multiarray.scalar',
+    'numpy.core.multiarray.scalar',  # before NumPy 2
+)
 
 # First bytes of what people pass by mistake.
 FOREIGN_FILES = (
@@ -97,25 +110,111 @@ def write(path: Path, state: State, metadata: dict[str, str]) -> None:
         raise CheckpointError(f"weights '{path}': cannot be written ({error})") from error
 
 
+def check_tensor(path: Path, name: str, tensor: Tensor) -> None:
+    """Refuse a tensor that is not plain numbers in memory; name: what the file calls it.
+
+    What a file says of a tensor need not be true of its bytes: it may have none (meta), or claim
+    more elements than there are.
+    """
+    if tensor.dtype not in NUMBERS:
+        known = ', '.join(str(number).removeprefix('torch.') for number in NUMBERS)
+        fault = (
+            f'holds {tensor.dtype}, expected floating point ({known}); quantised files are not '
+            'supported, give the weights that this file was made from'
+        )
+    elif tensor.layout != torch.strided or tensor.is_nested:
+        fault = 'is sparse or nested, expected plain numbers; save its to_dense()'
+    elif tensor.is_meta:
+        fault = 'has a shape but no numbers (device meta); save the network once it has weights'
+    elif tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+        fault = (
+            f'claims {tensor.numel()} elements, the file has '
+            f'{tensor.untyped_storage().nbytes() // tensor.itemsize}; save its contiguous()'
+        )
+    else:
+        return
+    raise CheckpointError(f"weights '{path}': tensor '{shorten(name)}' {fault}")
+
+
+def shorten(text: str) -> str:
+    """Return what a file says, short enough for an error message."""
+    return text if len(text) <= LONGEST_NAME else f'{text[:LONGEST_NAME]}…'
+
+
 def _read_safetensors(path: Path) -> WeightFile:
     try:
         with safe_open(path, framework='pt') as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # those of the library, and of number types that PyTorch lacks
         raise CheckpointError(
-            f"weights '{path}': not a readable safetensors file ({error}); it may be truncated: "
-            'fetch or convert it again'
+            f"weights '{path}': not a readable safetensors file ({shorten(str(error))}); it may "
+            'be truncated: fetch or convert it again'
         ) from error
     return WeightFile(path, metadata, state)
 
 
+def _check_archive(path: Path) -> None:
+    """Refuse a zip archive that PyTorch did not write so: compressed, or with damaged entries.
+
+    PyTorch stores entries as they are, with checksums, which it never looks at.
+    """
+    remedy = 'fetch it again, or save it anew with torch.save'
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if any(entry.filename.endswith('/constants.pkl') for entry in entries):
+                return  # TorchScript, which torch.load refuses
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                fault = 'its archive is compressed, which PyTorch never does'
+            elif sum(entry.file_size for entry in entries) > path.stat().st_size:
+                fault = 'its archive claims to hold more than its own size'
+            elif damaged := archive.testzip():
+                fault = f"damaged, the checksum of its part '{shorten(damaged)}' is wrong"
+            else:
+                return
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        fault = f'not a readable PyTorch file ({shorten(str(error))})'
+    raise CheckpointError(f"weights '{path}': {fault}; {remedy}")
+
+
+class _Ignored:
+    """Stands for a number of NumPy, or its type, which nobody needs."""
+
+    def __init__(self, *_: object) -> None:
+        """Take what NumPy would get."""
+
+    def __setstate__(self, state: object) -> None:
+        """Take what NumPy would get."""
+
+
+def _stand_in(name: str) -> type[_Ignored]:
+    """Return a class that PyTorch takes for a global of a pickle."""
+    module, _, short = name.rpartition('.')
+    names = {'__module__': module, '__qualname__': short}
+    return type(short, (_Ignored,), names)
+
+
+SCALARS = [_stand_in(name) for name in SCALAR_GLOBALS]
+_allowing = threading.Lock()  # what PyTorch allows is one list for the process
+
+
+@contextlib.contextmanager
+def _scalars_allowed() -> Iterator[None]:
+    """Let PyTorch read over numbers of NumPy; nothing of NumPy is called."""
+    allow = getattr(torch.serialization, 'safe_globals', None)  # of PyTorch 2.5 and newer
+    with _allowing, allow(SCALARS) if allow else contextlib.nullcontext():
+        yield
+
+
 def _load_pickle(path: Path) -> object:
     """Load a PyTorch file without ever executing what is in it."""
+    archive = zipfile.is_zipfile(path)
+    if archive:
+        _check_archive(path)
     try:
-        return torch.load(
-            path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
+        with _scalars_allowed():
+            return torch.load(path, map_location='cpu', weights_only=True, mmap=archive)
     except pickle.UnpicklingError as error:
         reason = str(error)
         if found := re.search(r'GLOBAL \S+|Unsupported \w+ \w+', reason):
@@ -126,7 +225,7 @@ def _load_pickle(path: Path) -> object:
             ) from error
         raise CheckpointError(
             f"weights '{path}': not a readable PyTorch file "
-            f'({reason.splitlines()[-1].strip()}); it may be damaged: fetch it again'
+            f'({shorten(reason.splitlines()[-1].strip())}); it may be damaged: fetch it again'
         ) from error
     except Exception as error:  # torch.load raises nearly everything for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -136,7 +235,7 @@ def _load_pickle(path: Path) -> object:
             else 'it may be truncated or damaged: fetch it again'
         )
         raise CheckpointError(
-            f"weights '{path}': not a readable PyTorch file ({reason}); {remedy}"
+            f"weights '{path}': not a readable PyTorch file ({shorten(reason)}); {remedy}"
         ) from error
 
 

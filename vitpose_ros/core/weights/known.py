@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights.files import CheckpointError, locate
 
@@ -32,6 +33,7 @@ class KnownModel:
     revision: str = ''  # commit of the repository
     filename: str = ''  # in the repository
     sha256: str = ''  # empty: only the hub's own, for that commit, is known
+    udp: tuple[str, ...] = PUBLIC_UDP  # sets in the unbiased convention, where the file is silent
 
     @property
     def source(self) -> str:
@@ -76,7 +78,7 @@ def _original(
 
 
 _TABLE = (
-    KnownModel(EMBEDDED_MODEL, 'nano', ('coco',), 9),
+    KnownModel(EMBEDDED_MODEL, 'nano', ('coco', 'aic', 'mpii', 'wholebody'), 11),
     _original(
         'vitpose-base-simple',
         'vitpose-b-simple.pth',
@@ -96,7 +98,7 @@ _TABLE = (
         'vitpose_base_coco_aic_mpii.pth',
         394,
         '995bde407f608d37f3293c4c0601c31f67101b57b99555a1198c8eea63a2b360',
-        ('coco',),
+        ('coco', 'aic', 'mpii'),
     ),
     _original(
         'vitpose-plus-base',

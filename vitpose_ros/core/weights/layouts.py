@@ -11,18 +11,23 @@ Hugging Face transformers (VitPoseForPoseEstimation): query, key and value stand
 ViTPose++ all experts are there but the COCO head alone.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.weights.files import CheckpointError, State, WeightFile
+from vitpose_ros.core.weights.config_json import SHAPE, read_metadata
+from vitpose_ros.core.weights.files import (
+    CheckpointError,
+    State,
+    WeightFile,
+    check_tensor,
+    shorten,
+)
 
 EXPERT_NAMES = tuple(SKELETONS)  # by their number in the foreign layouts
 
@@ -67,6 +72,13 @@ class Weights:
     metadata: Mapping[str, str]  # what is known beside the tensors, in the words of our format
     heads: Mapping[str, str] = field(default_factory=dict)  # original prefixes of the heads' sets
 
+    def saying(self, name: str) -> str:
+        """Return where metadata of a name stands, and what it is called there, for an error."""
+        if self.layout != 'Hugging Face':
+            return f'metadata says {name}'
+        theirs = {ours: theirs for theirs, ours in SHAPE.items()}
+        return f'config.json says {theirs.get(name, name)}'
+
     def take(self, name: str) -> Tensor:
         """Return a tensor by our name, or say that it is missing."""
         if name not in self.state:
@@ -93,7 +105,8 @@ class Weights:
             return name
         for prefix, keypoint_set in self.heads.items():
             name = name.replace(f'heads.{keypoint_set}.', prefix)
-        name = re.sub(r'(\.experts\.)(\w+)', lambda f: f'{f[1]}{EXPERT_NAMES.index(f[2])}', name)
+        for number, keypoint_set in enumerate(EXPERT_NAMES):
+            name = name.replace(f'.experts.{keypoint_set}.', f'.experts.{number}.')
         if self.layout == 'Hugging Face':
             for theirs, original in HUGGING_FACE_NAMES:
                 name = name.replace(original, theirs)
@@ -113,23 +126,34 @@ def rename(file: WeightFile, keypoint_sets: Sequence[str] | None = None) -> Weig
         for name, tensor in file.state.items()
         if not name.endswith('num_batches_tracked') and name != 'backbone.cls_token'
     }
-    if any(name.startswith('heads.') for name in state):
-        return Weights(file.path, 'vitpose_ros', state, file.metadata)
-    if 'backbone.embeddings.position_embeddings' in state:
-        metadata = _hugging_face_metadata(file.path.with_name('config.json'))
-        weights = Weights(file.path, 'Hugging Face', state, metadata)
+    layout = _layout(file.path, state)
+    for name, tensor in state.items():
+        check_tensor(file.path, name, tensor)
+    if layout == 'vitpose_ros':
+        return Weights(file.path, layout, state, file.metadata)
+    if layout == 'Hugging Face':
+        metadata = read_metadata(file.path.with_name('config.json'))
+        weights = Weights(file.path, layout, state, metadata)
         return _name_sets(_join_attention(weights), None)
+    return _name_sets(Weights(file.path, layout, state, file.metadata), keypoint_sets)
+
+
+def _layout(path: Path, state: State) -> str:
+    """Return what layout the names of tensors are of."""
+    if any(name.startswith('heads.') for name in state):
+        return 'vitpose_ros'
+    if 'backbone.embeddings.position_embeddings' in state:
+        return 'Hugging Face'
     if 'backbone.pos_embed' in state:
-        weights = Weights(file.path, 'original', state, file.metadata)
-        return _name_sets(weights, keypoint_sets)
+        return 'original'
     hint = next(
         (words for start, words in FOREIGN_NAMES if any(n.startswith(start) for n in state)),
         'is this a ViTPose file?',
     )
     raise CheckpointError(
-        f"weights '{file.path}': no ViTPose tensors in it (neither 'backbone.pos_embed' nor "
+        f"weights '{path}': no ViTPose tensors in it (neither 'backbone.pos_embed' nor "
         f"'backbone.embeddings.position_embeddings'; its first is "
-        f'{min(state, default="none")!r}): {hint}'
+        f"'{shorten(min(state, default='none'))}'): {hint}"
     )
 
 
@@ -166,26 +190,49 @@ def _name_sets(weights: Weights, keypoint_sets: Sequence[str] | None) -> Weights
             f"'{weights.name_in_file('backbone.blocks.0.mlp.fc2.weight')}' has {fc2_rows} rows, "
             f'expected {width}, or fewer in a network with experts; is this a ViTPose file?'
         )
-    last_layer = weights.shape('keypoint_head.final_layer.weight', 4)
     dense = fc2_rows == width
-    heads = {
-        prefix: name
-        for prefix, name in HEAD_NAMES.items()
-        if any(tensor.startswith(prefix) for tensor in weights.state)
-    }
-    if dense and (expert := _folded_expert(weights.state)):
-        keypoint_sets = (expert,)
-    if dense or len(heads) == 1:
-        heads = {'keypoint_head.': _set_of_head(weights.path, last_layer[0], keypoint_sets)}
+    heads = _heads(weights, keypoint_sets, dense=dense)
     state: State = {}
     for name, tensor in weights.state.items():
         if ours := _our_name(name, heads, experts=not dense):
-            if '.final_layer.' in ours and len(heads) > 1:
+            if '.final_layer.' in ours and len(heads) > 1 and tensor.dim():
                 # Training may pad the targets of all sets to the largest, so that a head has
                 # rows at its end that were never taught anything.
                 tensor = tensor[: len(SKELETONS[ours.split('.')[1]])]
             state[ours] = tensor
     return Weights(weights.path, weights.layout, state, weights.metadata, heads)
+
+
+def _heads(
+    weights: Weights, keypoint_sets: Sequence[str] | None, *, dense: bool
+) -> dict[str, str]:
+    """Return the original prefixes of the heads that are usable, and their keypoint sets.
+
+    dense: whether fc2 is whole. Then a network without experts may have several heads, all on
+    the same features; but where experts are left in the file, one of them is part of fc2, and
+    the other heads mean nothing.
+    """
+    found = {
+        prefix: name
+        for prefix, name in HEAD_NAMES.items()
+        if any(tensor.startswith(prefix) for tensor in weights.state)
+    }
+    first = weights.shape('keypoint_head.final_layer.weight', 4)[0]
+    left_over = dense and any('.mlp.experts.' in name for name in weights.state)
+    if len(found) == 1 or left_over:
+        if dense and (expert := _folded_expert(weights.state)):
+            keypoint_sets = (expert,)
+        return {'keypoint_head.': _set_of_head(weights.path, first, keypoint_sets)}
+    rows = {prefix: weights.shape(f'{prefix}final_layer.weight', 4)[0] for prefix in found}
+    padded = max(rows.values())
+    for prefix, name in found.items():
+        if rows[prefix] not in (len(SKELETONS[name]), padded):
+            raise CheckpointError(
+                f"weights '{weights.path}': {prefix[:-1]} gives {rows[prefix]} keypoints, "
+                f"expected {len(SKELETONS[name])}, for keypoint set '{name}'; heads are known by "
+                f'their numbers: {", ".join(EXPERT_NAMES)}'
+            )
+    return found
 
 
 def _folded_expert(state: State) -> str | None:
@@ -198,6 +245,7 @@ def _folded_expert(state: State) -> str | None:
         name
         for number, name in enumerate(EXPERT_NAMES)
         if (own := state.get(f'backbone.blocks.0.mlp.experts.{number}.weight')) is not None
+        and own.dim() == 2
         and torch.equal(fc2[-len(own) :], own)
     ]
     return found[0] if len(found) == 1 else None
@@ -210,7 +258,7 @@ def _our_name(name: str, heads: Mapping[str, str], *, experts: bool) -> str | No
             return f'heads.{keypoint_set}.{name.removeprefix(prefix)}'
     if name.startswith(tuple(HEAD_NAMES)):
         return None
-    if found := re.fullmatch(r'(backbone\.blocks\.\d+\.mlp\.experts\.)(\d+)(\.\w+)', name):
+    if found := re.fullmatch(r'(backbone\.blocks\.\d+\.mlp\.experts\.)(\d{1,4})(\.\w+)', name):
         number = int(found[2])
         if experts and number < len(EXPERT_NAMES) and EXPERT_NAMES[number] in heads.values():
             return f'{found[1]}{EXPERT_NAMES[number]}{found[3]}'
@@ -228,34 +276,3 @@ def _set_of_head(path: Path, keypoints: int, keypoint_sets: Sequence[str] | None
             f'keypoint sets ({known})'
         )
     return next((name for name in keypoint_sets or () if name in fitting), fitting[0])
-
-
-def _hugging_face_metadata(config_file: Path) -> dict[str, str]:
-    """Read what the tensors cannot tell, from the config.json beside them if there is one."""
-    if not config_file.is_file():
-        return {}
-    try:
-        config: dict[str, Any] = json.loads(config_file.read_text())
-        backbone: dict[str, Any] = config.get('backbone_config') or {}
-        for key, value, expected in (
-            ('hidden_act', backbone.get('hidden_act', 'gelu'), 'gelu'),
-            ('scale_factor', config.get('scale_factor', 4), 4),
-        ):
-            if value != expected:
-                raise CheckpointError(
-                    f"configuration '{config_file}': {key} is {value!r}, only {expected!r} is "
-                    'supported'
-                )
-        metadata = {}
-        if 'num_attention_heads' in backbone:
-            metadata['num_heads'] = str(int(backbone['num_attention_heads']))
-        if 'image_size' in backbone:
-            height, width = backbone['image_size']
-            metadata['image_size'] = f'{int(height)}x{int(width)}'
-        return metadata
-    except CheckpointError:
-        raise
-    except (ValueError, TypeError, AttributeError, OSError) as error:
-        raise CheckpointError(
-            f"configuration '{config_file}': not readable ({error}); fetch it again"
-        ) from error

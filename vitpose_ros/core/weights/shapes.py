@@ -1,7 +1,7 @@
 """What the tensors of a checkpoint say of its network, and whether they all fit together."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import isqrt
 from pathlib import Path
 from typing import cast
@@ -11,13 +11,14 @@ import torch
 from vitpose_ros.core.model.vit import (
     DEFAULT_WINDOW_SIZE,
     PATCH_SIZE,
+    PUBLIC_UDP,
     SIZES,
     AttentionKind,
     ViTPose,
     ViTPoseConfig,
 )
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.weights.files import CheckpointError
+from vitpose_ros.core.weights.files import CheckpointError, shorten
 from vitpose_ros.core.weights.layouts import Weights
 
 # The number of heads does not show in the tensors.
@@ -26,8 +27,11 @@ HEADS_BY_WIDTH = {size['embed_dim']: size['num_heads'] for size in SIZES.values(
 ASPECT = (4, 3)  # height to width of the input of all public checkpoints
 
 
-def read_config(weights: Weights) -> ViTPoseConfig:
-    """Derive the configuration from the tensors; the metadata adds what they cannot tell."""
+def read_config(weights: Weights, udp: Collection[str] = PUBLIC_UDP) -> ViTPoseConfig:
+    """Derive the configuration from the tensors; the metadata adds what they cannot tell.
+
+    udp: the keypoint sets in the unbiased convention, where the metadata does not say.
+    """
     path, metadata = weights.path, weights.metadata
     _, slots, width = weights.shape('backbone.pos_embed', 3)
     blocks = {
@@ -49,12 +53,13 @@ def read_config(weights: Weights) -> ViTPoseConfig:
             deconv_channels=weights.shape(first_layer, 4)[1] if classic else 256,
             attention=_attention(metadata),
             window_size=_size(path, metadata, 'window_size', DEFAULT_WINDOW_SIZE),
+            udp=tuple(metadata['udp'].split(',')) if 'udp' in metadata else tuple(udp),
         )
     except CheckpointError:
         raise
     except ValueError as error:
-        raise CheckpointError(f"weights '{path}': {error}") from error
-    _check_metadata(path, metadata, config)
+        raise CheckpointError(f"weights '{path}': {shorten(str(error))}") from error
+    _check_metadata(weights, config)
     return config
 
 
@@ -76,6 +81,7 @@ def write_metadata(config: ViTPoseConfig) -> dict[str, str]:
         if isinstance(config.attention, str)
         else ','.join(config.attention),
         'window_size': f'{config.window_size[0]}x{config.window_size[1]}',
+        'udp': ','.join(config.udp),
     }
 
 
@@ -101,33 +107,36 @@ def check_tensors(weights: Weights, config: ViTPoseConfig) -> None:
                 f'network of width {config.embed_dim} with {config.part_features} part features; '
                 'the file is damaged, or mixes networks'
             )
-        if not found.is_floating_point():
+        if not torch.isfinite(found.to(torch.float32)).all():
             raise CheckpointError(
-                f'{subject} holds {found.dtype}, expected floating point; quantised files are '
-                'not supported'
+                f'{subject} holds values that are not finite in float32; the file is damaged, or '
+                'its training diverged'
             )
-        if not found.is_meta and not torch.isfinite(found).all():
+        if name.endswith('.running_var') and (found < 0).any():
             raise CheckpointError(
-                f'{subject} holds values that are not finite; the file is damaged, or its '
-                'training diverged'
+                f'{subject} holds negative values, which variances cannot be; the file is damaged'
             )
     unexpected = sorted(weights.state.keys() - expected.keys())
     if unexpected:
         raise CheckpointError(
             f"weights '{weights.path}': {len(unexpected)} tensors do not belong to a ViTPose "
-            f"network, the first is '{weights.name_in_file(unexpected[0])}'; is this a ViTPose "
-            'file?'
+            f"network, the first is '{shorten(weights.name_in_file(unexpected[0]))}'; is this a "
+            'ViTPose file?'
         )
 
 
 def _keypoint_sets(weights: Weights) -> list[str]:
     """Return the sets that have a head, in the order of the metadata, else of SKELETONS."""
     found = {match[1] for name in weights.state if (match := re.match(r'heads\.(\w+)\.', name))}
+    if not found:
+        raise CheckpointError(
+            f"weights '{weights.path}': no keypoint head in it; the file is damaged"
+        )
     unknown = sorted(found - SKELETONS.keys())
     if unknown:
         raise CheckpointError(
-            f"weights '{weights.path}': keypoint set '{unknown[0]}' is not known; known are "
-            f'{", ".join(SKELETONS)}'
+            f"weights '{weights.path}': keypoint set '{shorten(unknown[0])}' is not known; known "
+            f'are {", ".join(SKELETONS)}'
         )
     stated = weights.metadata.get('keypoint_sets', '').split(',')
     return stated if sorted(stated) == sorted(found) else [n for n in SKELETONS if n in found]
@@ -173,14 +182,15 @@ def _attention(metadata: Mapping[str, str]) -> AttentionKind | tuple[AttentionKi
     return kinds[0] if len(kinds) == 1 else kinds
 
 
-def _check_metadata(path: Path, metadata: Mapping[str, str], config: ViTPoseConfig) -> None:
+def _check_metadata(weights: Weights, config: ViTPoseConfig) -> None:
     """Refuse a file whose metadata and tensors disagree."""
+    path, metadata = weights.path, weights.metadata
     found = write_metadata(config)
     for name in sorted(found.keys() & metadata.keys() - {'architecture', 'format'}):
         if metadata[name] != found[name]:
             raise CheckpointError(
-                f"weights '{path}': metadata says {name} = {metadata[name]}, the tensors "
-                f'{found[name]}; the file is damaged or mislabelled'
+                f"weights '{path}': {weights.saying(name)} = {shorten(metadata[name])}, "
+                f'the tensors {found[name]}; the file is damaged or mislabelled'
             )
 
 
@@ -189,7 +199,8 @@ def _number(path: Path, metadata: Mapping[str, str], name: str) -> int:
         return int(metadata[name])
     except ValueError as error:
         raise CheckpointError(
-            f"weights '{path}': metadata says {name} = {metadata[name]!r}, expected a number"
+            f"weights '{path}': metadata says {name} = '{shorten(metadata[name])}', expected a "
+            'number'
         ) from error
 
 
@@ -198,10 +209,10 @@ def _size(
 ) -> tuple[int, int]:
     if name not in metadata:
         return default
-    found = re.fullmatch(r'(\d+)x(\d+)', metadata[name])
+    found = re.fullmatch(r'(\d{1,5})x(\d{1,5})', metadata[name])
     if not found:
         raise CheckpointError(
-            f"weights '{path}': metadata says {name} = {metadata[name]!r}, expected a height and "
-            "a width, as in '256x192'"
+            f"weights '{path}': metadata says {name} = '{shorten(metadata[name])}', expected a "
+            "height and a width, as in '256x192'"
         )
     return int(found[1]), int(found[2])

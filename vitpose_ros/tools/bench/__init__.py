@@ -3,20 +3,20 @@
 import argparse
 import importlib.util
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
 from vitpose_ros.core.model.vit import SIZES
 from vitpose_ros.core.runtime import BackendError, processor
-from vitpose_ros.core.runtime.export import CACHE_VARIABLE
+from vitpose_ros.core.runtime.cache import CACHE_VARIABLE
+from vitpose_ros.core.runtime.options import MOST_THREADS
 from vitpose_ros.core.types import Precision
+from vitpose_ros.tools import command
 from vitpose_ros.tools.bench import (
     ablation,
     accuracy,
@@ -42,31 +42,28 @@ NOT_UNASKED = ('ablation', 'ros')
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command line; return the exit code: 1 if anything could not be measured."""
     parser = _parser(prog)
-    chosen = parser.parse_args(arguments)
-    if chosen.json is not None and not chosen.json.parent.is_dir():
-        parser.error(f'argument --json: there is no folder {chosen.json.parent}')
-    results = Results(chosen.json, parser.prog)
-    try:
+
+    def work(chosen: argparse.Namespace) -> int:
+        results = Results(chosen.json, parser.prog)
         with _cache(), results.attempt('bench'):
             _measure(chosen, results)
-    except KeyboardInterrupt:
-        print(f'{parser.prog}: interrupted', file=sys.stderr)
-        return 130
-    return 1 if results.failed else 0
+        return 1 if results.failed else 0
+
+    return command.run(parser, work, arguments)
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition(': ')[2])
     parser.add_argument(
         '--models',
-        type=_names,
+        type=command.names,
         default=['small'],
         metavar='MODELS',
         help=f'sizes, with random weights ({", ".join(SIZES)}), known names or files; small',
     )
     parser.add_argument(
         '--sections',
-        type=_names,
+        type=command.names,
         default=[name for name in SECTIONS if name not in NOT_UNASKED],
         metavar='SECTIONS',
         help=f'what to measure; all but ablation and ros ({", ".join(SECTIONS)})',
@@ -79,7 +76,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         '--compare', choices=['transformers'], help='a peer, in the same process, by turns'
     )
     parser.add_argument(
-        '--backends', type=_names, default=[], help='torch,openvino,onnx; what is installed'
+        '--backends', type=command.names, default=[], help='torch,openvino,onnx; what is installed'
     )
     parser.add_argument(
         '--precisions',
@@ -93,15 +90,25 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         help=f'auto, cpu, cuda, cuda:N or intel_gpu; {DRY}: what is for CUDA on the processor, to '
         'see that it runs',
     )
-    parser.add_argument('--threads', type=int, default=0, help='0: all cores but one')
+    parser.add_argument(
+        '--threads',
+        type=command.whole(0, MOST_THREADS),
+        default=0,
+        help='0: all cores but one',
+    )
     parser.add_argument('--batches', type=_numbers, default=[1, 4, 8], help='1,4,8')
     parser.add_argument('--people', type=_numbers, default=[1, 2, 4, 8, 16, 32], help='1,2,4...')
-    parser.add_argument('--rounds', type=_positive, default=11, help='of each measurement; 11')
     parser.add_argument(
-        '--frames', type=_positive, default=10000, help='of the memory test; 10000'
+        '--rounds', type=command.whole(1), default=11, help='of each measurement; 11'
     )
     parser.add_argument(
-        '--json', type=Path, metavar='FILE', help='also write each figure there, a line of JSON'
+        '--frames', type=command.whole(1), default=10000, help='of the memory test; 10000'
+    )
+    parser.add_argument(
+        '--json',
+        type=command.new_file,
+        metavar='FILE',
+        help='also write each figure there, a line of JSON',
     )
     return parser
 
@@ -121,12 +128,8 @@ def _cache() -> Iterator[None]:
                 os.environ[CACHE_VARIABLE] = before
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(',') if name.strip()]
-
-
 def _precisions(text: str) -> list[str]:
-    names, choices = _names(text), ('auto', *get_args(Precision))
+    names, choices = command.names(text), ('auto', *get_args(Precision))
     for name in names:
         if name not in choices:
             raise argparse.ArgumentTypeError(f"'{name}' is not known; give {', '.join(choices)}")
@@ -134,14 +137,7 @@ def _precisions(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return [_positive(number) for number in _names(text)]
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{number} is too few; give 1 or more')
-    return number
+    return [command.whole(1)(number) for number in command.names(text)]
 
 
 def _measure(chosen: argparse.Namespace, results: Results) -> None:

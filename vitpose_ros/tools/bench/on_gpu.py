@@ -10,6 +10,7 @@ import torch
 
 from vitpose_ros.core.geometry.crops import Cuts, crop_regions
 from vitpose_ros.core.jpeg import read_jpeg
+from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.runtime import Decoding
 from vitpose_ros.core.runtime.base import decode_set
 from vitpose_ros.core.runtime.cuda import CudaCrops
@@ -77,15 +78,19 @@ def decoding(options: Options, device: torch.device) -> None:
     ) as table:
         table.note = 'Kernel by kernel; within a pass decoding is part of its graph.'
         for name in DECODED:
-            skeleton = SKELETONS[name]
+            skeleton, udp = SKELETONS[name], name in PUBLIC_UDP
             for people in (1, 8, 32):
                 maps = subjects.heatmaps(people, len(skeleton)).to(device)
 
-                def there(maps: torch.Tensor = maps, skeleton: Any = skeleton) -> object:
-                    return decode_set(maps, None, skeleton, Decoding())[0].cpu()
+                def there(
+                    maps: torch.Tensor = maps, skeleton: Any = skeleton, udp: bool = udp
+                ) -> object:
+                    return decode_set(maps, None, skeleton, Decoding(), udp=udp)[0].cpu()
 
-                def here(maps: torch.Tensor = maps, skeleton: Any = skeleton) -> object:
-                    return decode_set(maps.cpu(), None, skeleton, Decoding())[0]
+                def here(
+                    maps: torch.Tensor = maps, skeleton: Any = skeleton, udp: bool = udp
+                ) -> object:
+                    return decode_set(maps.cpu(), None, skeleton, Decoding(), udp=udp)[0]
 
                 with table.attempt(f'{name}, {people} people'), torch.inference_mode():
                     contenders: dict[str, timing.Run] = {'there': there, 'here': here}

@@ -173,15 +173,17 @@ class Passes:
         """Turn features (mirrors, n, t, d) into what is found."""
         size = features.shape[1]
         found = self._found[name][:size]
-        skeleton, decoding = SKELETONS[name], self.decoding
+        decoding, udp = self.decoding, name in self._network.config.udp
         maps = self._network.heatmaps(name, features.flatten(0, 1))
         flipped = None
         if decoding.flip_test:
             maps, flipped = torch.split(maps.float(), size)
         if self._kernel_decode and flipped is None and not decoding.covariances:
-            kernels.decode(maps, found, udp=skeleton.udp, hybrid=decoding.hybrid)
+            kernels.decode(maps, found, udp=udp, hybrid=decoding.hybrid)
             return
-        points, scores, spreads = decode_set(maps.float(), flipped, skeleton, decoding)
+        points, scores, spreads = decode_set(
+            maps.float(), flipped, SKELETONS[name], decoding, udp=udp
+        )
         found[..., :2] = points
         found[..., 2] = scores
         if spreads is not None:
