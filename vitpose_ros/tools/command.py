@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_ros.core.errors import VitposeError
-from vitpose_ros.core.runtime.options import Options, table
+from vitpose_ros.core.runtime.options import OptionError, Options, table
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import EMBEDDED_MODEL
 
@@ -69,19 +69,31 @@ def add_options(parser: argparse.ArgumentParser, *wanted: str, **defaults: Any) 
             continue
         default, text = defaults.get(entry.name, entry.default), entry.metadata['description']
         flag = f'--{entry.name.replace("_", "-")}'
-        about = '' if default is None else f'; {default} if left out'
         if isinstance(default, bool):
             group.add_argument(flag, action='store_true', default=default, help=text)
-        elif entry.name == 'keypoint_sets':
-            group.add_argument(flag, type=names, metavar='SETS', help=text)
-        elif entry.name == 'image_size':
-            group.add_argument(flag, type=size, metavar='HxW', help=text)
-        elif entry.metadata['maximum']:
-            kind = whole(entry.metadata['minimum'], entry.metadata['maximum'])
-            group.add_argument(flag, type=kind, default=default, help=text + about)
-        else:
-            choices = entry.metadata['choices'] or None
-            group.add_argument(flag, choices=choices, default=default, help=text + about)
+            continue
+        form = {'keypoint_sets': (names, 'SETS'), 'image_size': (size, 'HxW')}
+        read, shown = form.get(entry.name, (int if isinstance(default, int) else str, None))
+        about = '' if default is None else f'; {default} if left out'
+        kind = _checked(entry.name, read)
+        group.add_argument(flag, type=kind, metavar=shown, default=default, help=text + about)
+
+
+def _checked(name: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return what reads an option, and checks it as Options does, with its words."""
+
+    def checked(text: str) -> Any:
+        try:
+            value = read(text)
+        except ValueError:
+            value = text
+        try:
+            Options(**{name: value})
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return value
+
+    return checked
 
 
 def read_options(chosen: argparse.Namespace) -> Options:
