@@ -67,6 +67,7 @@ def test_the_package_declares_what_it_imports():
         'triton',
         'transformers',
         'pycocotools',
+        'supervision',
     }
     ros = needed - python - optional - sys.stdlib_module_names
     assert ros <= declared

@@ -227,7 +227,7 @@ def test_nothing_to_do_gives_nothing(estimator):
 
 
 def test_a_device_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="device 'tpu'"):
+    with pytest.raises(ValueError, match="device is 'tpu'"):
         PoseEstimator.load('nano', 'tpu')
     with pytest.raises(ValueError, match='is not there'):
         PoseEstimator.load('nano', f'cuda:{torch.cuda.device_count()}')

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vitpose_ros.core import Frame
-from vitpose_ros.core.geometry.crops import HostCrops
+from vitpose_ros.core.geometry.crops import Cuts, HostCrops
 from vitpose_ros.core.jpeg import ImageError, decode_image, read_jpeg
 
 # OpenCV writes them all since 4.7; before, 4:2:0 alone.
@@ -148,7 +148,7 @@ def test_a_frame_takes_a_jpeg_for_its_pixels():
     for one in (frame, plain):
         host = HostCrops((64, 48))
         host.begin(2)
-        host.cut(one, regions, np.array([True, False]), places)
+        host.cut(one, Cuts(regions, np.array([True, False]), places))
         cut.append(host.batch())
     assert (cut[0] == cut[1]).all() and cut[0].float().std() > 30
 

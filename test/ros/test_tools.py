@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
@@ -78,3 +80,13 @@ def test_bench_uses_the_profile_as_the_launch_files_do(distribution, monkeypatch
 def test_the_licence_is_installed():
     installed = Path(get_package_share_directory('vitpose_ros')) / 'LICENSE'
     assert 'Apache License' in installed.read_text()
+
+
+def test_predict_is_installed_as_an_executable(tmp_path):
+    path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'predict'
+    cv2.imwrite(str(tmp_path / 'x.png'), np.zeros((64, 48, 3), np.uint8))
+    command = [path, tmp_path / 'x.png', '--device', 'cpu', '--json', tmp_path / 'x.json']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    [entry] = json.loads((tmp_path / 'x.json').read_text())
+    assert len(entry['subjects']) == 1

@@ -278,8 +278,8 @@ def test_what_does_not_fit_is_named(dataset, tmp_path):
     [
         (['--results', '/nowhere/x.json'], 'argument --results: there is no folder /nowhere'),
         (['--results', '/'], 'is a folder'),
-        (['--threads', '-3'], 'argument --threads: -3 is too few; give 0 to 1024'),
-        (['--max-batch', '0'], 'argument --max-batch: 0 is too few; give 1 to 1024'),
+        (['--threads', '-3'], 'argument --threads: threads is -3; give 0 to 1024'),
+        (['--max-batch', '0'], 'argument --max-batch: max_batch is 0; give 1 to 1024'),
         (['--limit', '0'], 'argument --limit: 0 is too few'),
     ],
 )

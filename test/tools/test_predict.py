@@ -190,7 +190,6 @@ def test_what_is_no_box_or_no_picture_costs_itself_alone(folder, tmp_path, capsy
         (['a.png', '--output', '.'], "'a.png' would overwrite a source"),
         (['a.png', 'empty/../a.png', '--output', 'o'], "two sources would become 'o/a.png'"),
         (['a.png', '--output', 'object.json'], "'object.json': File exists"),
-        (['a.png', '--threads', '-1'], 'threads is -1; give 0 to 1024'),
         (['a.png', '--model', 'absent.pth'], 'absent.pth'),
     ],
 )
@@ -205,3 +204,20 @@ def test_what_cannot_be_is_named_in_one_line(
     assert predict.main(arguments, prog='predict') == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith('predict: ') and words in line
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--threads', '-1'], '--threads: threads is -1; give 0 to 1024'),
+        (['--threads', 'two'], '--threads: threads is two; give 0 to 1024'),
+        (['--device', 'cpu:0'], "--device: device is 'cpu:0'; give auto, cpu, cuda, cuda:N"),
+        (['--image-size', '16x16'], '--image-size: image_size is (16, 16); give height and width'),
+        (['--keypoint-sets', 'coco,body'], "--keypoint-sets: keypoint_sets has 'body'"),
+        (['--decode', 'dark'], "--decode: decode is 'dark'; give reference or hybrid"),
+    ],
+)
+def test_what_an_option_does_not_take_reads_as_in_python(arguments, words, capsys):
+    with pytest.raises(SystemExit):
+        predict.main(['a.png', *arguments], prog='predict')
+    assert f'argument {words}' in capsys.readouterr().err

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.crops import (
+    Cuts,
     covariances_to_image,
     crop_regions,
     heatmap_to_image,
 )
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.runtime import Backend, Decoding
-from vitpose_ros.core.runtime.base import Found
+from vitpose_ros.core.runtime.base import HeatmapKeypoints
 from vitpose_ros.core.runtime.processor import torch_threads
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Frame, FrameError
@@ -70,6 +71,8 @@ class Passes:
             SKELETONS[name] for name in backend.config.keypoint_sets
         )
         self._crops = backend.crops()
+        # The convention of each.
+        self._udp = np.array([s.name in backend.config.udp for s in self.skeletons])
 
     def sets_of(self, frame: Frame) -> NDArray[np.int64]:
         """Return for each box of a frame the index of its keypoint set.
@@ -100,9 +103,6 @@ class Passes:
 
     def _run(self, batch: Sequence[Part]) -> None:
         size = self.backend.config.image_size
-        udp = np.array(
-            [name in self.backend.config.udp for name in self.backend.config.keypoint_sets]
-        )
         sets = [part.sets[part.start : part.stop] for part in batch]
         order = np.argsort(np.concatenate(sets), kind='stable')
         # Where the subjects of each part stand among all, sorted by keypoint set.
@@ -112,14 +112,14 @@ class Passes:
         times = [time.perf_counter()]
         for part, own_sets, own in zip(batch, sets, places, strict=True):
             regions[own] = crop_regions(part.frame.boxes[part.start : part.stop], size)
-            self._crops.cut(part.frame, regions[own], udp[own_sets], own)
+            self._crops.cut(part.frame, Cuts(regions[own], self._udp[own_sets], own))
             times.append(time.perf_counter())
         counts = np.bincount(np.concatenate(sets), minlength=len(self.skeletons)).tolist()
         found, seconds = self.backend.keypoints(self._crops.batch(), counts, self.decoding)
         first = 0
         for index, count in enumerate(counts):
             own_regions = regions[first : first + count]
-            in_image = self._to_image(found[index], own_regions, np.full(count, udp[index]))
+            in_image = self._to_image(found[index], own_regions, index)
             for part, own_sets, own in zip(batch, sets, places, strict=True):
                 own_set = own_sets == index
                 _fill(part, np.flatnonzero(own_set), in_image, own[own_set] - first)
@@ -135,19 +135,20 @@ class Passes:
                 outcome.batch_frames = len(batch)
 
     def _to_image(
-        self, found: Found, regions: NDArray[np.float64], udp: NDArray[np.bool_]
-    ) -> Found:
+        self, found: HeatmapKeypoints, regions: NDArray[np.float64], index: int
+    ) -> HeatmapKeypoints:
         """Map the keypoints of one keypoint set to image pixels."""
         size = self.backend.config.heatmap_size
+        udp = np.full(len(regions), self._udp[index])
         points = heatmap_to_image(found.points, regions, size, udp)
         spread = found.covariances
         if spread is not None:
             spread = covariances_to_image(spread, regions, size, udp)
-        return Found(points, found.scores, spread)
+        return HeatmapKeypoints(points, found.scores, spread)
 
 
 def _fill(
-    part: Part, subjects: NDArray[np.int64], found: Found, places: NDArray[np.int64]
+    part: Part, subjects: NDArray[np.int64], found: HeatmapKeypoints, places: NDArray[np.int64]
 ) -> None:
     """Copy what was found at some places to subjects of a part."""
     if not len(subjects):

@@ -36,7 +36,7 @@ class Waiting(Generic[T]):
 
 
 class Mailboxes(Generic[T]):
-    """One mailbox a camera, all of them for one worker thread.
+    """One mailbox per camera, all of them for one worker thread.
 
     stamp_clock tells the present time on the clock of the stamps, in nanoseconds; clock is
     steady, in seconds. size is how many frames a mailbox holds: the newest. max_age_ns may be

@@ -1,4 +1,4 @@
-"""What the command lines share: how they run, log and fail, and the arguments of a network."""
+"""What the command lines share: how they run and fail, and the arguments of a network."""
 
 import argparse
 import logging
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_ros.core.errors import VitposeError
-from vitpose_ros.core.runtime.options import Options, table
+from vitpose_ros.core.runtime.options import OptionError, Options, table
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import EMBEDDED_MODEL
 
 PACKAGE = __name__.partition('.')[0]
-MOST_THREADS = 1024
+
 MODEL = 'a known name, a file, or a Hugging Face directory'
 
 
@@ -29,8 +29,8 @@ def run(
 ) -> int:
     """Parse the arguments, those of the process if None, and do the work; return the exit code.
 
-    work: returns the exit code, None for 0. What the package logs goes to stderr. Errors of ours
-    are a line, 130 is an interruption.
+    work: returns the exit code, None for 0. Errors of ours are a line, 130 is an interruption.
+    What is logged goes to stderr.
     """
     chosen = parser.parse_args(arguments)
     handler = logging.StreamHandler()  # to stderr
@@ -61,38 +61,45 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_options(parser: argparse.ArgumentParser, *names: str, **defaults: Any) -> None:
+def add_options(parser: argparse.ArgumentParser, *wanted: str, **defaults: Any) -> None:
     """Add arguments for some of Options, or all; defaults: those that differ from its own."""
     group = parser.add_argument_group('how the network is run')
     for entry in table():
-        if names and entry.name not in names:
+        if wanted and entry.name not in wanted:
             continue
-        about = entry.metadata
-        default = defaults.get(entry.name, entry.default)
+        default, text = defaults.get(entry.name, entry.default), entry.metadata['description']
         flag = f'--{entry.name.replace("_", "-")}'
-        text = about['description']
         if isinstance(default, bool):
             group.add_argument(flag, action='store_true', default=default, help=text)
-        elif entry.name == 'image_size':
-            group.add_argument(flag, type=size, metavar='HxW', help=text)
-        else:
-            kind: Any = str
-            if isinstance(default, int):
-                kind = whole(about['minimum'], about['maximum'])
-            rest = '' if default is None else f'; {default}'
-            group.add_argument(
-                flag,
-                type=kind,
-                choices=about['choices'] or None,
-                default=default,
-                help=text + rest,
-            )
+            continue
+        form = {'keypoint_sets': (names, 'SETS'), 'image_size': (size, 'HxW')}
+        read, shown = form.get(entry.name, (int if isinstance(default, int) else str, None))
+        about = '' if default is None else f'; {default} if left out'
+        kind = _checked(entry.name, read)
+        group.add_argument(flag, type=kind, metavar=shown, default=default, help=text + about)
+
+
+def _checked(name: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return what reads an option, and checks it as Options does, with its words."""
+
+    def checked(text: str) -> Any:
+        try:
+            value = read(text)
+        except ValueError:
+            value = text
+        try:
+            Options(**{name: value})
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return value
+
+    return checked
 
 
 def read_options(chosen: argparse.Namespace) -> Options:
     """Return the options among parsed arguments. Raises OptionError."""
-    names = {entry.name for entry in table()}
-    return Options(**{name: value for name, value in vars(chosen).items() if name in names})
+    own = {entry.name for entry in table()}
+    return Options(**{name: value for name, value in vars(chosen).items() if name in own})
 
 
 def add_keypoint_sets(parser: argparse.ArgumentParser, otherwise: str) -> None:

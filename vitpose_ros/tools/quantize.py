@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.geometry.crops import HostCrops, crop_regions
+from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
 from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.types import Frame, box_fault
 from vitpose_ros.core.weights import CheckpointError
@@ -56,9 +56,7 @@ def crops_of_images(
             cutter.begin(1)
             cutter.cut(
                 Frame(image, corners, 'bgr'),
-                crop_regions(corners, size),
-                np.array([name in udp]),
-                np.array([0]),
+                Cuts(crop_regions(corners, size), np.array([name in udp]), np.array([0])),
             )
             crops[name].append(cutter.batch()[0].numpy().copy())
     if not all(crops.values()):

@@ -9,6 +9,7 @@ import torch
 from vitpose_ros.core import SKELETONS, Frame
 from vitpose_ros.core.geometry import crops as crops_module
 from vitpose_ros.core.geometry.crops import (
+    Cuts,
     HostCrops,
     covariances_to_image,
     crop_regions,
@@ -53,7 +54,7 @@ def image():
 def extract_crops(frame, regions, size, udp):
     crops = HostCrops(size)
     crops.begin(len(regions))
-    crops.cut(frame, regions, udp, np.arange(len(regions)))
+    crops.cut(frame, Cuts(regions, udp, np.arange(len(regions))))
     return crops.batch().numpy()
 
 
@@ -289,8 +290,8 @@ def test_crops_go_to_their_places_in_memory_that_is_used_again(image):
     memory = crops.batch().data_ptr()
     for _ in range(2):  # the second time over what is there
         crops.begin(4)
-        crops.cut(Frame(image, BOXES[:3]), regions[:3], all_udp()[:3], np.array([2, 0, 3]))
-        crops.cut(Frame(255 - image, BOXES[4:5]), regions[4:5], all_udp()[:1], np.array([1]))
+        crops.cut(Frame(image, BOXES[:3]), Cuts(regions[:3], all_udp()[:3], np.array([2, 0, 3])))
+        crops.cut(Frame(255 - image, BOXES[4:5]), Cuts(regions[4:5], all_udp()[:1], np.array([1])))
         batch = crops.batch()
         assert batch.shape == (4, *SIZE, 3) and batch.data_ptr() == memory
         assert np.array_equal(batch[[2, 0, 3]].numpy(), expected[:3])

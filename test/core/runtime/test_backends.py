@@ -11,7 +11,13 @@ import torch
 from random_weights import SeveralHeads
 
 from vitpose_ros.core import SKELETONS, CheckpointError, Frame, PoseEstimator
-from vitpose_ros.core.geometry.crops import HostCrops, crop_regions, heatmap_to_image, normalise
+from vitpose_ros.core.geometry.crops import (
+    Cuts,
+    HostCrops,
+    crop_regions,
+    heatmap_to_image,
+    normalise,
+)
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.runtime import (
@@ -60,7 +66,7 @@ def expected(frames):
             region, udp = crop_regions(box[None], SIZE), np.array([True])
             crops = HostCrops(SIZE)
             crops.begin(1)
-            crops.cut(frame, region, udp, np.array([0]))
+            crops.cut(frame, Cuts(region, udp, np.array([0])))
             with torch.inference_mode():
                 [maps] = network(normalise(crops.batch()).contiguous())
             cells, heights = decode(maps, udp=True)

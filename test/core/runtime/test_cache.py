@@ -1,5 +1,6 @@
 """The cache: made once, bounded, and nothing that is good is lost."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -55,26 +56,26 @@ def names(directory):
 
 
 def test_what_is_made_is_loaded_from_then_on(folder):
-    assert cached('name', write, read, pytest.fail) == 'made'
-    assert cached('name', pytest.fail, read, pytest.fail) == 'made'
+    assert cached('name', write, read) == 'made'
+    assert cached('name', pytest.fail, read) == 'made'
     assert names(folder) == ['name']
 
 
-def test_what_nobody_used_for_long_goes_when_something_is_made(folder):
+def test_what_nobody_used_for_long_goes_when_something_is_made(folder, caplog):
+    caplog.set_level(logging.INFO, 'vitpose_ros')
     old = entry(folder, 'old', days=0)
     os.utime(old / MARK, (time.time() - (MOST_DAYS + 1) * DAY_S,) * 2)
     kept = entry(folder, 'kept', days=0)
     os.utime(kept / MARK, (time.time() - (MOST_DAYS - 1) * DAY_S,) * 2)
-    said = []
-    cached('name', write, read, said.append)
+    cached('name', write, read)
     assert names(folder) == ['kept', 'name']
-    assert said == [f'{old} was not used for {MOST_DAYS + 1} days and is removed']
+    assert caplog.messages == [f'{old} was not used for {MOST_DAYS + 1} days and is removed']
 
 
 def test_using_an_entry_keeps_it(folder):
     own = entry(folder, 'name', days=0)
     os.utime(own / MARK, (time.time() - (MOST_DAYS + 1) * DAY_S,) * 2)
-    cached('name', pytest.fail, read, pytest.fail)
+    cached('name', pytest.fail, read)
     sweep(folder, now_s=time.time())
     assert names(folder) == ['name']
 
@@ -114,7 +115,7 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_fills_is_not(
         "    (folder / 'half').write_text('half')\n"
         "    print('there', flush=True)\n"
         '    time.sleep(1000)\n'
-        "cached('name', make, lambda _: None, print)\n"
+        "cached('name', make, lambda _: None)\n"
     )
     process = subprocess.Popen(
         [sys.executable, '-c', code],
@@ -140,49 +141,48 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_fills_is_not(
         process.wait()
 
 
-def test_an_entry_outlives_errors_that_are_not_its_fault(folder):
+def test_an_entry_outlives_errors_that_are_not_its_fault(folder, caplog):
+    caplog.set_level(logging.INFO, 'vitpose_ros')
     """Out of memory, no handles left: what is made anew does not load either."""
-    cached('name', write, read, pytest.fail)
+    cached('name', write, read)
 
     def fail(_):
         raise OSError('too many open files')
 
-    said = []
     with pytest.raises(OSError, match='too many'):
-        cached('name', write, fail, said.append)
-    assert 'cannot be read and is made anew' in said[0]
+        cached('name', write, fail)
+    assert 'cannot be read and is made anew' in caplog.messages[0]
 
     def run_out(_):
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        cached('name', pytest.fail, run_out, pytest.fail)
-    assert cached('name', pytest.fail, read, pytest.fail) == 'made'
+        cached('name', pytest.fail, run_out)
+    assert cached('name', pytest.fail, read) == 'made'
     assert names(folder) == ['name']
 
 
-def test_an_entry_that_cannot_be_read_is_replaced(folder):
-    cached('name', write, read, pytest.fail)
+def test_an_entry_that_cannot_be_read_is_replaced(folder, caplog):
+    caplog.set_level(logging.INFO, 'vitpose_ros')
+    cached('name', write, read)
     (folder / 'name' / 'x').unlink()
-    said = []
-    assert cached('name', write, read, said.append) == 'made'
-    assert 'cannot be read and is made anew' in said[0]
-    assert cached('name', pytest.fail, read, pytest.fail) == 'made'
+    assert cached('name', write, read) == 'made'
+    assert 'cannot be read and is made anew' in caplog.messages[0]
+    assert cached('name', pytest.fail, read) == 'made'
     assert names(folder) == ['name']
 
 
-def test_where_nothing_can_be_kept_it_is_said(tmp_path, monkeypatch):
+def test_where_nothing_can_be_kept_it_is_said(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, 'vitpose_ros')
     (tmp_path / 'file').write_text('')
     monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path / 'file' / 'cache'))
-    said = []
     found = cached(
         'name',
         lambda folder: (folder / 'x').write_text('made'),
         lambda folder: (folder / 'x').read_text(),
-        said.append,
     )
     assert found == 'made'
-    assert 'cannot be written, so this is done at every start' in said[0]
+    assert 'cannot be written, so this is done at every start' in caplog.messages[0]
 
 
 def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
@@ -193,7 +193,7 @@ def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cached('name', make, lambda _: None, lambda _: None)
+        cached('name', make, lambda _: None)
     assert list(tmp_path.iterdir()) == []
 
 

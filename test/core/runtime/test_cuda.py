@@ -7,7 +7,7 @@ import torch
 from gpu import DEVICE, GREY_LEVELS, SIZE, first
 
 from vitpose_ros.core import SKELETONS, Frame, Options, PoseEstimator
-from vitpose_ros.core.geometry.crops import HostCrops, crop_regions
+from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
 from vitpose_ros.core.runtime.base import Backend, Decoding
 from vitpose_ros.core.runtime.cuda import CudaBackend, CudaCrops
 from vitpose_ros.core.runtime.torch import TorchBackend
@@ -45,7 +45,7 @@ def test_all_buckets_give_the_keypoints_of_the_cpu(
     network = load_network('nano', image_size=SIZE)
     backend = CudaBackend(network, device=str(DEVICE), precision=precision)
     estimator = PoseEstimator(backend, max_batch=12)
-    estimator._crops.cut = getattr(estimator._crops, way)
+    estimator._passes._crops.cut = getattr(estimator._passes._crops, way)
     # OpenCV 4 rounds positions: crops that it cuts lie as far from those of the GPU.
     tolerance = tolerance if way == 'cut_here' or GREY_LEVELS == 1 else max(tolerance, 0.08)
     errors = []
@@ -65,7 +65,7 @@ def test_graphs_give_the_keypoints_of_eager_mode(frame):
     cutter = HostCrops(SIZE)
     cutter.begin(5)
     # Of people: noise gives flat maps, whose peaks the last bits move.
-    cutter.cut(frame, crop_regions(frame.boxes[:5], SIZE), np.ones(5, bool), np.arange(5))
+    cutter.cut(frame, Cuts(crop_regions(frame.boxes[:5], SIZE), np.ones(5, bool), np.arange(5)))
     crops = cutter.batch().to(DEVICE)
     for decoding in (Decoding(), Decoding(flip_test=True, covariances=True, hybrid=True)):
         assert backend.prepare(decoding, 8) == 8
@@ -106,8 +106,8 @@ def test_both_ways_of_cropping_give_the_crops_of_the_cpu(way, frame):
     for count in (3, len(regions), 5):
         for cutter in (expected, crops):
             cutter.begin(len(regions))
-        expected.cut(frame, regions[:count], udp[:count], places[:count])
-        getattr(crops, way)(frame, regions[:count], udp[:count], places[:count])
+        expected.cut(frame, Cuts(regions[:count], udp[:count], places[:count]))
+        getattr(crops, way)(frame, Cuts(regions[:count], udp[:count], places[:count]))
         difference = crops.batch().cpu().int() - expected.batch().int()
         assert (difference[places[:count]].abs() <= GREY_LEVELS).float().mean() > 0.999
 
@@ -121,7 +121,7 @@ def test_crops_of_the_next_pass_do_not_disturb_those_on_their_way(frame):
         shifted = regions + (number % 7)
         for cutter in (crops, host):
             cutter.begin(len(regions))
-            cutter.cut(frame, shifted, udp, everywhere)
+            cutter.cut(frame, Cuts(shifted, udp, everywhere))
         difference = crops.batch().cpu().int() - host.batch().int()
         assert (difference.abs() <= GREY_LEVELS).float().mean() > 0.999
 

@@ -10,7 +10,7 @@ import torch
 from gpu import GREY_LEVELS
 
 from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.geometry.crops import HostCrops
+from vitpose_ros.core.geometry.crops import Cuts, HostCrops
 from vitpose_ros.core.jpeg import read_jpeg
 from vitpose_ros.core.runtime.cuda import CudaBackend, CudaCrops, Tuning
 from vitpose_ros.core.runtime.cuda import backend as backend_module
@@ -65,7 +65,7 @@ def cut(crops, frame, *, count=7):
     given, udp, places = regions(count), np.arange(count) % 2 == 0, np.arange(count)[::-1].copy()
     crops.begin(count)
     for part in (slice(0, 3), slice(3, count)):
-        crops.cut(frame, given[part], udp[part], places[part])
+        crops.cut(frame, Cuts(given[part], udp[part], places[part]))
     return crops.batch().cpu().int()
 
 
@@ -103,7 +103,7 @@ def test_a_frame_without_subjects_is_not_decoded():
     decoded = []
     crops = CudaCrops(SIZE, CPU, decoder=opencv(log=decoded))
     crops.begin(0)
-    crops.cut(jpeg_frame(), np.empty((0, 4)), np.empty(0, bool), np.empty(0, int))
+    crops.cut(jpeg_frame(), Cuts(np.empty((0, 4)), np.empty(0, bool), np.empty(0, int)))
     assert not decoded and len(crops.batch()) == 0
 
 

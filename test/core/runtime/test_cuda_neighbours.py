@@ -10,7 +10,7 @@ import torch
 from gpu import DEVICE, GREY_LEVELS, ROUNDS, SIZE, first, keypoints_by, random_backend
 
 from vitpose_ros.core import PoseEstimator
-from vitpose_ros.core.geometry.crops import HostCrops, crop_regions
+from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
 from vitpose_ros.core.model.vit import PATCH_PADDING, PATCH_SIZE
 from vitpose_ros.core.runtime.cuda import CudaCrops
 from vitpose_ros.core.runtime.cuda.device import on, stream
@@ -78,7 +78,7 @@ def test_crops_of_frames_of_many_sizes_do_not_disturb_each_other(kind, record_pr
                 cut = host.cut if cutter is host else ways[(number + part) % 2]
                 regions = crop_regions(frames[index].boxes[:count], SIZE) + number % 5
                 own = places[start : start + count]
-                cut(frames[index], regions, np.ones(count, bool), own)
+                cut(frames[index], Cuts(regions, np.ones(count, bool), own))
                 start += count
         height, width = (size - PATCH_PADDING * (out is not None) for size in SIZE)
         difference = (as_crops(crops) - host.batch()[:, :height, :width].int()).abs()

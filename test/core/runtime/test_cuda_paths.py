@@ -18,7 +18,7 @@ from gpu import GREY_LEVELS
 from random_weights import SeveralHeads
 
 from vitpose_ros.core import SKELETONS, Frame, Options, PoseEstimator
-from vitpose_ros.core.geometry.crops import HostCrops, crop_regions
+from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
 from vitpose_ros.core.model.windows import Windows
 from vitpose_ros.core.runtime import DeviceError
 from vitpose_ros.core.runtime import choice as choice_module
@@ -178,7 +178,7 @@ def test_calls_inside_and_outside_of_inference_mode():
     cutter.begin(1)
     image = Frame(np.zeros((90, 90, 3), np.uint8), np.empty((0, 4)))
     for cut in (cutter.cut_here, cutter.cut_there):
-        cut(image, np.array([[0.0, 0.0, 48.0, 64.0]]), np.array([True]), np.array([0]))
+        cut(image, Cuts(np.array([[0.0, 0.0, 48.0, 64.0]]), np.array([True]), np.array([0])))
 
 
 def test_buckets_pad_little():
@@ -215,7 +215,7 @@ def test_both_ways_cut_the_same_crops(way, bounding_area):
         for cutter, cut in ((crops, getattr(crops, way)), (host, host.cut)):
             cutter.begin(7)
             for part in (slice(0, 3), slice(3, 7)):  # of two frames
-                cut(noise(160 + number, 120), regions[part], udp[part], places[part])
+                cut(noise(160 + number, 120), Cuts(regions[part], udp[part], places[part]))
         difference = crops.batch().int() - host.batch().int()
         assert difference.abs().max() <= GREY_LEVELS
         assert (difference.abs() > GREY_LEVELS - 1).float().mean() < 1e-3
@@ -232,7 +232,7 @@ def test_only_what_the_boxes_cover_is_sent(monkeypatch):
     frame = noise(1920, 1080)
     regions = crop_regions(np.array([[100, 100, 160, 180], [300, 120, 340, 200]]), SIZE)
     crops.begin(2)
-    crops.cut_there(frame, regions, np.ones(2, bool), np.arange(2))
+    crops.cut_there(frame, Cuts(regions, np.ones(2, bool), np.arange(2)))
     [size] = sent
     assert 3 * 240 * 80 < size < 3 * 300 * 130
 
@@ -240,11 +240,11 @@ def test_only_what_the_boxes_cover_is_sent(monkeypatch):
 def test_uploads_take_turns():
     crops = CudaCrops(SIZE, CPU)
     first = crops._uploads[0]
-    one = np.array([[0.0, 0.0, 48.0, 64.0]]), np.ones(1, bool), np.array([0])
+    one = Cuts(np.array([[0.0, 0.0, 48.0, 64.0]]), np.ones(1, bool), np.array([0]))
     crops.begin(1)
-    crops.cut_there(noise(), *one)
+    crops.cut_there(noise(), one)
     assert crops._uploads[0] is not first
-    crops.cut_there(noise(), *one)
+    crops.cut_there(noise(), one)
     assert crops._uploads[0] is first
 
 
@@ -262,7 +262,7 @@ def test_where_memory_for_a_frame_runs_out_crops_are_cut_on_the_processor(monkey
     for _ in range(3):
         for cutter in (crops, host):
             cutter.begin(1)
-            cutter.cut(noise(), regions, udp, places)
+            cutter.cut(noise(), Cuts(regions, udp, places))
         assert (crops.batch().int() - host.batch().int()).abs().max() <= GREY_LEVELS
     assert len(tried) == 1
 
@@ -273,7 +273,9 @@ def test_other_errors_of_a_frame_are_not_hidden(monkeypatch):
         monkeypatch.setattr(upload, 'room', lambda _: 1 / 0)
     crops.begin(1)
     with pytest.raises(ZeroDivisionError):
-        crops.cut(noise(), np.array([[5.0, 5.0, 48.0, 64.0]]), np.ones(1, bool), np.array([0]))
+        crops.cut(
+            noise(), Cuts(np.array([[5.0, 5.0, 48.0, 64.0]]), np.ones(1, bool), np.array([0]))
+        )
 
 
 def test_the_cheaper_way_is_taken(monkeypatch):
@@ -284,7 +286,7 @@ def test_the_cheaper_way_is_taken(monkeypatch):
     for count, width in ((1, 160), (8, 160), (8, 800)):
         regions = np.tile([0.0, 0.0, width, 120], (count, 1))
         crops.begin(count)
-        crops.cut(noise(width), regions, np.ones(count, bool), np.arange(count))
+        crops.cut(noise(width), Cuts(regions, np.ones(count, bool), np.arange(count)))
     assert taken == ['cut_here', 'cut_there', 'cut_here']
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from gpu import GREY_LEVELS
 
 from vitpose_ros.core import PoseEstimator
-from vitpose_ros.core.geometry.crops import HostCrops
+from vitpose_ros.core.geometry.crops import Cuts, HostCrops
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.core.runtime.base import Decoding
 from vitpose_ros.core.runtime.cuda import CudaBackend, kernels
@@ -72,7 +72,7 @@ def test_crops_of_the_kernel_are_those_of_opencv(channels):
     host, crops = HostCrops(SIZE), CudaCrops(SIZE, DEVICE, fault='', costs=Costs(0, 0, 0, 0))
     for cutter, cut in ((host, host.cut), (crops, crops.cut_there)):
         cutter.begin(5)
-        cut(frame, given, udp, places)
+        cut(frame, Cuts(given, udp, places))
     difference = crops.batch().cpu().int() - host.batch().int()
     assert difference.abs().max() <= GREY_LEVELS
     assert (difference.abs() > GREY_LEVELS - 1).float().mean() < 1e-3
@@ -226,7 +226,9 @@ def test_a_pass_with_kernels_gives_what_the_plain_network_gives(monkeypatch):
     )
     frame = Frame(picture('bgr'), np.array([[20, 10, 60, 80]]), 'bgr')
     for way in ('cut_there', 'cut_here'):
-        monkeypatch.setattr(estimator._crops, 'cut', getattr(estimator._crops, way))
+        monkeypatch.setattr(
+            estimator._passes._crops, 'cut', getattr(estimator._passes._crops, way)
+        )
         for pose, other in zip(*(e.predict([frame])[0] for e in (estimator, on_cpu)), strict=True):
             sure = other.scores > 0.05
             assert sure.sum() > 3

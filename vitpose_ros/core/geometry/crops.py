@@ -12,6 +12,7 @@ Both from the reference configurations (github.com/ViTAE-Transformer/ViTPose).
 """
 
 import functools
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -54,24 +55,27 @@ def crop_regions(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[n
     return np.concatenate(((low + high - extent) / 2, extent), axis=1)
 
 
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """What to cut out of a frame, and where each crop goes."""
+
+    regions: NDArray[np.float64]  # (n, 4) from crop_regions: left, top, width, height in pixels
+    udp: NDArray[np.bool_]  # (n,), the convention of each
+    places: NDArray[np.int64]  # (n,), where each goes among the crops of a pass
+
+    def __len__(self) -> int:
+        """Return the number of crops."""
+        return len(self.places)
+
+
 class Crops(Protocol):
     """Cuts the crops of a forward pass out of frames, in memory that is used again and again."""
 
     def begin(self, count: int) -> None:
         """Make room for so many crops; those of the last pass are lost."""
 
-    def cut(
-        self,
-        frame: Frame,
-        regions: NDArray[np.float64],
-        udp: NDArray[np.bool_],
-        places: NDArray[np.int64],
-    ) -> None:
-        """Cut regions out of a frame, bilinear, black where they leave it.
-
-        regions: (n, 4) from crop_regions; udp: (n,), the convention of each; places: (n,), where
-        each goes among the crops.
-        """
+    def cut(self, frame: Frame, cuts: Cuts) -> None:
+        """Cut regions out of a frame, bilinear, black where they leave it."""
 
     def batch(self) -> torch.Tensor:
         """Return the crops, (n, h, w, 3) uint8 RGB: the memory itself, until the next begin."""
@@ -102,21 +106,16 @@ class HostCrops:
             self._crops = self._memory(count)
         self._count = count
 
-    def cut(
-        self,
-        frame: Frame,
-        regions: NDArray[np.float64],
-        udp: NDArray[np.bool_],
-        places: NDArray[np.int64],
-    ) -> None:
+    def cut(self, frame: Frame, cuts: Cuts) -> None:
         """Cut regions out of a frame; see Crops."""
+        regions = cuts.regions
         # What each region touches of the image, with the neighbours that interpolation needs.
         low = np.floor(regions[:, :2]).astype(int).clip(0)
         high = (np.ceil(regions[:, :2] + regions[:, 2:]).astype(int) + 2).clip(0)
-        scales = _intervals(self.size, udp) / regions[:, 2:]
+        scales = _intervals(self.size, cuts.udp) / regions[:, 2:]
         crops, pixels = self._crops.numpy(), frame.pixels
         for place, region, scale, (left, top), (right, bottom) in zip(
-            places.tolist(), regions, scales, low.tolist(), high.tolist(), strict=True
+            cuts.places.tolist(), regions, scales, low.tolist(), high.tolist(), strict=True
         ):
             crop = crops[place]
             source, channels = pixels[top:bottom, left:right], frame.channels

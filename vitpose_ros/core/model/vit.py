@@ -1,4 +1,4 @@
-"""ViTPose and ViTPose++: a plain vision transformer with a small decoder a keypoint set.
+"""ViTPose and ViTPose++: a plain vision transformer with a small decoder per keypoint set.
 
 Xu et al., "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation", 2022
 (arXiv:2204.12484), and "ViTPose++: Vision Transformer for Generic Body Pose Estimation", 2022
@@ -173,7 +173,7 @@ class Attention(nn.Module):
 
 
 class Experts(nn.ModuleDict):
-    """What each keypoint set has of its own in the feed-forward part: an expert a set."""
+    """What each keypoint set has of its own in the feed-forward part: an expert per set."""
 
     def __init__(self, config: ViTPoseConfig) -> None:
         hidden = config.embed_dim * config.mlp_ratio
@@ -190,7 +190,7 @@ class Experts(nn.ModuleDict):
 
 
 class Mlp(nn.Module):
-    """The feed-forward part of a block; in ViTPose++ with an expert a keypoint set.
+    """The feed-forward part of a block; in ViTPose++ with an expert per keypoint set.
 
     The last part_features channels of the output come from the expert of the sample's keypoint
     set, the others are shared: the task-specific and task-agnostic parts of ViTPose++'s knowledge
@@ -301,7 +301,7 @@ class SimpleDecoder(nn.Module):
 
 
 class ViTPose(nn.Module):
-    """One encoder, and one decoder a keypoint set."""
+    """One encoder, and one decoder per keypoint set."""
 
     def __init__(self, config: ViTPoseConfig) -> None:
         super().__init__()

@@ -40,7 +40,7 @@ class Decoding:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class HeatmapKeypoints:
     """The keypoints of one keypoint set in a batch, in heatmap cells."""
 
     points: NDArray[np.float32]  # (n, k, 2) x, y
@@ -93,7 +93,7 @@ class Backend(ABC):
 
     def keypoints(
         self, crops: torch.Tensor, counts: Sequence[int], decoding: Decoding
-    ) -> tuple[list[Found], Seconds]:
+    ) -> tuple[list[HeatmapKeypoints], Seconds]:
         """Map crops to keypoints, of each keypoint set; arguments as those of heatmaps."""
         begin = time.perf_counter()
         heatmaps = self.heatmaps(crops, counts)
@@ -108,12 +108,14 @@ class Backend(ABC):
                 maps, mirrored, SKELETONS[name], decoding, udp=udp
             )
             spreads_here = None if spreads is None else spreads.cpu().numpy()
-            found.append(Found(points.cpu().numpy(), scores.cpu().numpy(), spreads_here))
+            found.append(
+                HeatmapKeypoints(points.cpu().numpy(), scores.cpu().numpy(), spreads_here)
+            )
         return found, Seconds(between - begin, time.perf_counter() - between)
 
 
 class GraphBackend(Backend):
-    """Runs a network as one compiled graph a keypoint set."""
+    """Runs a network as one compiled graph per keypoint set."""
 
     def __init__(self, config: ViTPoseConfig) -> None:
         """Take the shape of the network; what inherits fills in graphs, in the order of sets."""
@@ -166,8 +168,8 @@ def decode_set(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Turn heatmaps (n, k, h, w) of a set, and those of the mirrored crops, into keypoints.
 
-    udp: the convention of the set. Returns points, scores and covariances as in Found, on the
-    heatmaps' device.
+    udp: the convention of the set. Returns points, scores and covariances as in
+    HeatmapKeypoints, on the heatmaps' device.
     """
     if flipped is not None:
         heatmaps = merge_flipped(heatmaps, flipped, skeleton, udp=udp)

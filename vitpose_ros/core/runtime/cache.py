@@ -19,8 +19,9 @@ from typing import TypeVar
 from vitpose_ros.core.runtime.faults import is_out_of_memory
 from vitpose_ros.core.weights import models_directory
 
-T = TypeVar('T')
 LOG = logging.getLogger(__name__)
+
+T = TypeVar('T')
 
 CACHE_VARIABLE = 'VITPOSE_ROS_CACHE'  # environment variable
 MARK = '.vitpose_ros'  # the file in an entry
@@ -41,7 +42,7 @@ def cached(name: str, make: Callable[[Path], None], load: Callable[[Path], T]) -
     """Load what an entry holds; let make fill its folder before, where it must.
 
     What cannot be loaded, half written before the power went, is made anew, and replaced by what
-    loads. That is logged, and where nothing can be kept.
+    loads. That, and where nothing can be kept, is logged.
     """
     folder = cache_directory() / name
     if folder.is_dir():

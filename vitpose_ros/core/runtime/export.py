@@ -6,6 +6,7 @@ keypoint sets becomes several graphs, each a plain transformer: on runtimes that
 that is as fast as one that routes samples to experts.
 """
 
+import contextlib
 import hashlib
 import json
 import logging

@@ -1,6 +1,6 @@
 """ONNX Runtime: TensorRT, CUDA, or the processor.
 
-One graph a keypoint set, written by the package itself: by vitpose_ros models export, or on the
+One graph per keypoint set, written by the package itself: by vitpose_ros models export, or on the
 first use into the cache, where TensorRT's engines lie, too.
 """
 
@@ -69,7 +69,7 @@ def choose_device(device: str) -> str:
 
 
 class OnnxBackend(GraphBackend):
-    """Runs ONNX files, one a keypoint set, on the best provider that is there."""
+    """Runs ONNX files, one per keypoint set, on the best provider that is there."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """OpenVINO, on the processor or an Intel GPU.
 
-Its own threads suffer least where other programs use the same cores. One graph a keypoint set.
+Its own threads suffer least where other programs use the same cores. One graph per keypoint set.
 """
 
 import logging

@@ -14,6 +14,7 @@ BACKENDS = ('auto', 'torch', 'onnx', 'openvino')
 DEVICE = re.compile(r'auto|cpu|cuda(:\d{1,3})?|intel_gpu')
 PATCH = 16  # pixels that the sides of a crop are multiples of
 SMALLEST, LARGEST = 32, 1024  # pixels, side of a crop
+MOST_THREADS, MOST_BATCH = 1024, 1024
 
 
 class OptionError(VitposeError, ValueError):
@@ -63,10 +64,13 @@ class Options:
     threads: int = _option(
         0,
         'threads of the processor that the network uses; 0: one less than there are cores',
-        maximum=1024,
+        maximum=MOST_THREADS,
     )
     max_batch: int = _option(
-        16, 'most subjects in one forward pass; it bounds the memory', minimum=1, maximum=1024
+        16,
+        'most subjects in one forward pass; it bounds the memory',
+        minimum=1,
+        maximum=MOST_BATCH,
     )
     cuda_graphs: str = _option(
         'auto',

@@ -14,6 +14,7 @@ import torch
 from vitpose_ros.core.model.vit import SIZES
 from vitpose_ros.core.runtime import BackendError, processor
 from vitpose_ros.core.runtime.cache import CACHE_VARIABLE
+from vitpose_ros.core.runtime.options import MOST_THREADS
 from vitpose_ros.core.types import Precision
 from vitpose_ros.tools import command
 from vitpose_ros.tools.bench import (
@@ -92,7 +93,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--threads',
-        type=command.whole(0, command.MOST_THREADS),
+        type=command.whole(0, MOST_THREADS),
         default=0,
         help='0: all cores but one',
     )

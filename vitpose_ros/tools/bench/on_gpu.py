@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from vitpose_ros.core.geometry.crops import crop_regions
+from vitpose_ros.core.geometry.crops import Cuts, crop_regions
 from vitpose_ros.core.jpeg import read_jpeg
 from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.runtime import Decoding
@@ -53,7 +53,7 @@ def crops_run(
 
     def run() -> None:
         cutter.begin(people)
-        cut(frame, regions, udp, np.arange(people))
+        cut(frame, Cuts(regions, udp, np.arange(people)))
         cutter.batch()
 
     return timing.synchronous(run, device)
@@ -63,8 +63,8 @@ def jpeg_run(cutter: Any, frame: Any, device: torch.device) -> timing.Run:
     """Return such a run for the same frame as a JPEG file, which is decoded each time."""
     _, file = cv2.imencode('.jpg', frame.pixels)
 
-    def cut(_: Any, *where: Any) -> None:
-        cutter.cut(replace(frame, image=read_jpeg(file)), *where)
+    def cut(_: Any, cuts: Cuts) -> None:
+        cutter.cut(replace(frame, image=read_jpeg(file)), cuts)
 
     return crops_run(cutter, cut, frame, device)
 

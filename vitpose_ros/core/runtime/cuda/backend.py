@@ -14,7 +14,7 @@ from vitpose_ros.core.runtime.base import (
     BackendError,
     Decoding,
     DeviceError,
-    Found,
+    HeatmapKeypoints,
     Seconds,
     chunks,
     read_precision,
@@ -144,7 +144,7 @@ class CudaBackend(Backend):
 
     def keypoints(
         self, crops: Tensor, counts: Sequence[int], decoding: Decoding
-    ) -> tuple[list[Found], Seconds]:
+    ) -> tuple[list[HeatmapKeypoints], Seconds]:
         """Map crops, or patches of CudaCrops, to keypoints; see Backend."""
         begin = time.perf_counter()
         total = sum(counts)
@@ -289,10 +289,10 @@ class CudaBackend(Backend):
         self.description = f'torch on {self.device} ({name}), {self.precision}{how}'
 
 
-def merge(found: Sequence[Found]) -> Found:
+def merge(found: Sequence[HeatmapKeypoints]) -> HeatmapKeypoints:
     """Put together what was found in parts of a batch."""
     spreads = [part.covariances for part in found]
-    return Found(
+    return HeatmapKeypoints(
         np.concatenate([part.points for part in found]),
         np.concatenate([part.scores for part in found]),
         None if spreads[0] is None else np.concatenate([s for s in spreads if s is not None]),

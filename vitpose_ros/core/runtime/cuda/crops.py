@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitpose_ros.core.geometry.crops import HostCrops, crop_steps, sample_crops
+from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_steps, sample_crops
 from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.model.vit import PATCH_SIZE
 from vitpose_ros.core.runtime.cuda.device import event, finish, on, pinned, stream, wait
@@ -99,26 +99,20 @@ class CudaCrops:
             self._places_here = pinned(count, dtype=torch.int64, device=self._device)
         wait(self._device, waiting=self._stream)
 
-    def cut(
-        self,
-        frame: Frame,
-        regions: NDArray[np.float64],
-        udp: NDArray[np.bool_],
-        places: NDArray[np.int64],
-    ) -> None:
+    def cut(self, frame: Frame, cuts: Cuts) -> None:
         """Cut regions out of a frame; see Crops."""
         if self._there:
             try:
-                if self._cut_decoded(frame, regions, udp, places):
+                if self._cut_decoded(frame, cuts):
                     return
-                if self._is_cheaper_there(frame, regions):
-                    self.cut_there(frame, regions, udp, places)
+                if self._is_cheaper_there(frame, cuts.regions):
+                    self.cut_there(frame, cuts)
                     return
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 self.relieve()
-        self.cut_here(frame, regions, udp, places)
+        self.cut_here(frame, cuts)
 
     def _crops_there(self, count: int) -> Tensor:
         return torch.empty(count, *self.size, 3, dtype=torch.uint8, device=self._device)
@@ -135,20 +129,14 @@ class CudaCrops:
         for upload in self._uploads:
             upload.drop()
 
-    def cut_here(
-        self,
-        frame: Frame,
-        regions: NDArray[np.float64],
-        udp: NDArray[np.bool_],
-        places: NDArray[np.int64],
-    ) -> None:
+    def cut_here(self, frame: Frame, cuts: Cuts) -> None:
         """Cut on the processor, and send the crops."""
-        count = len(places)
+        count, places = len(cuts), cuts.places
         if not count:
             return
         run = slice(self._filled, self._filled + count)
         self._filled += count
-        self._host.cut(frame, regions, udp, np.arange(run.start, run.stop))
+        self._host.cut(frame, replace(cuts, places=np.arange(run.start, run.stop)))
         crops = self._host.batch()[run]
         start = int(places[0])
         in_order = bool((np.diff(places) == 1).all())
@@ -171,31 +159,20 @@ class CudaCrops:
                 target.index_copy_(0, there, staged)
             self._sent.record(self._stream)
 
-    def cut_there(
-        self,
-        frame: Frame,
-        regions: NDArray[np.float64],
-        udp: NDArray[np.bool_],
-        places: NDArray[np.int64],
-    ) -> None:
+    def cut_there(self, frame: Frame, cuts: Cuts) -> None:
         """Send what the regions cover of the frame, and cut on the GPU."""
-        if not len(places):
+        if not len(cuts):
             return
-        left, top, right, bottom = self._area(frame, regions)
+        left, top, right, bottom = self._area(frame, cuts.regions)
         part = frame.pixels[top:bottom, left:right]
-        self._sample(part, frame.channels, regions - (left, top, 0, 0), udp, places)
+        shifted = replace(cuts, regions=cuts.regions - (left, top, 0, 0))
+        self._sample(part, frame.channels, shifted)
 
-    def _cut_decoded(
-        self,
-        frame: Frame,
-        regions: NDArray[np.float64],
-        udp: NDArray[np.bool_],
-        places: NDArray[np.int64],
-    ) -> bool:
+    def _cut_decoded(self, frame: Frame, cuts: Cuts) -> bool:
         """Cut on the GPU out of what was decoded there; tell whether it was."""
-        if not len(places) or (image := self._decode(frame.image)) is None:
+        if not len(cuts) or (image := self._decode(frame.image)) is None:
             return False
-        self._sample(image, DECODED[frame.channels], regions, udp, places)
+        self._sample(image, DECODED[frame.channels], cuts)
         return True
 
     def _decode(self, image: NDArray[np.uint8] | Jpeg) -> Tensor | None:
@@ -228,14 +205,13 @@ class CudaCrops:
         self,
         part: NDArray[np.uint8] | Tensor,
         channels: Channels,
-        regions: NDArray[np.float64],
-        udp: NDArray[np.bool_],
-        places: NDArray[np.int64],
+        cuts: Cuts,
     ) -> None:
         """Cut regions out of an image, or a part of one, on the GPU; send it if it is an array."""
-        table = np.empty((len(places), TABLE), np.float32)
-        table[:, :2], table[:, 2:4] = regions[:, :2], crop_steps(regions, self.size, udp)
-        table[:, 4] = places
+        table = np.empty((len(cuts), TABLE), np.float32)
+        table[:, :2] = cuts.regions[:, :2]
+        table[:, 2:4] = crop_steps(cuts.regions, self.size, cuts.udp)
+        table[:, 4] = cuts.places
         upload = self._uploads[0]
         self._uploads.reverse()
         room = upload.room(table.nbytes + (0 if isinstance(part, Tensor) else part.size))
@@ -249,7 +225,7 @@ class CudaCrops:
             if not self._fault:
                 sample(image, rows, channels, self._memory, self.size)
                 return
-            crops = sample_crops(image, channels, regions, udp, self.size)
+            crops = sample_crops(image, channels, cuts.regions, cuts.udp, self.size)
             places_there = rows.view(torch.float32).view(table.shape)[:, 4]
             self._memory.index_copy_(0, places_there.long(), crops)
 
@@ -288,7 +264,7 @@ class CudaCrops:
             for _ in range(WARM_UP + ROUNDS):
                 begin = time.perf_counter()
                 self.begin(count)
-                cut(frame, regions, np.ones(count, bool), np.arange(count))
+                cut(frame, Cuts(regions, np.ones(count, bool), np.arange(count)))
                 self.batch()
                 finish(self._device)
                 times.append(time.perf_counter() - begin)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitpose_ros.core.runtime.base import Decoding, Found, decode_set
+from vitpose_ros.core.runtime.base import Decoding, HeatmapKeypoints, decode_set
 from vitpose_ros.core.runtime.cuda import kernels
 from vitpose_ros.core.runtime.cuda.device import Recorder, event, exact_convolutions, on, pinned
 from vitpose_ros.core.runtime.cuda.network import PATCH_VALUES, GpuNetwork, cut_patches
@@ -102,7 +102,7 @@ class Passes:
         return bool(self._graphs)
 
     @torch.inference_mode()
-    def run(self, given: Tensor, counts: Sequence[int]) -> list[Found]:
+    def run(self, given: Tensor, counts: Sequence[int]) -> list[HeatmapKeypoints]:
         """Map at most max_batch crops (n, h, w, 3) uint8, or patches (n t, 768), to keypoints.
 
         counts: how many of the n belong to each keypoint set, in whose order they stand.
@@ -189,7 +189,7 @@ class Passes:
             found[..., 3:] = spreads.flatten(2)
 
 
-def _unpack(values: NDArray[np.float32]) -> Found:
+def _unpack(values: NDArray[np.float32]) -> HeatmapKeypoints:
     """Take apart what was found, (n, k, columns)."""
     spreads = values[..., 3:].reshape(*values.shape[:2], 2, 2) if values.shape[2] > 3 else None
-    return Found(values[..., :2], values[..., 2], spreads)
+    return HeatmapKeypoints(values[..., :2], values[..., 2], spreads)
