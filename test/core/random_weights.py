@@ -2,13 +2,8 @@
 
 import re
 
-import pytest
 import torch
-
-transformers = pytest.importorskip('transformers', reason='the reference is not installed')
-VitPoseBackboneConfig = transformers.VitPoseBackboneConfig
-VitPoseConfig = transformers.VitPoseConfig
-VitPoseForPoseEstimation = transformers.VitPoseForPoseEstimation
+from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
 # Of the public checkpoints: width, depth, attention heads.
 TRUE_SIZES = {
