@@ -149,6 +149,14 @@ def is_true(argument):
     return argument.lower() in ('true', '1')
 
 
+def value_of(text, kind):
+    """Return the value of a parameter; text of another kind is for the node to refuse."""
+    try:
+        return {'true': True, 'false': False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        return text
+
+
 def existing(path):
     """Return the path of a file of parameters; raise ValueError if there is none."""
     if not Path(path).is_file():
@@ -162,11 +170,11 @@ def start(context, kinds):
     def argument(name):
         return LaunchConfiguration(name).perform(context)
 
-    given = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, kind in kinds.items()
-        if argument(name)
-    }
+    given = {}
+    for parameter, kind in kinds.items():
+        if argument(parameter):
+            value = value_of(argument(parameter), kind)
+            given[parameter] = ParameterValue(value, value_type=type(value))
     given['use_sim_time'] = is_true(argument('use_sim_time'))
     params_file = existing(argument('params_file'))
     cameras = [name.strip() for name in argument('cameras').split(',') if name.strip()]

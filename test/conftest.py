@@ -19,18 +19,29 @@ OPTIONAL = (
 ABSENT = {name for name in OPTIONAL if find_spec(name) is None}
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Skip a test that could not do without something that is not installed, and say so."""
-    outcome = yield
-    error = call.excinfo.value if call.excinfo is not None else None
+def skip_what_is_absent(report, excinfo, place):
+    """Turn a failure for want of something that is not installed into a skip that says so."""
+    error = excinfo.value if excinfo is not None else None
     while error is not None:
         if isinstance(error, ModuleNotFoundError) and error.name in ABSENT:
-            report = outcome.get_result()
             report.outcome = 'skipped'
-            report.longrepr = (str(item.fspath), 0, f'Skipped: {error.name} is not installed')
+            report.longrepr = (str(place), 0, f'Skipped: {error.name} is not installed')
             return
         error = error.__cause__ or error.__context__
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    skip_what_is_absent(outcome.get_result(), call.excinfo, item.fspath)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector):
+    outcome = yield
+    report = outcome.get_result()
+    call = getattr(report, 'call', None)
+    skip_what_is_absent(report, call and call.excinfo, getattr(collector, 'fspath', ''))
 
 
 @pytest.fixture(autouse=True)

@@ -115,6 +115,14 @@ def test_topics_that_nobody_names_stay():
     assert topics(['front', 'rear'], 'image', 'detections') == []
 
 
+def test_values_have_the_kind_of_their_parameter_or_are_left_to_the_node():
+    [value_of] = parts_of(POSE, 'value_of')
+    assert value_of('5', int) == 5 and value_of('0.5', float) == 0.5
+    assert value_of('True', bool) is True and value_of('false', bool) is False
+    assert value_of('5', str) == '5' and value_of('front,rear', str) == 'front,rear'
+    assert value_of('abc', int) == 'abc' and value_of('maybe', bool) == 'maybe'
+
+
 def test_a_file_of_parameters_that_is_absent_is_an_error(tmp_path):
     [existing] = parts_of(POSE, 'existing')
     with pytest.raises(ValueError, match="params_file is '/tmp/nosuch'"):
@@ -221,6 +229,8 @@ def test_the_command_of_the_node_has_what_was_given(run):
         log_level='debug',
         use_sim_time='true',
         max_subjects='5',
+        class_names='7',
+        threads='many',
         rviz='false',
     )
     assert list(commands) == ['pose_node']
@@ -233,7 +243,12 @@ def test_the_command_of_the_node_has_what_was_given(run):
     files = re.findall(r'--params-file (\S+)', command)
     assert files[0].endswith('config/pose.yaml')
     [given] = yaml.safe_load(Path(files[1]).read_text()).values()
-    assert given == {'ros__parameters': {'max_subjects': 5, 'use_sim_time': True}}
+    assert given['ros__parameters'] == {
+        'max_subjects': 5,
+        'class_names': '7',
+        'threads': 'many',
+        'use_sim_time': True,
+    }
 
 
 def test_a_namespace_holds_all_nodes_of_the_demo(run):

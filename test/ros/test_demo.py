@@ -14,7 +14,7 @@ def demo(*arguments):
         [sys.executable, '-m', 'vitpose_ros.demo.run', *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
 
 

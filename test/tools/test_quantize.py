@@ -17,6 +17,8 @@ from vitpose_ros.core.weights.known import KNOWN_MODELS
 from vitpose_ros.tools import models
 from vitpose_ros.tools.quantize import crops_of_images
 
+pytest.importorskip('onnxruntime', reason='quantising needs ONNX Runtime')
+
 SMALL = ('--image-size', '64x48')
 
 

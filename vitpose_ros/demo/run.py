@@ -32,7 +32,7 @@ from vitpose_ros.msg import KeypointsArray, SkeletonInfo
 from vitpose_ros.ros.images import read_image
 from vitpose_ros.ros.large_images import publisher_environment
 
-START_LIMIT_S = 60.0
+START_LIMIT_S = 300.0  # for hangs
 SILENCE_LIMIT_S = 5.0  # without a new result, once the camera has ended
 QUEUE = 30  # frames: the demonstration shows them all, however slow the machine
 

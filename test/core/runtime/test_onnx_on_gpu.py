@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -18,7 +19,6 @@ from vitpose_ros.core.runtime.onnx import OnnxBackend
 from vitpose_ros.core.runtime.providers import CPU, CUDA, TENSORRT, library
 from vitpose_ros.core.runtime.tensorrt import digest, external_files, load
 
-onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
 CONFIG = ViTPoseConfig(96, 1, 3, {'coco': 17}, folded=True, image_size=(64, 48))
 SIZE = (64, 48)
 
