@@ -21,10 +21,12 @@ OPTIONAL = {  # within functions
 CORE_FLOORS = [
     {'__init__'},
     {'estimator', 'drawing'},
+    {'work'},
+    {'passes'},
     {'runtime'},
     {'weights'},
     {'model', 'geometry'},
-    {'parts', 'realtime', 'skeletons', 'types'},
+    {'realtime', 'skeletons', 'types'},
     {'jpeg'},
 ]
 # What the rooms of the package may import from.
