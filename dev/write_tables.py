@@ -20,6 +20,8 @@ def plain(value: object) -> str:
     """Write a value as YAML does."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f'[{", ".join(value)}]'
     return "''" if value == '' else str(value)
 
 
@@ -38,11 +40,17 @@ def configuration(text: str) -> str:
 def launch_file(text: str) -> str:
     """Return launch/pose.launch.py with the name and type of every parameter."""
     entries = ''.join(
-        f"    '{entry.name}': {type(entry.default).__name__},\n" for entry in parameters.table()
+        f"    '{entry.name}': {launch_type(entry)},\n" for entry in parameters.table()
     )
     return re.sub(
         r'(?<=^PARAMETERS = \{\n).*?(?=^\}$)', entries, text, flags=re.DOTALL | re.MULTILINE
     )
+
+
+def launch_type(entry: Field[Any]) -> str:
+    """Return the type of a launch argument: of lists text, which the node takes apart."""
+    kind = type(entry.default)
+    return 'str' if kind is tuple else kind.__name__
 
 
 def readme(text: str) -> str:

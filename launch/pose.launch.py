@@ -4,7 +4,7 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
+from launch_ros.parameter_descriptions import ParameterFile
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare('vitpose_ros')
@@ -25,7 +25,7 @@ PARAMETERS = {
     'autostart': bool,
     'cameras': str,
     'image_transport': str,
-    'detections': str,
+    'box_source': str,
     'detection_classes': str,
     'min_detection_score': float,
     'max_subjects': int,
@@ -33,10 +33,12 @@ PARAMETERS = {
     'max_batch': int,
     'sync_slop_ms': float,
     'sync_queue_size': int,
+    'sync_timeout': float,
+    'queue_mb': float,
     'frame_queue_size': int,
     'decode': str,
     'flip_test': bool,
-    'covariance': bool,
+    'heatmap_spread': bool,
     'min_keypoint_score': float,
     'palette': str,
     'labels': bool,
@@ -124,6 +126,16 @@ def is_true(argument):
     return argument.lower() in ('true', '1')
 
 
+def value_of(text, kind):
+    """Return the value of a parameter; a text of another kind is for the node to refuse."""
+    if kind is bool:
+        return {'true': True, 'false': False}.get(text.lower(), text)
+    try:
+        return kind(text)
+    except ValueError:
+        return text
+
+
 def start(context):
     """Start the node, and RViz if asked for."""
 
@@ -131,7 +143,7 @@ def start(context):
         return LaunchConfiguration(name).perform(context)
 
     overrides = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        name: value_of(argument(name), kind)
         for name, kind in PARAMETERS.items()
         if argument(name)
     }

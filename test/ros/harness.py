@@ -25,7 +25,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 from visualization_msgs.msg import MarkerArray
-from vitpose_ros.msg import KeypointsArray, SkeletonInfo
+from vitpose_ros.msg import KeypointsArray, SkeletonInfoArray
 
 from vitpose_ros.demo.accuracy import load_truth
 from vitpose_ros.demo.sources import DEMO_CLIP
@@ -100,8 +100,9 @@ class Probe(Node):
         self.prefix = f'{camera}/' if camera else ''
         self.keypoints, self.skeletons, self.markers, self.overlays = [], [], [], []
         self.statuses = {}  # of /diagnostics: name → the newest DiagnosticStatus
+        self.seconds_of_last_answer = 0.0
         self._clients_of = {}  # service name → client
-        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.images = self.create_publisher(image_kind, f'{self.prefix}{image_topic}', image_qos)
         self.detections = self.create_publisher(Detection2DArray, f'{self.prefix}detections', 10)
         self.create_subscription(
@@ -111,7 +112,7 @@ class Probe(Node):
             QoSProfile(depth=100),
         )
         self.create_subscription(
-            SkeletonInfo, 'pose_node/skeleton_info', self.skeletons.append, latched
+            SkeletonInfoArray, 'pose_node/skeletons', self.skeletons.append, latched
         )
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
 
@@ -191,12 +192,13 @@ class Probe(Node):
 
     def ask(self, image, detections):
         """Send a frame; return the keypoints that answer it."""
-        stamp = image.header.stamp
+        stamp, begin_s = image.header.stamp, time.monotonic()
         self.send(image, detections)
         self.wait(
             lambda: any(answer.header.stamp == stamp for answer in self.keypoints),
             f'keypoints for the frame of {stamp.sec}.{stamp.nanosec:09d}',
         )
+        self.seconds_of_last_answer = time.monotonic() - begin_s
         return next(answer for answer in self.keypoints if answer.header.stamp == stamp)
 
     def call(self, kind, name, request):

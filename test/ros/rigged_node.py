@@ -5,6 +5,10 @@ oom=N        more than N subjects in a forward pass are out of memory, which it 
 white=TEXT   a subject on a white ground raises RuntimeError(TEXT)
 black=TEXT   one on a black ground, as that of the pass at configure
 jpeg         it takes JPEG files, and leaves them encoded as long as it can
+broken       the first frame that is read breaks the worker, as only a mistake in it could
+
+It prints what happens: 'pass N' when the N-th forward pass begins, and 'arrived CAMERA STAMP N',
+'answered CAMERA STAMP N' after N passes have begun.
 """
 
 import logging
@@ -13,11 +17,40 @@ import time
 
 import torch
 
+from vitpose_ros.core.realtime import Mailboxes
 from vitpose_ros.core.runtime.openvino import OpenVinoBackend
 from vitpose_ros.core.runtime.torch import TorchBackend
+from vitpose_ros.ros.outputs import CameraOutput
 from vitpose_ros.ros.process import run
+from vitpose_ros.ros.worker import Worker
 
 WHITE, BLACK = 250, 5  # mean brightness
+
+
+passes = [0]
+
+
+def tell(what, camera, header):
+    print(what, camera, header.stamp.sec, passes[0], flush=True)
+
+
+def put(mailboxes, camera, item, stamp_ns):
+    tell('arrived', camera, item.image.header)
+    real_put(mailboxes, camera, item, stamp_ns)
+
+
+def publish_keypoints(output, result, **options):
+    tell('answered', output.prefix, result.header)
+    return real_publish_keypoints(output, result, **options)
+
+
+def read_once_broken(worker, waiting):
+    Worker._read = real_read
+    raise RuntimeError('broken')
+
+
+real_put, real_publish_keypoints = Mailboxes.put, CameraOutput.publish_keypoints
+real_read = Worker._read
 
 
 def rig(compute):
@@ -25,6 +58,8 @@ def rig(compute):
     kind, _, value = os.environ['RIG'].partition('=')
 
     def heatmaps(backend, crops, counts):
+        passes[0] += 1
+        print('pass', passes[0], flush=True)
         if kind == 'slow':
             end = time.monotonic() + float(value) * len(crops)
             found = compute(backend, crops, counts)
@@ -47,4 +82,7 @@ if __name__ == '__main__':
     for kind in (TorchBackend, OpenVinoBackend):
         kind.heatmaps = rig(kind.heatmaps)
         kind.decodes_jpeg = os.environ['RIG'] == 'jpeg'
+    Mailboxes.put, CameraOutput.publish_keypoints = put, publish_keypoints
+    if os.environ['RIG'] == 'broken':
+        Worker._read = read_once_broken
     run('vitpose_ros.ros.pose_node:PoseNode')

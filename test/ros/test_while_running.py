@@ -75,6 +75,7 @@ def test_enable_stops_and_starts_the_work_of_the_active_node(pose_node, probe):
     assert probe.state() == 'active'
     probe.wait(lambda: probe.images.get_subscription_count() == 0, 'unsubscribed')
     probe.wait_for_status(b'\x00', 'disabled by ~/enable', 'network')
+    probe.wait_for_status(b'\x00', 'disabled by ~/enable', 'camera')
     before = len(probe.keypoints)
     probe.send(*frame())
     probe.rest(0.5)
