@@ -13,6 +13,7 @@ from write_tables import TABLES
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.ros import parameters
 from vitpose_ros.ros.images import ENCODINGS
+from vitpose_ros.ros.parameter import of_type
 
 ROOT = Path(__file__).parents[1]
 TABLE = {entry.name: entry for entry in parameters.table()}
@@ -45,12 +46,8 @@ def test_every_parameter_is_described_and_has_a_sound_default():
     for entry in TABLE.values():
         data = entry.metadata
         assert len(data['description']) > 20
-        assert isinstance(
-            entry.default,
-            {'str': str, 'bool': bool, 'int': int, 'float': float}[
-                entry.type if isinstance(entry.type, str) else entry.type.__name__
-            ],
-        )
+        kind = entry.type if isinstance(entry.type, str) else str(entry.type.__name__)
+        assert type(entry.default).__name__ == kind.partition('[')[0]
         if isinstance(entry.default, (int, float)) and not isinstance(entry.default, bool):
             assert data['minimum'] <= entry.default <= data['maximum']
 
@@ -58,9 +55,11 @@ def test_every_parameter_is_described_and_has_a_sound_default():
 def test_the_configuration_file_holds_every_parameter_with_its_default_and_a_comment():
     text = (ROOT / 'config' / 'pose.yaml').read_text()
     values = yaml.safe_load(text)['/**']['ros__parameters']
-    assert values == {name: entry.default for name, entry in TABLE.items()}
+    assert list(values) == list(TABLE)
     for name, entry in TABLE.items():
-        assert type(values[name]) is type(entry.default)
+        is_list = isinstance(entry.default, tuple)
+        assert values[name] == (list(entry.default) if is_list else entry.default)
+        assert isinstance(values[name], list if is_list else type(entry.default))
         comment = re.search(rf'((?:    #.*\n)+)    {name}:', text)
         assert comment, f'{name} has no comment'
         words = ' '.join(re.sub(r'^\s*#\s*', '', line) for line in comment[1].splitlines())
@@ -70,7 +69,9 @@ def test_the_configuration_file_holds_every_parameter_with_its_default_and_a_com
 def test_the_launch_file_offers_every_parameter_with_its_type():
     tree = ast.parse((ROOT / 'launch' / 'pose.launch.py').read_text())
     offered = literal(tree, 'PARAMETERS')
-    assert offered == {name: type(entry.default).__name__ for name, entry in TABLE.items()}
+    kinds = {name: type(entry.default).__name__ for name, entry in TABLE.items()}
+    # Of lists the node makes one of text with commas.
+    assert offered == {name: 'str' if kind == 'tuple' else kind for name, kind in kinds.items()}
     declared = constants(tree, 'DeclareLaunchArgument')
     assert declared >= {'image_topic', 'detections_topic', 'namespace', 'params_file', 'rviz'}
 
@@ -118,6 +119,15 @@ def test_the_launch_file_finds_the_topics_of_every_camera():
         topics(cameras, '/image_raw', 'detections')
     with pytest.raises(ValueError, match='name the cameras: cameras:=front,rear'):
         topics([], '/{camera}/image_raw', 'detections')
+
+
+def test_a_launch_argument_of_a_wrong_kind_is_left_to_the_node_which_names_it():
+    [value_of] = functions_of(ROOT / 'launch' / 'pose.launch.py', 'value_of')
+    assert value_of('abc', int) == 'abc'
+    assert [value_of(text, bool) for text in ('true', 'False', '1')] == [True, False, '1']
+    assert [value_of('2', int), value_of('2', float), value_of('2', str)] == [2, 2.0, '2']
+    with pytest.raises(ValueError, match="threads is 'abc', of type 'str'; give a whole number"):
+        of_type(TABLE['threads'], value_of('abc', int))
 
 
 def test_the_launch_file_starts_the_node_anew_only_where_it_is_asked_to():

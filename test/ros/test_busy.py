@@ -59,7 +59,7 @@ def test_while_a_network_is_loaded_services_and_diagnostics_answer(
 
 def test_deactivate_waits_for_one_pass_and_meanwhile_the_node_answers(start, probe, ask_for):
     node = start(
-        'rigged_node.py', environment={'RIG': 'slow=0.25'}, device='cpu', max_batch=16
+        'rigged_node.py', environment={'RIG': 'idle=0.25'}, device='cpu', max_batch=16
     )  # 4 s a pass
     probe.wait_until_matched()
     probe.state()
@@ -113,7 +113,7 @@ def test_a_camera_with_one_subject_does_not_wait_for_the_crowd_of_another(start,
     """Counted in forward passes, of which each frame of the crowd needs four."""
     node = start(
         'rigged_node.py',
-        environment={'RIG': f'slow={SUBJECT_S}'},
+        environment={'RIG': f'idle={SUBJECT_S}'},
         device='cpu',
         cameras='front,rear',
         max_batch=16,

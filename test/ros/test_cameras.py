@@ -113,5 +113,5 @@ def test_camera_info_is_where_it_is_remapped_to_or_beside_the_image(start, probe
     }
     for topic, arguments in cases.items():
         node = start('pose_node', arguments=arguments, device='cpu')
-        probe.wait(lambda topic=topic: probe.count_subscribers(topic) == 1, topic, 60)
+        probe.wait(lambda topic=topic: probe.count_subscribers(topic), topic, 60)
         node.stop()
