@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,7 +41,10 @@ def _die_with_parent():
 
 
 class RunningNode:
-    """A node of the package, or a script of this folder, in a process of its own."""
+    """A node of the package, or a script of this folder, in a process of its own.
+
+    environment: variables to change; None removes one.
+    """
 
     def __init__(self, executable, parameters, log, arguments=(), environment=None):
         path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / executable
@@ -57,7 +61,11 @@ class RunningNode:
                 command,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={
+                    name: value
+                    for name, value in {**os.environ, **(environment or {})}.items()
+                    if value is not None
+                },
                 preexec_fn=_die_with_parent,
             )
 
@@ -66,6 +74,12 @@ class RunningNode:
         """The memory that the process occupies, in megabytes."""
         pages = int(Path(f'/proc/{self.process.pid}/statm').read_text().split()[1])
         return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
+
+    @property
+    def own_memory_mb(self):
+        """The memory that the process has to itself: without the middleware's shared memory."""
+        status = Path(f'/proc/{self.process.pid}/status').read_text()
+        return int(re.search(r'RssAnon:\s+(\d+) kB', status)[1]) / 1e3
 
     @property
     def log(self):

@@ -1,10 +1,11 @@
 """What the active node does: subscriptions, mailboxes, and the thread that works."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from vision_msgs.msg import Detection2DArray
 
-from vitpose_ros.core.realtime import Counts, Mailboxes
+from vitpose_ros.core.realtime import Mailboxes
 from vitpose_ros.ros.camera import Camera
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.network import Network
@@ -30,7 +31,7 @@ class Activity:
         """Start the worker and subscribe; the arguments are those of Worker."""
         self._cameras = cameras
         self._is_running = is_running
-        self._mailboxes: Mailboxes[Arrival] = Mailboxes(
+        self._mailboxes = mailboxes = Mailboxes[Arrival](
             cameras,
             size=values.frame_queue_size,
             max_bytes=values.queue_mb * 1e6,
@@ -41,7 +42,7 @@ class Activity:
         self._worker = Worker(
             network,
             cameras,
-            self._mailboxes,
+            mailboxes,
             stamp_clock=stamp_clock,
             log=log,
             is_running=is_running,
@@ -49,7 +50,8 @@ class Activity:
         )
         try:
             for name, camera in cameras.items():
-                camera.open(self._putting(name), self._counting(name), log)
+                # Not by way of this object: what a camera keeps must not keep the network.
+                camera.open(_putting(mailboxes, name), partial(mailboxes.counts, name), log)
         except Exception:
             self.stop()
             raise
@@ -72,12 +74,12 @@ class Activity:
             for camera in self._cameras.values():
                 camera.output.remove_markers()
 
-    def _putting(self, camera: str) -> Callable[[AnyImage, Detection2DArray | None], None]:
-        def put(image: AnyImage, detections: Detection2DArray | None) -> None:
-            stamp_ns = stamp_nanoseconds(image.header.stamp)
-            self._mailboxes.put(camera, Arrival(image, detections), stamp_ns)
 
-        return put
+def _putting(
+    mailboxes: Mailboxes[Arrival], camera: str
+) -> Callable[[AnyImage, Detection2DArray | None], None]:
+    def put(image: AnyImage, detections: Detection2DArray | None) -> None:
+        stamp_ns = stamp_nanoseconds(image.header.stamp)
+        mailboxes.put(camera, Arrival(image, detections), stamp_ns)
 
-    def _counting(self, camera: str) -> Callable[[], Counts]:
-        return lambda: self._mailboxes.counts(camera)
+    return put

@@ -30,7 +30,7 @@ class Limits:
 
     slop_s: float = 0.0  # 0: stamps must be equal; else they differ by less
     messages: int = 30  # images, and as many detections
-    image_bytes: float = 150e6
+    image_bytes: float = 64e6
     seconds: float = 10.0
 
 
@@ -175,14 +175,15 @@ class CameraInput:
                 self._jumped_back(index, stamp_ns)
                 self._newest_ns[index] = stamp_ns
             self._newest_ns[index] = max(stamp_ns, self._newest_ns[index])
+            if index == 0:
+                self._make_room(len(message.data))
             self._filters[index].signalMessage(message)
-            self._drop_beyond_bytes()
 
-    def _drop_beyond_bytes(self) -> None:
-        """Forget the oldest images that wait, as far as there are too many bytes of them."""
+    def _make_room(self, size: int) -> None:
+        """Forget the oldest images that wait, as far as a new one makes too many bytes."""
         images = self._synchronizer.queues[0]
-        held = sum(len(image.data) for image in images.values())
-        while held > self._limits.image_bytes and len(images) > 1:
+        held = size + sum(len(image.data) for image in images.values())
+        while held > self._limits.image_bytes and images:
             held -= len(images.pop(min(images)).data)
 
     def _drop_beyond_seconds(self, now_s: float) -> None:

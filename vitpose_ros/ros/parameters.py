@@ -144,7 +144,7 @@ class Parameters:
         maximum=3600.0,
     )
     queue_mb: float = parameter(
-        150.0,
+        64.0,
         'Megabytes of images that may wait in each of the two queues of a camera, for their '
         'detections and for the network; the oldest make room for newer ones',
         minimum=1.0,

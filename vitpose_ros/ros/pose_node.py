@@ -164,10 +164,11 @@ class PoseNode(BusyLifecycleNode):
     def _free(self) -> None:
         cameras, skeletons = self._cameras, self._skeletons
         self._network, self._cameras, self._skeletons = None, {}, None
-        for camera in cameras.values():
-            camera.close()
+        for name in list(cameras):
+            cameras[name].close()
         if skeletons is not None:
             skeletons.close()
+        del cameras, skeletons
         release_memory(self.get_logger().warning)
         self._settings.locked = False
         self._state = State.UNCONFIGURED

@@ -71,6 +71,7 @@ class Worker:
         """
         self.fault = ''  # what went wrong that should not; empty again once the work goes on
         self._estimator = network.estimator
+        self._max_batch = network.estimator.max_batch  # as it was last told
         self._keypoint_sets = network.keypoint_sets
         self._cameras = cameras
         self._mailboxes = mailboxes
@@ -124,7 +125,6 @@ class Worker:
 
     def _pass(self, work: Work, jobs: dict[int, Job]) -> None:
         """Run one forward pass, and publish the frames that are done with it."""
-        max_batch = self._estimator.max_batch
         done: list[tuple[Job, Result, KeypointsArray]] = []
         for outcome in work.step():
             job = jobs.pop(outcome.index)
@@ -141,13 +141,14 @@ class Worker:
                 self._lost(job.waiting, error)
             else:
                 done.append((job, result, message))
-        if self._estimator.max_batch < max_batch:
+        if done and self._estimator.max_batch < self._max_batch:
             self._log.warning(
                 'out of memory',
                 f'out of memory: forward passes take at most {self._estimator.max_batch} '
-                f'subjects from now on, not {max_batch}; set max_batch to that, or use a smaller '
-                'network',
+                f'subjects from now on, not {self._max_batch}; set max_batch to that, or use a '
+                'smaller network',
             )
+            self._max_batch = self._estimator.max_batch
         # After all keypoints of the pass: these take longer, and nobody's life depends on them.
         for job, result, message in done:
             try:
