@@ -143,9 +143,7 @@ def start(context):
         return LaunchConfiguration(name).perform(context)
 
     overrides = {
-        name: value_of(argument(name), kind)
-        for name, kind in PARAMETERS.items()
-        if argument(name)
+        name: value_of(argument(name), kind) for name, kind in PARAMETERS.items() if argument(name)
     }
     cameras = [name.strip() for name in argument('cameras').split(',') if name.strip()]
     remappings = topics(cameras, argument('image_topic'), argument('detections_topic'))
