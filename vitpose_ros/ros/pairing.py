@@ -72,7 +72,9 @@ class CameraInput:
         if compressed:
             image_topic = f'{node.resolve_topic_name(image_topic)}/compressed'
         kind = CompressedImage if compressed else Image
-        self._subscriptions = [MatchedSubscription(node, kind, image_topic, self._on_image)]
+        self._subscriptions = [
+            MatchedSubscription(node, kind, image_topic, self._on_image, count_lost=True)
+        ]
         if detections_topic is not None:
             self._subscriptions.append(
                 MatchedSubscription(node, Detection2DArray, detections_topic, self._on_detections)

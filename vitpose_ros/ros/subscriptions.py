@@ -41,7 +41,7 @@ DURABILITIES = {
 class MatchedSubscription:
     """Subscribes as the publishers offer it, and looks again when they change.
 
-    May be closed in any thread. lost counts the messages that the middleware says it lost.
+    May be closed in any thread.
 
     Reliably, unless a publisher offers best effort only: a reliable subscription hears nothing
     of such a one, and a best-effort one loses most large images even of a reliable publisher.
@@ -61,16 +61,21 @@ class MatchedSubscription:
         callback: Callable[[Any], None],
         *,
         depth: int = 10,
+        count_lost: bool = False,
     ) -> None:
-        """Subscribe; messages of the kind have a header."""
+        """Subscribe; messages of the kind have a header.
+
+        count_lost: whether lost is kept, which costs the executor a little with every callback.
+        """
         self.topic_name: str = node.resolve_topic_name(topic)
         self.type_name = f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
         self.mismatch: str | None = None  # why some publisher is not heard
-        self.lost = 0
+        self.lost = 0  # messages, of which the middleware says so
         self._node = node
         self._kind = kind
         self._callback = callback
         self._depth = depth
+        self._count_lost = count_lost
         self._said: set[str] = set()
         self._changing = threading.Lock()
         self._closed = False
@@ -165,10 +170,12 @@ class MatchedSubscription:
                 ),
             )
 
-        try:
-            return subscription(message_lost=self._on_lost)
-        except UnsupportedEventTypeError:  # not every middleware tells
-            return subscription()
+        if self._count_lost:
+            try:
+                return subscription(message_lost=self._on_lost)
+            except UnsupportedEventTypeError:  # not every middleware tells
+                self._count_lost = False
+        return subscription()
 
     def _on_lost(self, event: Any) -> None:
         if len(self._subscriptions) == 1:  # of two, the other may have heard it
