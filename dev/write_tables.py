@@ -20,6 +20,8 @@ def plain(value: object) -> str:
     """Write a value as YAML does."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f'[{", ".join(value)}]'
     return "''" if value == '' else str(value)
 
 

@@ -158,3 +158,24 @@ def test_what_waits_is_dropped_at_the_end_and_counted():
     mailboxes.put('front', 'late', 0)
     assert mailboxes.take() is None
     assert mailboxes.counts('front').received == mailboxes.counts('front').overwritten == 2
+
+
+def test_mailboxes_are_bounded_in_bytes_but_keep_one_frame():
+    mailboxes = Mailboxes(['front'], size=5, max_bytes=100, bytes_of=int)
+    for size in (40, 50, 30, 20):
+        mailboxes.put('front', size, 0)
+    assert mailboxes.counts('front').overwritten == 1
+    assert [items(mailboxes.take()) for _ in range(3)] == [[('front', n)] for n in (50, 30, 20)]
+    mailboxes.put('front', 20, 0)
+    mailboxes.put('front', 500, 0)
+    assert items(mailboxes.take()) == [('front', 500)]
+
+
+def test_cameras_that_are_busy_are_left_out_and_nothing_is_waited_for():
+    mailboxes = Mailboxes(['front', 'rear'])
+    assert mailboxes.take(busy={'front'}) == []
+    for camera in ('front', 'rear'):
+        mailboxes.put(camera, camera[0], 0)
+    assert items(mailboxes.take(busy={'front'})) == [('rear', 'r')]
+    assert mailboxes.take(busy={'front'}) == []
+    assert items(mailboxes.take()) == [('front', 'f')]

@@ -67,6 +67,17 @@ def test_an_exception_costs_the_frame_that_causes_it(start, front_and_rear):
     assert len(front.ask(*frame()).subjects) == 1
 
 
+def test_a_mistake_that_breaks_the_worker_is_told_and_the_work_goes_on(start, probe):
+    node = start('rigged_node.py', environment={'RIG': 'broken'}, device='cpu')
+    probe.wait_until_matched()
+    probe.send(*frame())
+    words = 'the work was interrupted: RuntimeError: broken'
+    probe.wait_for_status(ERROR, words, 'network')
+    assert words in node.log and 'in read_once_broken' in node.log, 'with its traceback'
+    probe.ask(*frame())
+    probe.wait_for_status(b'\x00', 'active', 'network')
+
+
 @pytest.mark.parametrize(
     'state', ['disabled', 'overloaded', 'inactive', 'unconfigured', 'finalized']
 )

@@ -134,3 +134,28 @@ def test_camera_and_detector_may_die_and_come_back(start, probe):
     start('hog_detector_node', environment=unshared)
     fresh('keypoints after the detector came back')
     assert all(answer.header.frame_id == 'camera_optical_frame' for answer in probe.keypoints)
+
+
+def test_a_negative_stamp_is_named(start, probe):
+    node = start('pose_node', device='cpu')
+    probe.wait_until_matched()
+    image = image_of(SMALL)
+    image.header.stamp.sec = -5
+    probe.images.publish(image)
+    words = "a message on '/image' has the stamp -5.123456789, before 1970, and is dropped"
+    probe.wait(lambda: words in node.log, 'the stamp in the log')
+    assert probe.values()['unpaired_images'] == 1
+    image = image_of(SMALL)
+    probe.ask(image, detections_of(image, []))
+
+
+def test_what_waits_too_long_is_given_up(start, probe):
+    start('pose_node', device='cpu', sync_timeout=1.0)
+    probe.wait_until_matched()
+    probe.images.publish(image_of(SMALL))
+    image = image_of(SMALL)
+    probe.detections.publish(detections_of(image, []))
+    probe.wait(
+        lambda: all(probe.values()[f'unpaired_{kind}'] == 1 for kind in ('images', 'detections')),
+        'both given up',
+    )

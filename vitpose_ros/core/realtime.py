@@ -1,15 +1,15 @@
 """Real-time batching: the newest frame of every camera, one turn after the other.
 
-While the network works, each camera's mailbox keeps its newest frame; the next turn takes what
-all mailboxes hold. So no frame waits longer than one turn before its own, however fast the
-cameras are: no timer, no queue that can grow. Within a turn, the subjects of all frames share
-forward passes.
+While the network works, each camera's mailbox keeps its newest frame. Between two forward passes
+the worker takes one from every camera that has none under way: no timer, no queue that can grow,
+and no camera waits for the crowd before another. The subjects of all frames share the passes.
 """
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -39,8 +39,9 @@ class Mailboxes(Generic[T]):
     """One mailbox per camera, all of them for one worker thread.
 
     stamp_clock tells the present time on the clock of the stamps, in nanoseconds; clock is
-    steady, in seconds. size is how many frames a mailbox holds: the newest. max_age_ns may be
-    changed at any time; 0 lets frames of any age pass.
+    steady, in seconds. A mailbox holds the newest frames: at most size, and at most max_bytes of
+    them as bytes_of counts, but one in any case. max_age_ns may be changed at any time; 0 lets
+    frames of any age pass.
     """
 
     def __init__(
@@ -48,11 +49,15 @@ class Mailboxes(Generic[T]):
         cameras: Iterable[str],
         *,
         size: int = 1,
+        max_bytes: float = math.inf,
+        bytes_of: Callable[[T], int] = lambda _: 0,
         max_age_ns: int = 0,
         stamp_clock: Callable[[], int] = time.time_ns,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_age_ns = max_age_ns
+        self._max_bytes = max_bytes
+        self._bytes_of = bytes_of
         self._stamp_clock = stamp_clock
         self._clock = clock
         self._boxes: dict[str, deque[Waiting[T]]] = {c: deque(maxlen=size) for c in cameras}
@@ -68,24 +73,30 @@ class Mailboxes(Generic[T]):
             counts.received += 1
             if self._closed or len(box) == box.maxlen:
                 counts.overwritten += 1
-            if not self._closed:
-                box.append(Waiting(camera, item, stamp_ns, self._clock()))
-                self._changed.notify()
+            if self._closed:
+                return
+            box.append(Waiting(camera, item, stamp_ns, self._clock()))
+            held = sum(self._bytes_of(waiting.item) for waiting in box)
+            while held > self._max_bytes and len(box) > 1:
+                held -= self._bytes_of(box.popleft().item)
+                counts.overwritten += 1
+            self._changed.notify()
 
-    def take(self) -> list[Waiting[T]] | None:
-        """Wait for a frame, then take one from every mailbox that holds some, the oldest.
+    def take(self, busy: Collection[str] = ()) -> list[Waiting[T]] | None:
+        """Take a frame, the oldest, from every mailbox that holds some, but those of busy cameras.
 
-        A camera that was first in this turn is last in the next. Returns None when the
-        mailboxes were closed.
+        Waits for one, unless some camera is busy. A camera that was first this time is last the
+        next. Returns None when the mailboxes were closed.
         """
         with self._changed:
             while True:
-                self._changed.wait_for(lambda: self._closed or any(self._boxes.values()))
+                self._changed.wait_for(lambda: self._closed or busy or any(self._boxes.values()))
                 if self._closed:
                     return None
-                turn = [self._take_from(camera) for camera in self._order]
+                turn = [self._take_from(camera) for camera in self._order if camera not in busy]
                 self._order.rotate(-1)
-                if taken := [waiting for waiting in turn if waiting is not None]:
+                taken = [waiting for waiting in turn if waiting is not None]
+                if taken or busy:
                     return taken
 
     def _take_from(self, camera: str) -> Waiting[T] | None:

@@ -28,7 +28,7 @@ from vitpose_ros.demo.accuracy import (
 )
 from vitpose_ros.demo.recording import Recording
 from vitpose_ros.demo.sources import DEMO_CLIP, ImageSource
-from vitpose_ros.msg import KeypointsArray, SkeletonInfo
+from vitpose_ros.msg import KeypointsArray, SkeletonInfoArray
 from vitpose_ros.ros.images import read_image
 from vitpose_ros.ros.large_images import publisher_environment
 
@@ -56,14 +56,16 @@ class Listener(Node):
         self._recording = recording
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         many = QoSProfile(depth=1000)
-        self.create_subscription(SkeletonInfo, 'pose_node/skeleton_info', self._on_info, latched)
+        self.create_subscription(
+            SkeletonInfoArray, 'pose_node/skeletons', self._on_skeletons, latched
+        )
         self.create_subscription(CameraInfo, 'camera_info', self._on_camera_info, many)
         self.create_subscription(KeypointsArray, 'pose_node/keypoints', self._on_keypoints, many)
         self.create_subscription(
             Image, 'pose_node/overlay', self._on_overlay, QoSProfile(depth=QUEUE)
         )
 
-    def _on_info(self, _: SkeletonInfo) -> None:
+    def _on_skeletons(self, _: SkeletonInfoArray) -> None:
         self.ready = True
 
     def _on_camera_info(self, message: CameraInfo) -> None:

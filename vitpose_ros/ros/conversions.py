@@ -1,12 +1,13 @@
 """The core's types to messages."""
 
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 from std_msgs.msg import Header
 
 from vitpose_ros.core import Pose, Poses, Skeleton
-from vitpose_ros.msg import Keypoints, KeypointsArray, SkeletonInfo
+from vitpose_ros.msg import Keypoints, KeypointsArray, SkeletonInfo, SkeletonInfoArray
 from vitpose_ros.ros.detections import Detections
 
 
@@ -20,7 +21,7 @@ def keypoints_message(
     for index, pose in enumerate(poses):
         message.subjects.append(
             Keypoints(
-                id=detections.ids[index],
+                track_id=detections.ids[index],
                 class_id=detections.class_ids[index],
                 skeleton=pose.skeleton,
                 detection_score=detections.scores[index],
@@ -32,13 +33,13 @@ def keypoints_message(
                 x=array('f', pose.keypoints[:, 0].tobytes()),
                 y=array('f', pose.keypoints[:, 1].tobytes()),
                 keypoint_score=array('f', pose.scores.tobytes()),
-                covariance=_covariance_entries(pose),
+                heatmap_spread=_spread_entries(pose),
             )
         )
     return message
 
 
-def _covariance_entries(pose: Pose) -> 'array[float]':
+def _spread_entries(pose: Pose) -> 'array[float]':
     """Return xx, xy and yy of each keypoint, or nothing where they were not computed."""
     if pose.heatmap_spread is None:
         return array('f')
@@ -46,13 +47,18 @@ def _covariance_entries(pose: Pose) -> 'array[float]':
     return array('f', entries.astype(np.float32).tobytes())
 
 
-def skeleton_message(skeleton: Skeleton, model: str) -> SkeletonInfo:
-    """Make the message that explains a skeleton."""
-    return SkeletonInfo(
-        name=skeleton.name,
-        keypoint_names=list(skeleton.keypoint_names),
-        edges=array('H', [index for edge in skeleton.edges for index in edge]),
-        flip_pairs=array('H', [index for pair in skeleton.flip_pairs for index in pair]),
-        sigmas=array('f', skeleton.sigmas),
+def skeletons_message(skeletons: Sequence[Skeleton], model: str) -> SkeletonInfoArray:
+    """Make the message that explains the skeletons of a model."""
+    return SkeletonInfoArray(
         model=model,
+        skeletons=[
+            SkeletonInfo(
+                name=skeleton.name,
+                keypoint_names=list(skeleton.keypoint_names),
+                edges=array('H', [index for edge in skeleton.edges for index in edge]),
+                flip_pairs=array('H', [index for pair in skeleton.flip_pairs for index in pair]),
+                sigmas=array('f', skeleton.sigmas),
+            )
+            for skeleton in skeletons
+        ],
     )

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,7 @@ def run(node_class: str) -> None:
     except SystemExit as error:
         code = _exit_code(error)
     except Exception as error:
-        print(f'{type(error).__name__}: {error}', file=sys.stderr)
+        traceback.print_exception(error)
         code = _exit_code(error)
     rclpy.try_shutdown()
     # A lifecycle node is part of cycles, and only when the last of it is gone does the middleware

@@ -58,7 +58,8 @@ class Options:
         'auto',
         "what the network computes with; 'auto': float16 on GPUs, on a processor bfloat16 where a "
         'measurement at the start finds that faster, else float32; name one for the same '
-        "keypoints at every start. 'int8' (OpenVINO, ONNX Runtime) needs a calibration",
+        "keypoints at every start. 'int8' (OpenVINO, ONNX Runtime) is less accurate and needs a "
+        "calibration by 'models quantize'",
         choices=('auto', *get_args(Precision)),
     )
     threads: int = _option(
@@ -68,7 +69,7 @@ class Options:
     )
     max_batch: int = _option(
         16,
-        'most subjects in one forward pass; it bounds the memory',
+        'most subjects in one forward pass, the rest goes into further ones; it bounds the memory',
         minimum=1,
         maximum=MOST_BATCH,
     )

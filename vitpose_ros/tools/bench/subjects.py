@@ -151,7 +151,8 @@ def weights_mb(config: ViTPoseConfig, precision: Precision) -> float:
     """Return the memory that the weights of a network take."""
     with torch.device('meta'):
         count = sum(tensor.numel() for tensor in ViTPose(config).state_dict().values())
-    return count * getattr(torch, precision).itemsize / 1e6
+    width: int = getattr(torch, precision).itemsize
+    return count * width / 1e6
 
 
 def xywh(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
