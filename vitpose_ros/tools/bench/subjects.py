@@ -150,7 +150,7 @@ def flops(config: ViTPoseConfig) -> float:
 def weights_mb(config: ViTPoseConfig, precision: Precision) -> float:
     """Return the memory that the weights of a network take."""
     with torch.device('meta'):
-        count = sum(tensor.numel() for tensor in ViTPose(config).state_dict().values())
+        count: int = sum(tensor.numel() for tensor in ViTPose(config).state_dict().values())
     width: int = getattr(torch, precision).itemsize
     return count * width / 1e6
 
