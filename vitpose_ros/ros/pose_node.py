@@ -44,6 +44,7 @@ class PoseNode(BusyLifecycleNode):
         self._trouble = ThrottledLog(self.get_logger())
         self._log_handler = NodeHandler(self.get_logger())
         logging.getLogger(PACKAGE).addHandler(self._log_handler)
+        logging.getLogger(PACKAGE).setLevel(logging.INFO)  # what takes long, too
         self._state = State.UNCONFIGURED
         self._failure = ''  # why the last configure failed
         self._loss = ''  # of the device: why this process ends

@@ -4,7 +4,6 @@ One graph per keypoint set, written by the package itself: by vitpose_ros models
 first use into the cache, where TensorRT's engines lie, too.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,6 +31,7 @@ from vitpose_ros.core.runtime.base import (
     GraphBackend,
     read_precision,
 )
+from vitpose_ros.core.runtime.conversion import convert
 from vitpose_ros.core.runtime.cuda import CudaCrops, buckets
 from vitpose_ros.core.runtime.export import INPUT, OUTPUT
 from vitpose_ros.core.runtime.faults import is_out_of_memory
@@ -40,8 +40,6 @@ from vitpose_ros.core.runtime.onnx_file import read_onnx
 from vitpose_ros.core.runtime.options import Options
 from vitpose_ros.core.runtime.providers import CPU, CUDA, TENSORRT, Provider, ProviderError
 from vitpose_ros.core.types import Precision
-
-LOG = logging.getLogger(__name__)
 
 
 def is_installed() -> bool:
@@ -138,13 +136,7 @@ class OnnxBackend(GraphBackend):
                 )
 
         def write(folder: Path) -> None:
-            for name in network.config.keypoint_sets:
-                LOG.info(
-                    'writing the ONNX file of %s to %s; once, half a minute', name, folder.parent
-                )
-                path = folder / f'{name}.onnx'
-                dtype = torch.float16 if chosen == 'float16' else torch.float32
-                export.write_onnx(network, path, name, dtype=dtype, calibration=quantised)
+            convert(network, folder, 'onnx', precision=chosen, calibration=quantised)
 
         def load(folder: Path) -> OnnxBackend | DeviceError:
             try:

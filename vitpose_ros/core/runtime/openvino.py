@@ -3,8 +3,6 @@
 Its own threads suffer least where other programs use the same cores. One graph per keypoint set.
 """
 
-import logging
-import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +13,10 @@ import torch
 from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import cache, export, integers, processor
 from vitpose_ros.core.runtime.base import BackendError, DeviceError, GraphBackend, read_precision
+from vitpose_ros.core.runtime.conversion import convert
 from vitpose_ros.core.runtime.int8 import Calibration, calibration_of
 from vitpose_ros.core.runtime.options import Options
 from vitpose_ros.core.types import Precision
-
-LOG = logging.getLogger(__name__)
 
 INTEL_GPU = 'intel_gpu'
 DEVICES = {'cpu': 'CPU', INTEL_GPU: 'GPU'}  # what OpenVINO calls them
@@ -111,7 +108,7 @@ class OpenVinoBackend(GraphBackend):
             digests.append(f'int8-{calibration.digest()}')
         return cache.cached(
             '-'.join(('openvino', openvino.__version__.split('-')[0], *digests)),
-            lambda folder: _write(network, folder, calibration),
+            lambda folder: convert(network, folder, 'openvino', calibration=calibration),
             load,
         )
 
@@ -145,20 +142,3 @@ class OpenVinoBackend(GraphBackend):
     def _run(self, graph: Any, crops: torch.Tensor, heatmaps: torch.Tensor) -> None:
         found = graph.infer([crops.numpy()], share_inputs=True, share_outputs=True)
         heatmaps.copy_(torch.from_numpy(found[0]))
-
-
-def _write(network: ViTPose, folder: Path, calibration: Calibration | None) -> None:
-    """Convert the graphs of a network, and write them."""
-    import openvino
-
-    LOG.info('converting the network for OpenVINO; once, some seconds')
-
-    for name in network.config.keypoint_sets:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # tracing says that sizes become constants
-            model = openvino.convert_model(
-                export.graph(network, name, calibration=calibration),
-                example_input=export.example(network.config),
-            )
-        model.reshape([-1, *network.config.image_size, 3])
-        openvino.save_model(model, folder / f'{name}.xml', compress_to_fp16=False)
