@@ -26,6 +26,7 @@ from vitpose_ros.core.types import Precision
 LOG = logging.getLogger(__name__)
 
 NETWORK, CALIBRATION = 'network.pt', 'calibration.json'  # what the process is given
+PROGRAM = f'import sys, {__name__} as conversion; sys.exit(conversion.main(*sys.argv[1:]))'
 REFUSED = 3  # its exit code after an ExportError, which it printed
 
 
@@ -85,10 +86,10 @@ def _write_openvino(
 
 
 def _run_process(*arguments: str) -> None:
-    """Run this module, which ends when its input does, as when this process dies."""
+    """Run main in a process, which ends when its input does, as when this process dies."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     process = subprocess.Popen(
-        [sys.executable, '-m', __name__, *arguments],
+        [sys.executable, '-c', PROGRAM, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -120,7 +121,7 @@ def _read(given: str) -> tuple[ViTPose, Calibration | None]:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # sys.stdin would be locked when the process ends
     os._exit(1)
 
 
@@ -135,7 +136,3 @@ def main(given: str, folder: str, kind: str, precision: Precision) -> int:
         print(error, file=sys.stderr)
         return REFUSED
     return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main(*sys.argv[1:]))  # type: ignore[arg-type]
