@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_weights import tiny_state, write
 
 from vitpose_ros.core.runtime import conversion
+from vitpose_ros.core.runtime.calibration import calibrate
 from vitpose_ros.core.runtime.conversion import convert
 from vitpose_ros.core.runtime.export import ExportError, fingerprint
-from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path
-from vitpose_ros.core.weights import load_network
+from vitpose_ros.core.weights import load_network, read_checkpoint
 
 SIZE = (64, 48)
 LIMIT_S = 300  # for hangs
@@ -54,8 +55,12 @@ def test_a_thread_gets_the_same_graphs_from_another_process(
     kind, suffix, quantised, tmp_path, monkeypatch
 ):
     pytest.importorskip('openvino' if kind == 'openvino' else 'onnxscript')
-    network = load_network('nano', ['coco', 'mpii'], image_size=SIZE)
-    calibration = calibration_of(network, calibration_path('nano')) if quantised else None
+    weights = write(tmp_path / 'tiny.safetensors', tiny_state())
+    network = load_network(weights, image_size=SIZE)
+    calibration = None
+    if quantised:
+        noise = {'coco': np.random.default_rng(0).integers(0, 256, (4, 256, 192, 3), np.uint8)}
+        calibration = calibrate(read_checkpoint(weights), noise, 'noise')
     here, there = tmp_path / 'here', tmp_path / 'there'
     for folder in (here, there):
         folder.mkdir()
@@ -64,9 +69,8 @@ def test_a_thread_gets_the_same_graphs_from_another_process(
     assert in_a_thread(lambda: convert(network, there, kind, calibration=calibration)) == []
     assert {path.name for path in there.iterdir()} == {path.name for path in here.iterdir()}
     crops = np.random.default_rng(0).integers(0, 256, (3, *SIZE, 3), dtype=np.uint8)
-    for name in ('coco', 'mpii'):
-        own, other = (heatmaps(folder / f'{name}.{suffix}', crops) for folder in (here, there))
-        assert np.array_equal(own, other) and own.shape[0] == 3 and own.std() > 0
+    own, other = (heatmaps(folder / f'coco.{suffix}', crops) for folder in (here, there))
+    assert np.array_equal(own, other) and own.shape[0] == 3 and own.std() > 0
 
 
 def test_the_network_that_is_handed_over_is_the_same(tmp_path, monkeypatch):
@@ -100,6 +104,7 @@ def test_the_process_ends_with_the_one_that_started_it(tmp_path):
 import os, threading, time
 from pathlib import Path
 from vitpose_ros.core.runtime import conversion
+from vitpose_ros.core.runtime.calibration import calibrate
 from vitpose_ros.core.weights import load_network
 begun = conversion.subprocess.Popen
 def popen(*arguments, **options):
