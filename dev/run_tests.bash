@@ -18,22 +18,30 @@ check mypy
 alone=test/ros/test_overload.py
 check timeout -k 5 $limit python -m pytest $alone
 
-# The other tests of nodes wait most of the time: each file has a process and a domain of its own,
-# and two run at a time; the training, which takes longest, begins. Those that compute run
-# meanwhile, in what is left of the processor, and are shown at the end.
+# The rest goes through a queue, three at a time, what takes longest first. Each file that tests
+# nodes has a process and a domain of its own; most of the time it waits. Those that compute go by
+# folder, in what the nodes leave of the processor.
 folder=$(mktemp -d)
-nice -n 19 timeout -k 5 7200 python -m pytest test --ignore=test/ros >"$folder/output" 2>&1 &
-computing=$!
-trap 'kill $computing 2>/dev/null; rm -rf "$folder"' EXIT
-export folder limit
-printf '%s\n' test/ros/test_training.py test/ros/test_*.py | awk '!seen[$0]++' | grep -v $alone |
-  xargs -n 1 -P 2 --process-slot-var=TEST_LANE bash -c '
-    output=$(timeout -k 5 $limit python -m pytest "$1" 2>&1) || echo "$1" >>"$folder/failed"
-    exec 9>"$folder/lock" && flock 9 && echo "== python -m pytest $1" && echo "$output"' _
+trap 'rm -rf "$folder"' EXIT
+export folder
+work() {
+  echo test/core/runtime
+  echo test/core --ignore=test/core/runtime
+  echo test/ros/test_training.py
+  echo test/tools
+  echo test --ignore=test/ros --ignore=test/core --ignore=test/tools
+  printf '%s\n' test/ros/test_*.py | grep -v -e $alone -e test_training
+}
+run() {
+  local priority=0 limit=1800 output
+  [[ $1 == test/ros/* ]] || priority=19 limit=5400
+  output=$(nice -n $priority timeout -k 5 $limit python -m pytest "$@" 2>&1) ||
+    echo "$*" >>"$folder/failed"
+  exec 9>"$folder/lock" && flock 9 && echo "== python -m pytest $*" && echo "$output"
+}
+export -f run
+work | xargs -L 1 -P 3 --process-slot-var=TEST_LANE bash -c 'run "$@"' _
 [ -e "$folder/failed" ] && mapfile -t -O ${#failed[@]} failed <"$folder/failed"
-echo '== python -m pytest test --ignore=test/ros'
-wait $computing || failed+=('test --ignore=test/ros')
-cat "$folder/output"
 
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'failed: %s\n' "${failed[@]}"

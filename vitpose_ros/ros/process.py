@@ -44,7 +44,11 @@ def run(node_class: str) -> None:
     futures.append(Future())
 
     def spin() -> None:
-        node = make_node()
+        try:
+            node = make_node()
+        except ValueError as error:  # of what the user gave it, which is no mistake of ours
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from error
         try:
             executor = SingleThreadedExecutor()
             executor.add_node(node)
