@@ -18,19 +18,25 @@ check mypy
 alone=test/ros/test_overload.py
 check timeout -k 5 $limit python -m pytest $alone
 
-# The rest goes through a queue, three at a time, what takes longest first. Each file that tests
-# nodes has a process and a domain of its own; most of the time it waits. Those that compute go by
-# folder, in what the nodes leave of the processor.
+# The rest goes through a queue, three at a time. Each file that tests nodes has a process and a
+# domain of its own; most of the time it waits. Those that compute go by folder, one after every
+# few files, in what the nodes leave of the processor.
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 export folder
 work() {
-  echo test/core/runtime
-  echo test/core --ignore=test/core/runtime
-  echo test/ros/test_training.py
-  echo test/tools
-  echo test --ignore=test/ros --ignore=test/core --ignore=test/tools
-  printf '%s\n' test/ros/test_*.py | grep -v -e $alone -e test_training
+  local computing=(
+    'test/core/runtime'
+    'test/core --ignore=test/core/runtime'
+    'test/tools'
+    'test --ignore=test/ros --ignore=test/core --ignore=test/tools'
+  ) count=0 file
+  echo test/ros/test_training.py # takes longest
+  for file in test/ros/test_*.py; do
+    [[ $file == "$alone" || $file == *test_training.py ]] && continue
+    ((count++ % 8)) || echo "${computing[count / 8]}"
+    echo "$file"
+  done
 }
 run() {
   local priority=0 limit=1800 output

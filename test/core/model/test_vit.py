@@ -23,7 +23,7 @@ from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
 from vitpose_ros.core.weights import layouts, load_network, read_checkpoint, write_checkpoint
 from vitpose_ros.core.weights.files import WeightFile
 from vitpose_ros.core.weights.layouts import rename
-from vitpose_ros.core.weights.shapes import check_tensors, read_config
+from vitpose_ros.core.weights.shapes import check_shapes, read_config
 
 TOLERANCE = 1e-4  # of heatmap values, float32
 
@@ -162,7 +162,7 @@ def load_on_meta(state):
     with mock.patch.object(layouts, 'check_tensor'):  # there are no numbers
         weights = rename(WeightFile(Path('meta'), {}, state))
     config = read_config(weights)
-    check_tensors(weights, config)
+    check_shapes(weights, config)
     with torch.device('meta'):
         network = ViTPose(config)
     network.load_state_dict(weights.state, strict=True, assign=True)

@@ -25,7 +25,12 @@ from vitpose_ros.core.weights.known import (
     path_of,
 )
 from vitpose_ros.core.weights.layouts import rename
-from vitpose_ros.core.weights.shapes import check_tensors, read_config, write_metadata
+from vitpose_ros.core.weights.shapes import (
+    check_numbers,
+    check_shapes,
+    read_config,
+    write_metadata,
+)
 
 __all__ = [
     'EMBEDDED_MODEL',
@@ -129,7 +134,8 @@ def read_checkpoint(
         keypoint_sets = known.keypoint_sets
     weights = rename(files.read(find_model(model)), keypoint_sets)
     config = read_config(weights, known.udp if known else PUBLIC_UDP)
-    check_tensors(weights, config)
+    check_shapes(weights, config)
+    check_numbers(weights)
     return Checkpoint(weights.path, weights.layout, config, weights.state)
 
 

@@ -85,11 +85,10 @@ def write_metadata(config: ViTPoseConfig) -> dict[str, str]:
     }
 
 
-def check_tensors(weights: Weights, config: ViTPoseConfig) -> None:
+def check_shapes(weights: Weights, config: ViTPoseConfig) -> None:
     """Refuse weights that are not exactly those of the network.
 
-    Names the first tensor that is missing, has another shape, holds no finite numbers, or does
-    not belong there.
+    Names the first tensor that is missing, has another shape, or does not belong there.
     """
     with torch.device('meta'):
         network = ViTPose(config)
@@ -100,21 +99,11 @@ def check_tensors(weights: Weights, config: ViTPoseConfig) -> None:
     }
     for name, tensor in expected.items():
         found = weights.take(name)
-        subject = f"weights '{weights.path}': tensor '{weights.name_in_file(name)}'"
         if found.shape != tensor.shape:
             raise CheckpointError(
-                f'{subject} has shape {tuple(found.shape)}, expected {tuple(tensor.shape)} in a '
-                f'network of width {config.embed_dim} with {config.part_features} part features; '
-                'the file is damaged, or mixes networks'
-            )
-        if not torch.isfinite(found.to(torch.float32)).all():
-            raise CheckpointError(
-                f'{subject} holds values that are not finite in float32; the file is damaged, or '
-                'its training diverged'
-            )
-        if name.endswith('.running_var') and (found < 0).any():
-            raise CheckpointError(
-                f'{subject} holds negative values, which variances cannot be; the file is damaged'
+                f'{_subject(weights, name)} has shape {tuple(found.shape)}, expected '
+                f'{tuple(tensor.shape)} in a network of width {config.embed_dim} with '
+                f'{config.part_features} part features; the file is damaged, or mixes networks'
             )
     unexpected = sorted(weights.state.keys() - expected.keys())
     if unexpected:
@@ -123,6 +112,25 @@ def check_tensors(weights: Weights, config: ViTPoseConfig) -> None:
             f"network, the first is '{shorten(weights.name_in_file(unexpected[0]))}'; is this a "
             'ViTPose file?'
         )
+
+
+def check_numbers(weights: Weights) -> None:
+    """Refuse weights with numbers that no network has, naming the first tensor that has them."""
+    for name, tensor in weights.state.items():
+        if not torch.isfinite(tensor.to(torch.float32)).all():
+            raise CheckpointError(
+                f'{_subject(weights, name)} holds values that are not finite in float32; the file '
+                'is damaged, or its training diverged'
+            )
+        if name.endswith('.running_var') and (tensor < 0).any():
+            raise CheckpointError(
+                f'{_subject(weights, name)} holds negative values, which variances cannot be; the '
+                'file is damaged'
+            )
+
+
+def _subject(weights: Weights, name: str) -> str:
+    return f"weights '{weights.path}': tensor '{weights.name_in_file(name)}'"
 
 
 def _keypoint_sets(weights: Weights) -> list[str]:
