@@ -1,10 +1,7 @@
 """Every backend gives the keypoints of the plain network, and says what it cannot do."""
 
-import json
 import logging
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -36,24 +33,8 @@ from vitpose_ros.core.runtime.export import fingerprint, write_onnx
 from vitpose_ros.core.runtime.torch import TorchBackend, bfloat16_gain
 from vitpose_ros.core.weights import load_network
 
-CLIP = Path(__file__).parents[3] / 'vitpose_ros' / 'demo' / 'data' / 'demo_clip.mp4'
 NAMES = [name for name in BACKENDS if name != 'auto']
 SIZE = (256, 192)
-
-
-@pytest.fixture(scope='module')
-def frames():
-    """Frames of the demo clip with the boxes of their people."""
-    video, people = cv2.VideoCapture(str(CLIP)), json.loads(CLIP.with_suffix('.json').read_text())
-    found = []
-    for number, in_frame in enumerate(people['frames'][:40]):
-        image = video.read()[1]
-        if number % 10 == 0:
-            boxes = np.array([person['bbox'] for person in in_frame], np.float32)
-            boxes[:, 2:] += boxes[:, :2]
-            found.append(Frame(image, boxes, 'bgr'))
-    assert sum(len(frame.boxes) for frame in found) >= 8
-    return found
 
 
 @pytest.fixture(scope='module')

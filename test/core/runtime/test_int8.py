@@ -7,12 +7,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
-from vitpose_ros.core import CheckpointError, Frame, Options, PoseEstimator
+from vitpose_ros.core import CheckpointError, Options, PoseEstimator
 from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.runtime import (
@@ -36,23 +35,8 @@ from vitpose_ros.core.runtime.int8 import (
 from vitpose_ros.core.runtime.tensorrt import TensorRt
 from vitpose_ros.core.weights import load_network, read_checkpoint, write_checkpoint
 
-CLIP = Path(__file__).parents[3] / 'vitpose_ros' / 'demo' / 'data' / 'demo_clip.mp4'
 RUNTIMES = ['openvino', 'onnx']
 NOISE = np.random.default_rng(0).integers(0, 256, (3, 64, 48, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope='module')
-def frames():
-    """Frames of the demo clip with the boxes of their people."""
-    video, people = cv2.VideoCapture(str(CLIP)), json.loads(CLIP.with_suffix('.json').read_text())
-    found = []
-    for number, in_frame in enumerate(people['frames'][:40]):
-        image = video.read()[1]
-        if number % 10 == 0:
-            boxes = np.array([person['bbox'] for person in in_frame], np.float32)
-            boxes[:, 2:] += boxes[:, :2]
-            found.append(Frame(image, boxes, 'bgr'))
-    return found
 
 
 @pytest.fixture(scope='module')
