@@ -17,13 +17,13 @@ import logging
 import os
 import time
 
-import message_filters
 import synchronizers
 import torch
 
 from vitpose_ros.core.realtime import Mailboxes
 from vitpose_ros.core.runtime.openvino import OpenVinoBackend
 from vitpose_ros.core.runtime.torch import TorchBackend
+from vitpose_ros.ros import pairing
 from vitpose_ros.ros.outputs import CameraOutput
 from vitpose_ros.ros.process import run
 from vitpose_ros.ros.worker import Worker
@@ -92,8 +92,8 @@ def rig(compute):
 
 if __name__ == '__main__':
     kind, _, value = os.environ['RIG'].partition('=')
-    if kind == 'filters':  # before pose_node is imported
-        message_filters.TimeSynchronizer = getattr(synchronizers, value)
+    if kind == 'filters':
+        pairing.TimeSynchronizer = getattr(synchronizers, value)
     for kind in (TorchBackend, OpenVinoBackend):
         kind.heatmaps = rig(kind.heatmaps)
         kind.decodes_jpeg = os.environ['RIG'] == 'jpeg'

@@ -20,7 +20,12 @@ def subject(track='', skeleton='coco', score=1.0):
     places = array('f', np.linspace(100, 300, count).astype(np.float32).tobytes())
     scores = array('f', [score] * count)
     return Keypoints(
-        id=track, class_id='person', skeleton=skeleton, x=places, y=places, keypoint_score=scores
+        track_id=track,
+        class_id='person',
+        skeleton=skeleton,
+        x=places,
+        y=places,
+        keypoint_score=scores,
     )
 
 
