@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 . dev/activate.bash
 
 failed=()
-limit=1800 # seconds for a file that runs nodes; limits are for hangs
+limit=3600 # seconds, for hangs
 check() {
   echo "== $*"
   "$@" || failed+=("$*")
@@ -18,35 +18,34 @@ check mypy
 alone=test/ros/test_overload.py
 check timeout -k 5 $limit python -m pytest $alone
 
-# The rest goes through a queue, three at a time. Each file that tests nodes has a process and a
-# domain of its own; most of the time it waits. Those that compute go by folder, one after every
-# few files, in what the nodes leave of the processor.
+# Each file that tests nodes has a process and a domain of its own; most of the time it waits, so
+# two run at a time. Those that compute go by folder, in what the nodes leave of the processor.
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-export folder
-work() {
-  local computing=(
-    'test/core/runtime'
-    'test/core --ignore=test/core/runtime'
-    'test/tools'
-    'test --ignore=test/ros --ignore=test/core --ignore=test/tools'
-  ) count=0 file
-  echo test/ros/test_training.py # takes longest
-  for file in test/ros/test_*.py; do
-    [[ $file == "$alone" || $file == *test_training.py ]] && continue
-    ((count++ % 8)) || echo "${computing[count / 8]}"
-    echo "$file"
-  done
-}
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$folder"' EXIT
+export folder limit
 run() {
-  local priority=0 limit=1800 output
-  [[ $1 == test/ros/* ]] || priority=19 limit=5400
+  local priority=0 output
+  if [[ $1 != test/ros/* ]]; then
+    priority=19
+    export OMP_NUM_THREADS=1 # those of several processes would wait for each other
+  fi
   output=$(nice -n $priority timeout -k 5 $limit python -m pytest "$@" 2>&1) ||
     echo "$*" >>"$folder/failed"
   exec 9>"$folder/lock" && flock 9 && echo "== python -m pytest $*" && echo "$output"
 }
 export -f run
-work | xargs -L 1 -P 3 --process-slot-var=TEST_LANE bash -c 'run "$@"' _
+queue() {
+  xargs -L 1 -P "$1" --process-slot-var=TEST_LANE bash -c 'run "$@"' _
+}
+queue 1 <<<'test/core/runtime
+test/tools' &
+{
+  echo test/ros/test_training.py # takes longest
+  printf '%s\n' test/ros/test_*.py | grep -v -e $alone -e test_training
+  echo test/core --ignore=test/core/runtime
+  echo test --ignore=test/ros --ignore=test/core --ignore=test/tools
+} | queue 2
+wait
 [ -e "$folder/failed" ] && mapfile -t -O ${#failed[@]} failed <"$folder/failed"
 
 if [ ${#failed[@]} -gt 0 ]; then
