@@ -196,7 +196,7 @@ def test_an_exception_that_nobody_expects_is_shown_with_its_traceback(tmp_path):
         capture_output=True,
         text=True,
         env={**os.environ, 'PYTHONPATH': f'{tmp_path}:{os.environ["PYTHONPATH"]}'},
-        timeout=100,
+        timeout=600,
     )
     assert ended.returncode == 1
     assert 'in __init__' in ended.stderr and 'RuntimeError: no such luck' in ended.stderr

@@ -71,7 +71,7 @@ def run(*arguments):
         capture_output=True,
         text=True,
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        timeout=200,
+        timeout=600,
     )
 
 

@@ -64,7 +64,7 @@ def run(*arguments, hub=None, stderr=subprocess.PIPE):
         stderr=stderr,
         text=True,
         env=env,
-        timeout=100,
+        timeout=600,
     )
 
 
@@ -387,7 +387,7 @@ def test_the_help_of_all_tools_imports_none_of_them():
         capture_output=True,
         text=True,
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        timeout=100,
+        timeout=600,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == '[]'

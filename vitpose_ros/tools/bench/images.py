@@ -175,7 +175,9 @@ class Listener(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == 'pose_node: camera':
-                self._count = int({entry.key: entry.value for entry in status.values}['images'])
+                counts = {entry.key: entry.value for entry in status.values}
+                if 'images' in counts:  # there are none before it is active
+                    self._count = int(counts['images'])
 
 
 def _send(width: int, height: int, rate: float, count: int) -> None:
