@@ -11,15 +11,20 @@ setup(
     packages=[
         'vitpose_ros',
         'vitpose_ros.core',
-        'vitpose_ros.core.backends',
-        'vitpose_ros.core.backends.cuda',
-        'vitpose_ros.core.checkpoints',
+        'vitpose_ros.core.geometry',
+        'vitpose_ros.core.model',
+        'vitpose_ros.core.runtime',
+        'vitpose_ros.core.runtime.cuda',
+        'vitpose_ros.core.weights',
         'vitpose_ros.models',
         'vitpose_ros.tools',
         'vitpose_ros.tools.bench',
     ],
     package_dir={'vitpose_ros.models': 'models'},
-    package_data={'vitpose_ros.models': ['*.safetensors', '*.json', '*.md']},
+    package_data={
+        'vitpose_ros': ['py.typed'],
+        'vitpose_ros.models': ['*.safetensors', '*.json', '*.md'],
+    },
     # OpenCV comes in several flavours of one module; robots have the one of apt.
     install_requires=['numpy', 'safetensors', 'torch>=2.4'],
     extras_require={

@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vitpose_ros.core.backends.base import Decoding
-from vitpose_ros.core.backends.cuda import kernels
-from vitpose_ros.core.backends.cuda.network import Chosen, GpuNetwork
-from vitpose_ros.core.backends.cuda.passes import TRUNK, Passes
+from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
+from vitpose_ros.core.runtime.base import Decoding
+from vitpose_ros.core.runtime.cuda import kernels
+from vitpose_ros.core.runtime.cuda.network import Chosen, GpuNetwork
+from vitpose_ros.core.runtime.cuda.passes import TRUNK, Passes
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.vit import SIZES, ViTPose, ViTPoseConfig
 from vitpose_ros.tools.bench.tables import Table
 
 META = torch.device('meta')

@@ -65,7 +65,9 @@ for package in message_filters vision_msgs; do
   [ "$found" ] || missing+=("$package")
 done
 build() {
-  colcon build --symlink-install --event-handlers console_cohesion- console_direct- "$@" >&2
+  # make test runs the tests without CMake.
+  colcon build --symlink-install --event-handlers console_cohesion- console_direct- "$@" \
+    --cmake-args -DBUILD_TESTING=OFF >&2
 }
 if [ ${#missing[@]} -gt 0 ]; then
   key="${missing[*]} $(find dev/overlay -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 cat | checksum -)"
@@ -78,7 +80,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # Python files are linked, so that only their names matter here.
-key="$(checksum CMakeLists.txt package.xml msg/*) $(find config launch models vitpose_ros \
+key="$(checksum CMakeLists.txt package.xml LICENSE msg/*) $(find config launch models vitpose_ros \
   -type f ! -name '*.pyc' | sort | checksum -)"
 if ! done_before package "$key"; then
   # By way of a link: CMake refuses to export a package from above the numpy that it includes.

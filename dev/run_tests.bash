@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 . dev/activate.bash
 
 failed=()
+limit=3600 # seconds, for hangs
 check() {
   echo "== $*"
   "$@" || failed+=("$*")
@@ -13,27 +14,39 @@ check() {
 check ruff check .
 check ruff format --check .
 check mypy
-check mypy --strict --package vitpose_ros.core
-# Limits are for hangs. The one that asks for the processor to itself comes first.
+# The one that asks for the processor to itself comes first.
 alone=test/ros/test_overload.py
-check timeout -k 5 1200 python -m pytest $alone
+check timeout -k 5 $limit python -m pytest $alone
 
-# The other tests of nodes wait most of the time: each file has a process and a domain of its own,
-# and two run at a time; the training, which takes longest, begins. Those that compute run
-# meanwhile, in what is left of the processor, and are shown at the end.
+# Each file that tests nodes has a process and a domain of its own; most of the time it waits, so
+# two run at a time. Those that compute go by folder, in what the nodes leave of the processor.
 folder=$(mktemp -d)
-nice -n 19 timeout -k 5 5400 python -m pytest test --ignore=test/ros >"$folder/output" 2>&1 &
-computing=$!
-trap 'kill $computing 2>/dev/null; rm -rf "$folder"' EXIT
-export folder
-printf '%s\n' test/ros/test_training.py test/ros/test_*.py | awk '!seen[$0]++' | grep -v $alone |
-  xargs -n 1 -P 2 --process-slot-var=TEST_LANE bash -c '
-    output=$(timeout -k 5 1200 python -m pytest "$1" 2>&1) || echo "$1" >>"$folder/failed"
-    exec 9>"$folder/lock" && flock 9 && echo "== python -m pytest $1" && echo "$output"' _
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$folder"' EXIT
+export folder limit
+run() {
+  local priority=0 output
+  if [[ $1 != test/ros/* ]]; then
+    priority=19
+    export OMP_NUM_THREADS=1 # those of several processes would wait for each other
+  fi
+  output=$(nice -n $priority timeout -k 5 $limit python -m pytest "$@" 2>&1) ||
+    echo "$*" >>"$folder/failed"
+  exec 9>"$folder/lock" && flock 9 && echo "== python -m pytest $*" && echo "$output"
+}
+export -f run
+queue() {
+  xargs -L 1 -P "$1" --process-slot-var=TEST_LANE bash -c 'run "$@"' _
+}
+queue 1 <<<'test/core/runtime
+test/tools' &
+{
+  echo test/ros/test_training.py # takes longest
+  printf '%s\n' test/ros/test_*.py | grep -v -e $alone -e test_training
+  echo test/core --ignore=test/core/runtime
+  echo test --ignore=test/ros --ignore=test/core --ignore=test/tools
+} | queue 2
+wait
 [ -e "$folder/failed" ] && mapfile -t -O ${#failed[@]} failed <"$folder/failed"
-echo '== python -m pytest test --ignore=test/ros'
-wait $computing || failed+=('test --ignore=test/ros')
-cat "$folder/output"
 
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'failed: %s\n' "${failed[@]}"

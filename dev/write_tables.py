@@ -1,4 +1,4 @@
-"""Write the parameters of pose_node into configuration, launch file and README.
+"""Write the parameters of pose_node into configuration and README.
 
 Run it after a change: . dev/activate.bash && python dev/write_tables.py
 """
@@ -20,6 +20,8 @@ def plain(value: object) -> str:
     """Write a value as YAML does."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f'[{", ".join(value)}]'
     return "''" if value == '' else str(value)
 
 
@@ -33,16 +35,6 @@ def configuration(text: str) -> str:
     begin = text.index('  ros__parameters:\n') + len('  ros__parameters:\n')
     end = text.index('    # Quality of service of a topic')
     return text[:begin] + entries + text[end:]
-
-
-def launch_file(text: str) -> str:
-    """Return launch/pose.launch.py with the name and type of every parameter."""
-    entries = ''.join(
-        f"    '{entry.name}': {type(entry.default).__name__},\n" for entry in parameters.table()
-    )
-    return re.sub(
-        r'(?<=^PARAMETERS = \{\n).*?(?=^\}$)', entries, text, flags=re.DOTALL | re.MULTILINE
-    )
 
 
 def readme(text: str) -> str:
@@ -69,7 +61,6 @@ def row(entry: Field[Any]) -> str:
 
 TABLES = {
     'config/pose.yaml': configuration,
-    'launch/pose.launch.py': launch_file,
     'README.md': readme,
 }
 

@@ -1,4 +1,7 @@
-"""Start the demo camera, the demo detector, and pose_node."""
+"""Start the demo camera, the demo detector, and pose_node.
+
+Arguments of pose.launch.py that are not fixed here are taken, too: model:=small rviz:=true
+"""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
@@ -8,9 +11,12 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from vitpose_ros.ros.large_images import publisher_environment
+
 
 def generate_launch_description():
     """Declare the arguments and start the nodes."""
+    namespace = LaunchConfiguration('namespace')
     source = LaunchConfiguration('source')
     rate = LaunchConfiguration('rate')
     return LaunchDescription(
@@ -22,33 +28,44 @@ def generate_launch_description():
             ),
             DeclareLaunchArgument('rate', default_value='4.0', description='images a second'),
             DeclareLaunchArgument(
-                'rviz', default_value='false', description='show image, overlay and markers'
-            ),
-            IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(
-                    PathJoinSubstitution(
-                        [FindPackageShare('vitpose_ros'), 'launch', 'pose.launch.py']
-                    )
-                ),
-                launch_arguments={'rviz': LaunchConfiguration('rviz')}.items(),
+                'namespace', default_value='', description='namespace of all nodes'
             ),
             Node(
                 package='vitpose_ros',
                 executable='camera_node',
                 name='camera_node',
+                namespace=namespace,
                 parameters=[
                     {
                         'source': ParameterValue(source, value_type=str),
                         'rate': ParameterValue(rate, value_type=float),
                     }
                 ],
+                additional_env=publisher_environment(),
                 output='screen',
             ),
             Node(
                 package='vitpose_ros',
                 executable='hog_detector_node',
                 name='hog_detector_node',
+                namespace=namespace,
                 output='screen',
+            ),
+            # Last: its arguments count in what follows, too. These fit the two nodes above.
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(
+                    PathJoinSubstitution(
+                        [FindPackageShare('vitpose_ros'), 'launch', 'pose.launch.py']
+                    )
+                ),
+                launch_arguments={
+                    'namespace': namespace,
+                    'image_topic': 'image',
+                    'detections_topic': 'detections',
+                    'camera_info_topic': 'camera_info',
+                    'cameras': '',
+                    'use_sim_time': 'false',
+                }.items(),
             ),
         ]
     )

@@ -1,98 +1,115 @@
 """Start pose_node on a camera's and a detector's topic."""
 
-from launch import LaunchDescription
+import re
+from pathlib import Path
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription, Substitution
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
-SHARE = FindPackageShare('vitpose_ros')
+from vitpose_ros.ros.large_images import publisher_environment
+
+CONFIG = Path(get_package_share_directory('vitpose_ros')) / 'config'
 RESPAWN_DELAY_S = 2.0  # for the driver to free what the ended process had
 
-# The parameters of pose_node, each an argument of the same name. One that is not given keeps its
-# value from params_file.
-PARAMETERS = {
-    'model': str,
-    'keypoint_sets': str,
-    'class_keypoint_sets': str,
-    'class_names': str,
-    'device': str,
-    'backend': str,
-    'precision': str,
-    'cuda_graphs': str,
-    'threads': int,
-    'autostart': bool,
-    'cameras': str,
-    'image_transport': str,
-    'detections': str,
-    'detection_classes': str,
-    'min_detection_score': float,
-    'max_subjects': int,
-    'max_age_ms': float,
-    'max_batch': int,
-    'sync_slop_ms': float,
-    'sync_queue_size': int,
-    'frame_queue_size': int,
-    'decode': str,
-    'flip_test': bool,
-    'covariance': bool,
-    'min_keypoint_score': float,
-    'palette': str,
-    'labels': bool,
-    'thickness': float,
-    'marker_lifetime': float,
-    'marker_distance': float,
+# Arguments beside the parameters: default and description.
+ARGUMENTS = {
+    'image_topic': (
+        'image',
+        'camera images (sensor_msgs/Image, or CompressedImage without its /compressed); with '
+        'several cameras, {camera} stands for the name of each: /{camera}/image_raw',
+    ),
+    'detections_topic': (
+        'detections',
+        'boxes for the same images (vision_msgs/Detection2DArray); {camera} as in image_topic',
+    ),
+    'camera_info_topic': (
+        '',
+        'calibration (sensor_msgs/CameraInfo); {camera} as in image_topic; empty: camera_info '
+        'beside the image',
+    ),
+    'namespace': ('', 'namespace of the nodes'),
+    'node_name': ('pose_node', 'name of the node'),
+    'params_file': (
+        str(CONFIG / 'pose.yaml'),
+        'parameters of the node; those that are given as arguments go before',
+    ),
+    'use_sim_time': ('false', 'take the time from /clock, as with recordings and simulators'),
+    'log_level': ('info', 'what the node logs: debug, info, warn, error or fatal'),
+    'respawn': (
+        'false',
+        'start the node anew when it ends, as it does when its GPU is lost',
+    ),
+    'rviz': ('false', 'show overlay, markers and frames in RViz'),
+    'fixed_frame': (
+        'camera_optical_frame',
+        "RViz's fixed frame: the frame_id of the images, or one that TF connects with it",
+    ),
 }
+
+
+class FromParamsFile(Substitution):
+    """Nothing: the parameter keeps the value that params_file gives it."""
+
+    def __init__(self, default):
+        super().__init__()
+        self.default = default
+
+    def describe(self):
+        """Return what --show-args tells of the default."""
+        return f'as in params_file; there, unless you changed it: {self.default}'
+
+    def perform(self, _):
+        """Return what an argument holds that is not given."""
+        return ''
+
+
+def parameters(text):
+    """Return the parameters in a configuration file: name → (type, default, description).
+
+    Lists are strings with commas here.
+    """
+    found = {}
+    for comment, name, default in re.findall(r'((?:^    # .*\n)*)^    (\w+):(.*)$', text, re.M):
+        kind = type(yaml.safe_load(default))
+        words = ' '.join(line.strip('# ') for line in comment.splitlines())
+        found[name] = (kind if kind in (bool, int, float) else str, default.strip(), words)
+    return found
 
 
 def generate_launch_description():
     """Declare the arguments."""
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument(
-                'image_topic',
-                default_value='image',
-                description='camera images (sensor_msgs/Image); with several cameras, {camera} '
-                'stands for the name of each: /{camera}/image_raw',
-            ),
-            DeclareLaunchArgument(
-                'detections_topic',
-                default_value='detections',
-                description='boxes for the same images (vision_msgs/Detection2DArray); {camera} '
-                'as in image_topic',
-            ),
-            DeclareLaunchArgument(
-                'namespace', default_value='', description='namespace of the node'
-            ),
-            DeclareLaunchArgument(
-                'params_file',
-                default_value=PathJoinSubstitution([SHARE, 'config', 'pose.yaml']),
-                description='parameters of pose_node',
-            ),
-            DeclareLaunchArgument(
-                'rviz', default_value='false', description='show image, overlay and markers'
-            ),
-            DeclareLaunchArgument(
-                'respawn',
-                default_value='false',
-                description='start pose_node anew when it ends, as it does when its GPU is lost',
-            ),
-            *(
-                DeclareLaunchArgument(
-                    name, default_value='', description=f'see {name} in config/pose.yaml'
-                )
-                for name in PARAMETERS
-            ),
-            OpaqueFunction(function=start),
-        ]
-    )
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    known = parameters((CONFIG / 'pose.yaml').read_text())
+    declared += [
+        DeclareLaunchArgument(
+            name,
+            default_value=[FromParamsFile(default)],
+            description=description or f'see {name} in params_file',
+        )
+        for name, (_, default, description) in known.items()
+    ]
+    kinds = {name: kind for name, (kind, _, _) in known.items()}
+    return LaunchDescription([*declared, OpaqueFunction(function=start, args=[kinds])])
 
 
-def topics(cameras, image_topic, detections_topic):
+def topics(cameras, image_topic, detections_topic, camera_info_topic=''):
     """Return the remappings of the inputs, for the only camera or for those with names."""
+    folder, slash, _ = image_topic.rpartition('/')
+    beside = f'{folder}{slash}camera_info'
     remappings = []
-    for topic, target in (('image', image_topic), ('detections', detections_topic)):
+    for topic, target in (
+        ('image', image_topic),
+        ('detections', detections_topic),
+        ('camera_info', camera_info_topic or beside),
+    ):
         if '{camera}' in target and not cameras:
             raise ValueError(f"{topic}_topic is '{target}'; name the cameras: cameras:=front,rear")
         if not cameras:
@@ -104,19 +121,27 @@ def topics(cameras, image_topic, detections_topic):
                 f"{topic}_topic is '{target}' for the cameras {', '.join(cameras)}; "
                 f'give a pattern such as /{{camera}}/{target.strip("/")}'
             )
-    return remappings
-
-
-def first_camera(cameras, remappings):
-    """Return what lets RViz, whose topics are those of one camera, show the first of several."""
-    if not cameras:
-        return []
-    image = f'{cameras[0]}/image'
-    outputs = [
-        (f'pose_node/{topic}', f'pose_node/{cameras[0]}/{topic}')
-        for topic in ('markers', 'overlay')
+    # Compressed images lie below the others.
+    compressed = [
+        (f'{topic}/compressed', f'{target}/compressed')
+        for topic, target in remappings
+        if topic.rpartition('/')[2] == 'image'
     ]
-    return [('image', dict(remappings).get(image, image)), *outputs]
+    return remappings + compressed
+
+
+def rviz_remappings(cameras, remappings, node_name):
+    """Return what lets RViz, whose topics are those of one camera, show the first camera."""
+    camera = f'{cameras[0]}/' if cameras else ''
+    targets = dict(remappings)
+    inputs = [
+        (topic, targets.get(f'{camera}{topic}', f'{camera}{topic}'))
+        for topic in ('image', 'image/compressed', 'camera_info')
+    ]
+    outputs = [
+        (f'pose_node/{topic}', f'{node_name}/{camera}{topic}') for topic in ('markers', 'overlay')
+    ]
+    return [pair for pair in inputs + outputs if pair[0] != pair[1]]
 
 
 def is_true(argument):
@@ -124,20 +149,43 @@ def is_true(argument):
     return argument.lower() in ('true', '1')
 
 
-def start(context):
+def value_of(text, kind):
+    """Return the value of a parameter; text of another kind is for the node to refuse."""
+    try:
+        return {'true': True, 'false': False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        return text
+
+
+def existing(path):
+    """Return the path of a file of parameters; raise ValueError if there is none."""
+    if not Path(path).is_file():
+        raise ValueError(f"params_file is '{path}', and there is no such file")
+    return path
+
+
+def start(context, kinds):
     """Start the node, and RViz if asked for."""
 
     def argument(name):
         return LaunchConfiguration(name).perform(context)
 
-    overrides = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, kind in PARAMETERS.items()
-        if argument(name)
-    }
+    given = {}
+    for parameter, kind in kinds.items():
+        if argument(parameter):
+            value = value_of(argument(parameter), kind)
+            given[parameter] = ParameterValue(value, value_type=type(value))
+    given['use_sim_time'] = is_true(argument('use_sim_time'))
+    params_file = existing(argument('params_file'))
     cameras = [name.strip() for name in argument('cameras').split(',') if name.strip()]
-    remappings = topics(cameras, argument('image_topic'), argument('detections_topic'))
-    namespace = argument('namespace').strip('/')
+    remappings = topics(
+        cameras,
+        argument('image_topic'),
+        argument('detections_topic'),
+        argument('camera_info_topic'),
+    )
+    name, namespace = argument('node_name'), argument('namespace').strip('/')
+    logger = '.'.join([*filter(None, namespace.split('/')), name])
     nodes = []
     if is_true(argument('rviz')):
         # First: if it is not installed, launch gives up, and must not leave pose_node behind.
@@ -146,8 +194,9 @@ def start(context):
                 package='rviz2',
                 executable='rviz2',
                 namespace=namespace,
-                arguments=['-d', PathJoinSubstitution([SHARE, 'config', 'pose.rviz'])],
-                remappings=remappings + first_camera(cameras, remappings),
+                arguments=['-d', str(CONFIG / 'pose.rviz'), '-f', argument('fixed_frame')],
+                parameters=[{'use_sim_time': given['use_sim_time']}],
+                remappings=rviz_remappings(cameras, remappings, name),
                 output='log',
             )
         )
@@ -155,10 +204,12 @@ def start(context):
         Node(
             package='vitpose_ros',
             executable='pose_node',
-            name='pose_node',
+            name=name,
             namespace=namespace,
-            parameters=[ParameterFile(LaunchConfiguration('params_file')), overrides],
+            parameters=[ParameterFile(params_file), given],
             remappings=remappings,
+            ros_arguments=['--log-level', f'{logger}:={argument("log_level")}'],
+            additional_env=publisher_environment(context.environment),
             respawn=is_true(argument('respawn')),
             respawn_delay=RESPAWN_DELAY_S,
             output='screen',

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from training.evaluate import HeldOut
-from vitpose_ros.core.calibration import calibrate
-from vitpose_ros.core.checkpoints import read_checkpoint
-from vitpose_ros.core.int8 import calibration_path
+from vitpose_ros.core.runtime.calibration import calibrate
+from vitpose_ros.core.runtime.int8 import calibration_path
+from vitpose_ros.core.weights import read_checkpoint
 
 SEED = 246_813  # no seed of training or evaluation
 KINDS = ('whole', 'hard')

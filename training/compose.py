@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bodies import NAMES, indices_of
-from training.panoramas import Panorama
-from training.people import View
 from training.pictures import develop
 from training.scenery import SIZE, clutter, cover, point, procedural
-from vitpose_ros.core.crops import crop_regions
-from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.geometry.crops import crop_regions
+from vitpose_ros.core.model.vit import PUBLIC_UDP
+from world.bodies import NAMES, indices_of
+from world.panoramas import Panorama
+from world.people import View
 
 Array = NDArray[Any]
 Random = np.random.Generator
@@ -98,7 +98,7 @@ class Composer:
             box = _loosened(rng, box)
         elif rng.random() < d.truncated * 0.25 and view.edges is None:
             box = _half(rng, keypoints, box)
-        udp = SKELETONS[keypoint_set].udp
+        udp = keypoint_set in PUBLIC_UDP
         matrix = _placement(rng, box, udp, turned=rng.random() < d.turned)
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 

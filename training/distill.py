@@ -31,7 +31,6 @@ import torch.multiprocessing as mp
 from torch import Tensor
 from tqdm import tqdm
 
-from training import panoramas
 from training.compose import STRIDE
 from training.evaluate import HeldOut, evaluate
 from training.losses import targets
@@ -39,7 +38,8 @@ from training.network import hasten
 from training.stream import Stream
 from training.students import Lessons, Plan, Student, Teacher, resize, stack_crops
 from training.train import pin
-from vitpose_ros.core.crops import normalise
+from vitpose_ros.core.geometry.crops import normalise
+from world import panoramas
 
 KINDS, FIGURES = ('whole', 'hard'), ('AP', 'OKS')  # that students are measured by
 

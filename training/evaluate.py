@@ -23,15 +23,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import panoramas
 from training.compose import HARD, HIDDEN, SEEN, WHOLE, Composer, Difficulty, Sample
 from training.losses import pixels_a_cell
-from training.people import PLAIN, People, Variety
-from vitpose_ros.core.checkpoints import load_network, read_checkpoint
-from vitpose_ros.core.crops import normalise
-from vitpose_ros.core.heatmaps import decode
-from vitpose_ros.core.int8 import calibration_of, calibration_path, round_products
+from vitpose_ros.core.geometry.crops import normalise
+from vitpose_ros.core.geometry.heatmaps import decode
+from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, round_products
 from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.weights import load_network, read_checkpoint
+from world import panoramas
+from world.people import PLAIN, People, Variety
 
 Array = NDArray[Any]
 
@@ -98,14 +99,14 @@ def predict(
     network: Callable[[Tensor], Tensor], samples: list[Sample], keypoint_set: str, batch: int = 32
 ) -> Array:
     """Return the keypoints that a network finds, (n, k, 2) in pixels of the crops."""
-    skeleton = SKELETONS[keypoint_set]
+    udp = keypoint_set in PUBLIC_UDP
     found = []
     for start in range(0, len(samples), batch):
         crops = torch.from_numpy(np.stack([s.crop for s in samples[start : start + batch]]))
         with torch.inference_mode():
-            points, _ = decode(network(normalise(crops)).float(), udp=skeleton.udp)
+            points, _ = decode(network(normalise(crops)).float(), udp=udp)
         found.append(points.numpy())
-    return np.concatenate(found) * pixels_a_cell(skeleton.udp)
+    return np.concatenate(found) * pixels_a_cell(udp)
 
 
 def measure(points: Array, samples: list[Sample], keypoint_set: str) -> dict[str, float]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.compose import HIDDEN, SEEN, SIZE, STRIDE, UNKNOWN, Sample
-from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.model.vit import PUBLIC_UDP
 
 SIGMA = 2.0  # heatmap cells
 SHARPNESS = 10.0  # of the distribution that heatmaps are compared as
@@ -29,7 +29,7 @@ def targets(samples: list[Sample], keypoint_set: str) -> tuple[Tensor, Tensor]:
     height, width = SIZE[0] // STRIDE, SIZE[1] // STRIDE
     points = np.stack([s.points for s in samples])
     states = np.stack([s.states for s in samples])
-    points = points / pixels_a_cell(SKELETONS[keypoint_set].udp)
+    points = points / pixels_a_cell(keypoint_set in PUBLIC_UDP)
     x, y = (torch.from_numpy(points[..., i, None]).float() for i in range(2))
     across = torch.exp(-((torch.arange(width) - x) ** 2) / (2 * SIGMA**2))
     down = torch.exp(-((torch.arange(height) - y) ** 2) / (2 * SIGMA**2))

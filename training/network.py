@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.initial import initialise
+from vitpose_ros.core.model.vit import Attention, ClassicDecoder, ViT, ViTPose, ViTPoseConfig
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.vit import Attention, ClassicDecoder, ViT, ViTPose, ViTPoseConfig
 
 SETS = ('coco', 'aic', 'mpii', 'wholebody')
 CELLS = 4  # heatmap cells a side of a patch

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vitpose_ros.core.backends import processor
+from vitpose_ros.core.runtime import processor
 
 LARGEST_GRADIENT = 1.0  # the norm that longer ones are cut to
 

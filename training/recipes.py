@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from training.network import SETS
-from training.poses import GLANCE
+from world.poses import GLANCE
 
 
 @dataclass(frozen=True)

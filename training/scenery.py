@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.panoramas import Panorama
+from world.panoramas import Panorama
 
 Array = NDArray[Any]
 Random = np.random.Generator

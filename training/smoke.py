@@ -8,7 +8,7 @@ from training.evaluate import HeldOut, evaluate
 from training.plot import plot, read_log
 from training.recipes import RECIPES
 from training.train import train
-from vitpose_ros.core.checkpoints import load_network
+from vitpose_ros.core.weights import load_network
 
 
 def main() -> None:

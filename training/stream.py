@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from training.compose import HARD, WHOLE, Composer, Sample
-from training.panoramas import Panorama
-from training.people import PLAIN, People, Variety, View
+from world.panoramas import Panorama
+from world.people import PLAIN, People, Variety, View
 
 POSES = 2  # views of a body in the same clothes
 

@@ -14,9 +14,9 @@ from training.network import Trained, config, embed, encode, follow
 from training.optimiser import Optimiser, cooling
 from training.stream import Stream
 from training.train import autocast, write_network
-from vitpose_ros.core.checkpoints import read_checkpoint
-from vitpose_ros.core.crops import normalise
-from vitpose_ros.core.vit import PATCH_PADDING, PATCH_SIZE
+from vitpose_ros.core.geometry.crops import normalise
+from vitpose_ros.core.model.vit import PATCH_PADDING, PATCH_SIZE
+from vitpose_ros.core.weights import read_checkpoint
 
 ENTROPY = 0.5  # weight of the cross-entropy of the peaks
 RIDGE = 1e-3  # how much small filters are preferred to exact ones

@@ -24,18 +24,18 @@ import torch.multiprocessing as mp
 from torch import Tensor
 from tqdm import tqdm
 
-from training import panoramas
-from training.bodies import indices_of
 from training.compose import Sample
 from training.losses import heatmap_loss, targets
 from training.network import Trained, config, follow, hasten
 from training.optimiser import Optimiser, cooling
-from training.people import Variety
 from training.recipes import RECIPES, Recipe
 from training.stream import Stream
-from vitpose_ros.core.backends import processor
-from vitpose_ros.core.checkpoints import read_checkpoint, write_checkpoint
-from vitpose_ros.core.crops import normalise
+from vitpose_ros.core.geometry.crops import normalise
+from vitpose_ros.core.runtime import processor
+from vitpose_ros.core.weights import read_checkpoint, write_checkpoint
+from world import panoramas
+from world.bodies import indices_of
+from world.people import Variety
 
 
 class Training:

@@ -11,10 +11,10 @@ ROOT = Path(__file__).parents[2]
 TESTS = 'test/core'
 # Files with a process of their own: by what happens in one, the others would be lost.
 OWN = {
-    'sizes and graphs': ['test_cuda_sizes.py', 'test_cuda_graphs.py'],
-    'neighbours': ['test_cuda_neighbours.py'],
-    'memory': ['test_cuda_memory.py'],
-    'capture': ['test_cuda_capture.py'],
+    'sizes and graphs': ['runtime/test_cuda_sizes.py', 'runtime/test_cuda_graphs.py'],
+    'neighbours': ['runtime/test_cuda_neighbours.py'],
+    'memory': ['runtime/test_cuda_memory.py'],
+    'capture': ['runtime/test_cuda_capture.py'],
 }
 PYTEST = (
     '-m', 'pytest', '-p', 'gpu_check.plugin', '-m', 'cuda', '-q', '--tb=short',
@@ -93,8 +93,12 @@ def tests(name: str, files: Sequence[str], share: float) -> Part:
 def others() -> list[str]:
     """Return the files with tests for CUDA that have no process of their own."""
     own = set(itertools.chain(*OWN.values()))
+    found = {
+        str(path.relative_to(ROOT / TESTS)): path.read_text()
+        for path in sorted((ROOT / TESTS).rglob('test_*.py'))
+    }
     return [
-        path.name
-        for path in sorted((ROOT / TESTS).glob('test_*.py'))
-        if path.name not in own and re.search(r'mark\.cuda|gpu\.MARKS', path.read_text())
+        name
+        for name, text in found.items()
+        if name not in own and re.search(r'mark\.cuda|gpu\.MARKS', text)
     ]

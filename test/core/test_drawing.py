@@ -1,8 +1,10 @@
 """Skeletons in images."""
 
+import cv2
 import numpy as np
+import pytest
 
-from vitpose_ros.core import SKELETONS, Pose, draw_poses
+from vitpose_ros.core import SKELETONS, FrameError, Pose, draw_poses
 from vitpose_ros.core.drawing import (
     LEFT,
     RIGHT,
@@ -33,6 +35,38 @@ def test_joints_are_drawn_where_they_are_in_the_colour_of_their_side():
             x, y = pose.keypoints[COCO.keypoint_names.index(name)].astype(int)
             assert tuple(image[y, x]) == colour[::order]
     assert not IMAGE.any(), 'the image itself stays as it is'
+
+
+def test_images_of_four_channels_are_drawn_in_their_order_and_stay_opaque():
+    pose = spread_pose([1] * 17)
+    rgb = draw_poses(IMAGE, [pose], labels=['person'])
+    for channels, order in (('rgba', 1), ('bgra', -1)):
+        image = np.dstack((IMAGE, np.full(IMAGE.shape[:2], 255, np.uint8)))
+        found = draw_poses(image, [pose], channels=channels, labels=['person'])
+        assert np.array_equal(found[..., :3], rgb[..., ::order])
+        assert (found[..., 3] == 255).all()
+
+
+def test_grey_images_are_drawn_in_the_grey_of_the_colours():
+    pose = spread_pose([1] * 17)
+    found = draw_poses(IMAGE[..., 0], [pose], channels='mono', labels=['person'])
+    expected = cv2.cvtColor(draw_poses(IMAGE, [pose], labels=['person']), cv2.COLOR_RGB2GRAY)
+    assert found.shape == IMAGE.shape[:2]
+    assert np.abs(found.astype(int) - expected).max() <= 2
+
+
+def test_an_image_that_is_stored_otherwise_is_named():
+    with pytest.raises(FrameError, match=r'rgba images have \(h, w, 4\)'):
+        draw_poses(IMAGE, [], channels='rgba')
+
+
+def test_numbers_of_tracks_may_be_an_array():
+    poses, style = [spread_pose([1] * 17)] * 2, Style(palette='id')
+    numbers = [3, 4]
+    assert np.array_equal(
+        draw_poses(IMAGE, poses, style=style, numbers=np.array(numbers)),
+        draw_poses(IMAGE, poses, style=style, numbers=numbers),
+    )
 
 
 def test_sides_are_told_in_every_set():

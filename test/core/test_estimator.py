@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from weights import SeveralHeads
+from random_weights import SeveralHeads
 
-from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
+from vitpose_ros.core import SKELETONS, Frame, FrameError, PoseEstimator
 
 CLIP = Path(__file__).parents[2] / 'vitpose_ros' / 'demo' / 'data' / 'demo_clip.mp4'
 
@@ -98,12 +98,12 @@ def six_sets(tmp_path_factory):
     torch.save(SeveralHeads(384, 2, 12).original(), path)
     alone = {
         name: PoseEstimator.load(
-            path, 'cpu', precision='float32', keypoint_sets=[name], with_covariances=True
+            path, 'cpu', precision='float32', keypoint_sets=[name], heatmap_spread=True
         )
         for name in SKELETONS
     }
     together = PoseEstimator.load(
-        path, 'cpu', precision='float32', keypoint_sets=list(SKELETONS), with_covariances=True
+        path, 'cpu', precision='float32', keypoint_sets=list(SKELETONS), heatmap_spread=True
     )
     return together, alone
 
@@ -115,12 +115,14 @@ def test_interleaved_sets_equal_each_subject_alone(six_sets, seed):
     random = np.random.default_rng(seed)
     counts = random.integers(0, 4, len(SKELETONS)) if seed else np.ones(len(SKELETONS), int)
     crops = random.integers(0, 256, (counts.sum(), 256, 192, 3), dtype=np.uint8)
-    found = together.heatmaps(crops, counts.tolist())
+    found = together.backend.heatmaps(torch.from_numpy(crops), counts.tolist())
     first = 0
+    crops = torch.from_numpy(crops)
     for name, count, heatmaps in zip(SKELETONS, counts, found, strict=True):
         assert heatmaps.shape == (count, len(SKELETONS[name]), 64, 48)
         for index in range(count):
-            [expected] = alone[name].heatmaps(crops[first + index : first + index + 1])
+            one = crops[first + index : first + index + 1]
+            [expected] = alone[name].backend.heatmaps(one, [1])
             assert (heatmaps[index] - expected[0]).abs().max() < 1e-4
         first += count
 
@@ -146,7 +148,7 @@ def test_each_box_gets_the_keypoints_of_its_set(six_sets, clip, max_batch):
                 assert np.abs(pose.keypoints - expected.keypoints).max() < 0.05
                 # NaN where a map of these random weights has no positive value.
                 assert np.allclose(
-                    pose.covariances, expected.covariances, rtol=1e-2, atol=1, equal_nan=True
+                    pose.heatmap_spread, expected.heatmap_spread, rtol=1e-2, atol=1, equal_nan=True
                 )
 
 
@@ -170,14 +172,14 @@ def test_a_set_that_is_not_loaded_is_named(estimator, clip):
 
 def test_covariances_are_about_as_large_as_the_error(clip):
     image, boxes, _ = clip
-    estimator = PoseEstimator.load('nano', 'cpu', with_covariances=True)
+    estimator = PoseEstimator.load('nano', 'cpu', heatmap_spread=True)
     [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
     for pose, box in zip(poses, boxes, strict=True):
-        assert pose.covariances.shape == (17, 2, 2)
-        assert np.array_equal(pose.covariances[:, 0, 1], pose.covariances[:, 1, 0])
-        assert (np.linalg.eigvalsh(pose.covariances) > 0).all()
+        assert pose.heatmap_spread.shape == (17, 2, 2)
+        assert np.array_equal(pose.heatmap_spread[:, 0, 1], pose.heatmap_spread[:, 1, 0])
+        assert (np.linalg.eigvalsh(pose.heatmap_spread) > 0).all()
         sure = pose.scores > 0.5
-        deviation = np.sqrt(np.median(pose.covariances[sure, 0, 0]))
+        deviation = np.sqrt(np.median(pose.heatmap_spread[sure, 0, 0]))
         # Trained on Gaussians of two cells, of which 51 reach over the box's height.
         assert 0.7 < deviation / (2 / 51 * (box[3] - box[1])) < 3
 
@@ -185,7 +187,7 @@ def test_covariances_are_about_as_large_as_the_error(clip):
 def test_without_the_option_there_are_no_covariances(estimator, clip):
     image, boxes, _ = clip
     [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
-    assert all(pose.covariances is None for pose in poses)
+    assert all(pose.heatmap_spread is None for pose in poses)
 
 
 def test_the_flip_test_averages_with_the_mirrored_crop(clip):
@@ -211,8 +213,8 @@ def test_the_flip_test_averages_with_the_mirrored_crop(clip):
 def test_a_larger_input_gives_larger_heatmaps(clip):
     image, boxes, truth = clip
     estimator = PoseEstimator.load('nano', 'cpu', image_size=(320, 240))
-    crops = np.zeros((1, 320, 240, 3), np.uint8)
-    assert estimator.heatmaps(crops)[0].shape == (1, 17, 80, 60)
+    crops = torch.zeros(1, 320, 240, 3, dtype=torch.uint8)
+    assert estimator.backend.heatmaps(crops, [1])[0].shape == (1, 17, 80, 60)
     [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
     for pose, box, true in zip(poses, boxes, truth, strict=True):
         seen = true[:, 2] == 2
@@ -225,7 +227,7 @@ def test_nothing_to_do_gives_nothing(estimator):
 
 
 def test_a_device_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="device 'tpu'"):
+    with pytest.raises(ValueError, match="device is 'tpu'"):
         PoseEstimator.load('nano', 'tpu')
     with pytest.raises(ValueError, match='is not there'):
         PoseEstimator.load('nano', f'cuda:{torch.cuda.device_count()}')
@@ -239,3 +241,60 @@ def test_cuda_gives_the_keypoints_of_the_cpu(estimator, clip):
     [poses] = PoseEstimator.load('nano', 'cuda').predict([Frame(image, boxes, 'bgr')])
     for pose, other in zip(poses, expected, strict=True):
         assert np.abs(pose.keypoints - other.keypoints).max() < 0.1
+
+
+# One image
+
+
+def test_estimate_gives_what_predict_gives(estimator, clip):
+    image, boxes, _ = clip
+    [expected] = estimator.predict([Frame(image, boxes, 'bgr')])
+    found = estimator.estimate(image, boxes, channels='bgr', class_names=['person'] * 3)
+    assert np.array_equal(found.keypoints, expected.keypoints)
+    assert found.keypoints.shape == (3, 17, 2) and found.boxes.tolist() == boxes.tolist()
+    assert found.class_names == ('person',) * 3
+    rgb = np.ascontiguousarray(image[..., ::-1])
+    assert np.abs(estimator.estimate(rgb, boxes).keypoints - expected.keypoints).max() < 1e-3
+    alone = estimator.estimate(image, boxes[1], channels='bgr')
+    assert np.abs(alone.keypoints[0] - expected.keypoints[1]).max() < 1e-4
+
+
+def test_without_boxes_the_whole_image_is_one_subject(estimator, clip):
+    image, _, _ = clip
+    height, width = image.shape[:2]
+    found = estimator.estimate(image)
+    assert found.boxes.tolist() == [[0, 0, width, height]]
+    assert np.array_equal(
+        found.keypoints, estimator.estimate(image, [0, 0, width, height]).keypoints
+    )
+    assert len(estimator.estimate(image, [])) == 0
+
+
+def test_a_bad_box_is_raised_or_skipped_as_asked(estimator, clip):
+    image, boxes, _ = clip
+    with_bad = np.insert(boxes, 1, [np.nan, 0, 5, 5], axis=0)
+    names = ['a', 'b', 'c', 'd']
+    with pytest.raises(FrameError, match=r'box 1, .* is not finite'):
+        estimator.estimate(image, with_bad, channels='bgr')
+    found = estimator.estimate(image, with_bad, channels='bgr', track_ids=names, on_bad_box='skip')
+    expected = estimator.estimate(image, boxes, channels='bgr')
+    assert np.array_equal(found.keypoints, expected.keypoints)
+    assert found.track_ids == ('a', 'c', 'd')
+    assert len(estimator.estimate(image, [[9, 9, 1, 1]], on_bad_box='skip')) == 0
+    with pytest.raises(FrameError, match="on_bad_box is 'ignore'; give raise or skip"):
+        estimator.estimate(image, boxes, on_bad_box='ignore')
+    with pytest.raises(FrameError, match='3 track ids for 4 boxes'):
+        estimator.estimate(image, with_bad, track_ids=['a'] * 3, on_bad_box='skip')
+
+
+def test_what_is_no_list_of_frames_is_named_with_the_remedy(estimator, clip):
+    image, boxes, _ = clip
+    frame = Frame(image, boxes, 'bgr')
+    with pytest.raises(FrameError, match=r'frames is one Frame; give a list .* estimate\('):
+        estimator.predict(frame)
+    with pytest.raises(FrameError, match=r'frames\[0\] is ndarray; give Frame\('):
+        estimator.predict([image])
+    with pytest.raises(FrameError, match='frames is int'):
+        estimator.predict(3)
+    [poses] = estimator.predict(one for one in [frame])
+    assert len(poses) == 3

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.backends import Backend
-from vitpose_ros.core.batching import Parts
-from vitpose_ros.core.vit import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPoseConfig
+from vitpose_ros.core.runtime import Backend
 
 CONFIG = ViTPoseConfig(64, 1, 2, num_keypoints={'coco': 17, 'mpii': 16})
 WHITE, RED, GREY = (255, 255, 255), (255, 0, 0), (90, 90, 90)
@@ -66,10 +65,10 @@ def play(setup, frames):
 def test_frames_share_passes_and_come_as_they_are_done(setup):
     outcomes, passes = play(setup, [frame(3), frame(0), frame(4), frame(10), frame(2)])
     assert setup.backend.batches == [8, 8, 3]
-    assert passes == {1: 0, 0: 1, 2: 1, 3: 3, 4: 3}
+    assert passes == {1: 0, 0: 1, 4: 1, 2: 2, 3: 3}
     assert [len(outcomes[index].poses) for index in range(5)] == [3, 0, 4, 10, 2]
-    assert [outcomes[i].batch_size for i in range(5)] == [8, 0, 8, 8, 3]
-    assert [outcomes[i].batch_frames for i in range(5)] == [3, 0, 3, 3, 2]
+    assert [outcomes[i].batch_size for i in range(5)] == [8, 0, 8, 8, 8]
+    assert [outcomes[i].batch_frames for i in range(5)] == [3, 0, 3, 2, 3]
     assert all(outcomes[i].crop_s > 0 < outcomes[i].network_s for i in (0, 2, 3, 4))
     assert outcomes[1].network_s == 0
 
@@ -88,7 +87,7 @@ def test_an_error_costs_the_frame_that_causes_it(setup):
 
     setup.backend.fail = fail
     outcomes, _ = play(setup, [frame(2), frame(12, WHITE), frame(3), frame(0), frame(9)])
-    assert str(outcomes[1].error) == 'white' and outcomes[1].poses == []
+    assert str(outcomes[1].error) == 'white' and len(outcomes[1].poses) == 0
     assert [len(outcomes[index].poses) for index in (0, 2, 3, 4)] == [2, 3, 0, 9]
     assert all(outcomes[index].error is None for index in (0, 2, 3, 4))
     with pytest.raises(RuntimeError, match='white'):
@@ -135,15 +134,83 @@ def test_one_subject_too_large_for_memory_costs_its_frame(setup):
     assert len(outcomes[0].poses) == len(outcomes[2].poses) == 1
 
 
-def test_parts_that_are_given_back_come_again():
-    parts = Parts([3, 0, 5])
-    assert [(p.frame, p.start, p.stop) for p in parts.take(4, together=True)] == [(1, 0, 0)]
-    batch = parts.take(4, together=True)
-    assert [(p.frame, p.start, p.stop) for p in batch] == [(0, 0, 3), (2, 0, 1)]
-    parts.give_back(batch)
-    assert 0 in parts and 2 in parts and 1 not in parts
-    assert [(p.frame, p.start, p.stop) for p in parts.take(2, together=False)] == [(0, 0, 2)]
-    parts.drop(0)
-    [rest] = parts.take(9, together=True)
-    assert (rest.frame, rest.start, rest.stop) == (2, 0, 5)
-    assert not parts
+# Frames that join between passes
+
+
+def test_a_frame_of_one_subject_beside_one_of_many_is_done_in_the_next_pass(setup):
+    work = setup.estimator.work()
+    many = work.add(frame(64))
+    numbers = []
+    while many not in (done := [outcome.index for outcome in work.step()]):
+        assert done == numbers[-1:], 'the frame that joined last'
+        numbers.append(work.add(frame(1)))
+    assert setup.backend.batches == [8] * (len(numbers) + 1)
+    assert many == 0 and numbers == list(range(1, len(numbers) + 1))
+    # 8 of the 64 in the first pass, 7 beside one in each other.
+    assert len(setup.backend.batches) == 9
+
+
+def test_the_frame_that_waits_longest_gets_half_of_every_pass(setup):
+    """However many frames of few subjects keep coming."""
+    work = setup.estimator.work()
+    many = work.add(frame(20))
+    for passes in range(1, 6):
+        for _ in range(8):
+            work.add(frame(1))
+        done = [outcome.index for outcome in work.step()]
+        assert (many in done) == (passes == 5)
+        assert len(done) == 4 + (passes == 5)
+
+
+def test_half_of_a_pass_of_one_subject_is_every_second_one(setup):
+    setup.estimator.max_batch = 1
+    work = setup.estimator.work()
+    many = work.add(frame(3))
+    done = []
+    while work:
+        if len(done) < 2:
+            work.add(frame(1))
+        done.append([outcome.index for outcome in work.step()])
+    assert done == [[], [1], [], [2], [many]]
+
+
+def test_poses_of_a_frame_come_in_the_order_of_its_boxes_whatever_joins(setup):
+    values, counts = (10, 60, 110, 160, 210), (11, 1, 7, 2, 30)
+    work, scores = setup.estimator.work(), {}
+    left = [frame(count, (value,) * 3) for count, value in zip(counts, values, strict=True)]
+    while left or work:
+        if left:
+            work.add(left.pop(0))
+        for outcome in work.step():
+            scores[outcome.index] = [pose.score for pose in outcome.poses]
+    for index, (count, value) in enumerate(zip(counts, values, strict=True)):
+        assert scores[index] == pytest.approx([value / 255] * count, abs=0.01)
+
+
+def test_an_error_costs_no_frame_that_joined_meanwhile(setup):
+    def fail(crops):
+        if (crops.float().mean(dim=(1, 2, 3)) > 250).any():
+            raise RuntimeError('white')
+
+    setup.backend.fail = fail
+    work = setup.estimator.work()
+    bad, good = work.add(frame(2, WHITE)), work.add(frame(2))
+    assert work.step() == []  # both suspects
+    later = work.add(frame(1))
+    outcomes = [outcome for _ in range(3) for outcome in work.step()]
+    assert {outcome.index for outcome in outcomes} == {bad, good, later} and not work
+    assert [outcome.index for outcome in outcomes if outcome.error] == [bad]
+
+
+def test_what_is_dropped_is_named_and_gone(setup):
+    work = setup.estimator.work()
+    assert not work and work.step() == [] and work.drop() == []
+    work.add(frame(20))
+    work.add(frame(1))
+    assert [outcome.index for outcome in work.step()] == [1]
+    work.add(frame(1))
+    assert work.drop() == [0, 2]
+    assert not work and work.step() == []
+    assert work.add(frame(1)) == 3
+    [outcome] = work.step()
+    assert outcome.index == 3 and len(outcome.poses) == 1

@@ -16,8 +16,8 @@ from gpu_check import goals, report
 from gpu_check.checking import check
 from gpu_check.parts import PYTEST, Part, parts
 
-from vitpose_ros.core.backends.cuda import Tuning
-from vitpose_ros.core.vit import SIZES
+from vitpose_ros.core.model.vit import SIZES
+from vitpose_ros.core.runtime.cuda import Tuning
 from vitpose_ros.tools import bench
 from vitpose_ros.tools.bench.results import lines_of, read
 from vitpose_ros.tools.bench.tables import Table
@@ -201,8 +201,9 @@ def test_parts_name_tests_and_sections_that_are_there():
     for chosen in (parts(dry=True), parts(dry=False)):
         named = [name for part in chosen for name in part.arguments if name.endswith('.py')]
         assert len(named) == len(set(named))
-        assert {f'test/core/{path.name}' for path in ROOT.glob('test/core/test_cuda*.py')} - {
-            'test/core/test_cuda_paths.py'  # on a processor
+        folder = 'test/core/runtime'
+        assert {f'{folder}/{path.name}' for path in ROOT.glob(f'{folder}/test_cuda*.py')} - {
+            f'{folder}/test_cuda_paths.py'  # on a processor
         } <= {*named}
 
 

@@ -41,9 +41,26 @@ def test_detections_have_the_type_of_the_real_package():
     assert hashes[0]['hash_string'] == REAL_TYPE_HASH
 
 
+def exact(inputs):
+    return TimeSynchronizer(inputs, 10)
+
+
 def test_equal_stamps_come_out_together():
-    exact = lambda inputs: TimeSynchronizer(inputs, 10)  # noqa: E731
-    assert play(exact, [(0, 1), (0, 2), (1, 2), (1, 1), (1, 3), (0, 3.1)]) == [(2, 2), (1, 1)]
+    sequence = [(0, 1), (0, 2), (1, 1), (1, 2), (1, 3), (0, 3.1)]
+    assert play(exact, sequence) == [(1, 1), (2, 2)]
+
+
+def test_a_set_that_comes_out_takes_what_is_older_with_it():
+    """As the real package since its releases of January 2026 (pull request 238)."""
+    assert play(exact, [(0, 0), (1, 1), (0, 1), (1, 0)]) == [(1, 1)]
+    assert play(exact, [(0, 1), (0, 2), (1, 2), (1, 1), (0, 3), (1, 3)]) == [(2, 2), (3, 3)]
+    # What comes later than that may still meet, however old it is.
+    assert play(exact, [(0, 2), (1, 2), (0, 1), (1, 1)]) == [(2, 2), (1, 1)]
+
+
+def test_near_stamps_leave_what_is_older_where_it_is():
+    near = lambda inputs: ApproximateTimeSynchronizer(inputs, 10, 0.1)  # noqa: E731
+    assert play(near, [(0, 1), (0, 2), (1, 2), (1, 1)]) == [(2, 2), (1, 1)]
 
 
 def test_the_oldest_stamps_make_room():

@@ -9,6 +9,10 @@ os.environ['ROS_DOMAIN_ID'] = str(
     20 + os.getpid() % 40 * 2 + int(os.environ.get('TEST_LANE', '0')) % 2
 )
 
+from vitpose_ros.ros.large_images import publisher_environment
+
+os.environ.update(publisher_environment())
+
 import pytest
 import rclpy
 from harness import Probe, RunningNode

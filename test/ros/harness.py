@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,13 +26,13 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 from visualization_msgs.msg import MarkerArray
-from vitpose_ros.msg import KeypointsArray, SkeletonInfo
+from vitpose_ros.msg import KeypointsArray, SkeletonInfoArray
 
 from vitpose_ros.demo.accuracy import load_truth
 from vitpose_ros.demo.sources import DEMO_CLIP
 
-START_LIMIT_S = 180
-ANSWER_LIMIT_S = 60
+START_LIMIT_S = 300  # for hangs, as all of these
+ANSWER_LIMIT_S = 100
 
 
 def _die_with_parent():
@@ -40,9 +41,13 @@ def _die_with_parent():
 
 
 class RunningNode:
-    """A node of the package, or a script of this folder, in a process of its own."""
+    """A node of the package, or a script of this folder, in a process of its own.
+
+    environment: variables to change; None removes one.
+    """
 
     def __init__(self, executable, parameters, log, arguments=(), environment=None):
+        environment = {**os.environ, **(environment or {})}
         path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / executable
         command = [str(path)]
         if executable.endswith('.py'):
@@ -57,7 +62,7 @@ class RunningNode:
                 command,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={name: value for name, value in environment.items() if value is not None},
                 preexec_fn=_die_with_parent,
             )
 
@@ -66,6 +71,18 @@ class RunningNode:
         """The memory that the process occupies, in megabytes."""
         pages = int(Path(f'/proc/{self.process.pid}/statm').read_text().split()[1])
         return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
+
+    @property
+    def page_faults(self):
+        """How often the process got a page of memory from the system so far."""
+        fields = Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()
+        return int(fields[7])
+
+    @property
+    def own_memory_mb(self):
+        """The memory that the process has to itself: without the middleware's shared memory."""
+        status = Path(f'/proc/{self.process.pid}/status').read_text()
+        return int(re.search(r'RssAnon:\s+(\d+) kB', status)[1]) / 1e3
 
     @property
     def log(self):
@@ -100,8 +117,9 @@ class Probe(Node):
         self.prefix = f'{camera}/' if camera else ''
         self.keypoints, self.skeletons, self.markers, self.overlays = [], [], [], []
         self.statuses = {}  # of /diagnostics: name → the newest DiagnosticStatus
+        self.seconds_of_last_answer = 0.0
         self._clients_of = {}  # service name → client
-        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.images = self.create_publisher(image_kind, f'{self.prefix}{image_topic}', image_qos)
         self.detections = self.create_publisher(Detection2DArray, f'{self.prefix}detections', 10)
         self.create_subscription(
@@ -111,7 +129,7 @@ class Probe(Node):
             QoSProfile(depth=100),
         )
         self.create_subscription(
-            SkeletonInfo, 'pose_node/skeleton_info', self.skeletons.append, latched
+            SkeletonInfoArray, 'pose_node/skeletons', self.skeletons.append, latched
         )
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
 
@@ -191,12 +209,13 @@ class Probe(Node):
 
     def ask(self, image, detections):
         """Send a frame; return the keypoints that answer it."""
-        stamp = image.header.stamp
+        stamp, begin_s = image.header.stamp, time.monotonic()
         self.send(image, detections)
         self.wait(
             lambda: any(answer.header.stamp == stamp for answer in self.keypoints),
             f'keypoints for the frame of {stamp.sec}.{stamp.nanosec:09d}',
         )
+        self.seconds_of_last_answer = time.monotonic() - begin_s
         return next(answer for answer in self.keypoints if answer.header.stamp == stamp)
 
     def call(self, kind, name, request):

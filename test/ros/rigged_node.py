@@ -1,23 +1,64 @@
 """pose_node with a backend that is slow, fails or is special, as the variable RIG says.
 
 slow=S       each subject takes S seconds
+idle=S       the same, but only the first is computed, and the others get its heatmaps
 oom=N        more than N subjects in a forward pass are out of memory, which it logs as a module
 white=TEXT   a subject on a white ground raises RuntimeError(TEXT)
 black=TEXT   one on a black ground, as that of the pass at configure
 jpeg         it takes JPEG files, and leaves them encoded as long as it can
+filters=NAME message_filters pairs equal stamps as synchronizers.NAME
+broken       the first frame that is read breaks the worker, as only a mistake in it could
+
+It prints what happens: 'pass N' when the N-th forward pass begins, and 'arrived CAMERA STAMP N',
+'answered CAMERA STAMP N' after N passes have begun.
 """
 
 import logging
 import os
 import time
 
+import synchronizers
 import torch
 
-from vitpose_ros.core.backends.openvino import OpenVinoBackend
-from vitpose_ros.core.backends.torch import TorchBackend
+from vitpose_ros.core.realtime import Mailboxes
+from vitpose_ros.core.runtime.openvino import OpenVinoBackend
+from vitpose_ros.core.runtime.torch import TorchBackend
+from vitpose_ros.ros import pairing
+from vitpose_ros.ros.outputs import CameraOutput
 from vitpose_ros.ros.process import run
+from vitpose_ros.ros.worker import Worker
 
 WHITE, BLACK = 250, 5  # mean brightness
+
+
+passes = [0]
+
+
+def say(*words):
+    os.write(1, f'{" ".join(map(str, words))}\n'.encode())  # whole lines, from all threads
+
+
+def tell(what, camera, header):
+    say(what, camera, header.stamp.sec, passes[0])
+
+
+def put(mailboxes, camera, item, stamp_ns):
+    real_put(mailboxes, camera, item, stamp_ns)
+    tell('arrived', camera, item.image.header)
+
+
+def publish_keypoints(output, result, **options):
+    tell('answered', output.prefix, result.header)
+    return real_publish_keypoints(output, result, **options)
+
+
+def read_once_broken(worker, waiting):
+    Worker._read = real_read
+    raise RuntimeError('broken')
+
+
+real_put, real_publish_keypoints = Mailboxes.put, CameraOutput.publish_keypoints
+real_read = Worker._read
 
 
 def rig(compute):
@@ -25,11 +66,17 @@ def rig(compute):
     kind, _, value = os.environ['RIG'].partition('=')
 
     def heatmaps(backend, crops, counts):
+        passes[0] += 1
+        say('pass', passes[0])
         if kind == 'slow':
             end = time.monotonic() + float(value) * len(crops)
             found = compute(backend, crops, counts)
             time.sleep(max(0.0, end - time.monotonic()))
             return found
+        if kind == 'idle':
+            time.sleep(float(value) * len(crops))
+            [found] = compute(backend, crops[:1], [1])
+            return [found.expand(len(crops), -1, -1, -1)]
         if kind == 'oom' and len(crops) > int(value):
             logging.getLogger('vitpose_ros.core.rig').warning('%d are too many', len(crops))
             raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
@@ -44,7 +91,13 @@ def rig(compute):
 
 
 if __name__ == '__main__':
+    kind, _, value = os.environ['RIG'].partition('=')
+    if kind == 'filters':
+        pairing.TimeSynchronizer = getattr(synchronizers, value)
     for kind in (TorchBackend, OpenVinoBackend):
         kind.heatmaps = rig(kind.heatmaps)
         kind.decodes_jpeg = os.environ['RIG'] == 'jpeg'
+    Mailboxes.put, CameraOutput.publish_keypoints = put, publish_keypoints
+    if os.environ['RIG'] == 'broken':
+        Worker._read = read_once_broken
     run('vitpose_ros.ros.pose_node:PoseNode')

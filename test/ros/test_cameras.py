@@ -86,7 +86,7 @@ def test_wrong_names_are_refused(start, ros):
 
 
 def test_one_camera_may_differ_from_the_others(start, front_and_rear):
-    start('pose_node', device='cpu', cameras='front,rear', **{'rear.detections': 'full_image'})
+    start('pose_node', device='cpu', cameras='front,rear', **{'rear.box_source': 'full_image'})
     front, rear = front_and_rear
     front.wait_until_matched()
     rear.wait(lambda: rear.images.get_subscription_count(), 'rear subscribed')
@@ -99,4 +99,19 @@ def test_one_camera_may_differ_from_the_others(start, front_and_rear):
     rear.wait(lambda: rear.keypoints, 'keypoints without detections')
     [subject] = rear.keypoints[0].subjects
     assert (subject.box_width, subject.box_height) == (640, 480)
-    assert subject.class_id == subject.id == '' and np.isnan(subject.detection_score)
+    assert subject.class_id == subject.track_id == '' and np.isnan(subject.detection_score)
+
+
+def test_camera_info_is_where_it_is_remapped_to_or_beside_the_image(start, probe):
+    def remapped(**topics):
+        return ['--ros-args', *(w for a, b in topics.items() for w in ('-r', f'{a}:={b}'))]
+
+    cases = {
+        '/cam/camera_info': remapped(image='/cam/image_raw'),
+        '/elsewhere/info': remapped(image='/cam/image_raw', camera_info='/elsewhere/info'),
+        '/own/info': remapped(camera_info='/own/info'),
+    }
+    for topic, arguments in cases.items():
+        node = start('pose_node', arguments=arguments, device='cpu')
+        probe.wait(lambda topic=topic: probe.count_subscribers(topic), topic, 60)
+        node.stop()

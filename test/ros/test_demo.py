@@ -14,7 +14,7 @@ def demo(*arguments):
         [sys.executable, '-m', 'vitpose_ros.demo.run', *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1200,
     )
 
 
@@ -59,6 +59,15 @@ def test_frames_with_nobody_are_answered(tmp_path, empty_video):
     assert figure(r'frames: +(\d+) from the camera, (\d+) with', result.stdout) == [8, 8]
     assert figure(r'people: +(\d+) detected', result.stdout) == [0]
     assert 'empty.json does not hold the true people' in result.stdout
+
+
+def test_frames_without_keypoints_are_a_failure(tmp_path):
+    """Ninety frames at once, where the detector holds thirty."""
+    result = demo('--rate', 500, '--output', tmp_path)
+    sent, answered = figure(r'frames: +(\d+) from the camera, (\d+) with', result.stdout)
+    assert 0 < answered < sent
+    assert result.returncode == 1
+    assert f'demo: {sent - answered:.0f} of {sent:.0f} frames got no keypoints' in result.stderr
 
 
 def test_a_video_that_cannot_be_read_is_an_error(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from harness import detections_of, image_of
 
-from vitpose_ros.core.classes import ClassNames
+from vitpose_ros.ros.classes import ClassNames
 from vitpose_ros.ros.detections import Filter, read_detections, whole_image
 
 IMAGE = image_of(np.zeros((200, 300, 3), np.uint8))

@@ -34,6 +34,12 @@ def report(*, recent=None, latency_ms=40.0, trouble=None, mismatch=None):
         ({'recent': {'failed': 300, 'published': 0}}, ERROR, '300 of 300 frames failed'),
         ({'recent': {'too_old': 20}}, WARN, '20 of 300 frames were older than max_age_ms'),
         ({'recent': {'too_old': 300, 'published': 0}}, ERROR, 'older than max_age_ms'),
+        ({'recent': {'images': 8, 'lost_images': 1}}, WARN, 'the middleware lost 1 of 9 images'),
+        (
+            {'recent': {'detections': 300, 'unpaired_detections': 31}},
+            WARN,
+            '31 of 300 detections found no image',
+        ),
         ({'latency_ms': 90e3}, WARN, 'stamps lie 90.0 s in the past'),
         ({'latency_ms': -300.0}, WARN, 'stamps lie 0.3 s in the future'),
     ],
@@ -64,3 +70,15 @@ def test_before_the_first_frame_it_waits():
     empty = CameraReport(counts={}, recent={}, hertz={}, summary={})
     status = camera_status('name', 'topic', empty)
     assert (status.level, status.message) == (OK, 'waiting for frames')
+
+
+def test_few_losses_are_no_trouble():
+    few = {'images': 90, 'lost_images': 10, 'detections': 300, 'unpaired_detections': 30}
+    assert camera_findings(report(recent=few)) == []
+
+
+def test_an_idle_camera_has_a_status_that_keeps_its_counts():
+    counts = {'images': 7}
+    status = camera_status('name', 'topic', CameraReport(counts), idle='disabled by ~/enable')
+    assert (status.level, status.message) == (OK, 'disabled by ~/enable')
+    assert [(entry.key, entry.value) for entry in status.values] == [('images', '7')]

@@ -7,8 +7,8 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from harness import clip_frame, detections_of, image_of
 
-from vitpose_ros.core.checkpoints import write_checkpoint
-from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import write_checkpoint
 
 WARN, ERROR = DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -65,6 +65,17 @@ def test_an_exception_costs_the_frame_that_causes_it(start, front_and_rear):
     assert front.keypoints == []
     assert rear.values('rear')['failed'] == 0 and len(rear.keypoints) == 10
     assert len(front.ask(*frame()).subjects) == 1
+
+
+def test_a_mistake_that_breaks_the_worker_is_told_and_the_work_goes_on(start, probe):
+    node = start('rigged_node.py', environment={'RIG': 'broken'}, device='cpu')
+    probe.wait_until_matched()
+    probe.send(*frame())
+    words = 'the work was interrupted: RuntimeError: broken'
+    probe.wait_for_status(ERROR, words, 'network')
+    assert words in node.log and 'in read_once_broken' in node.log, 'with its traceback'
+    probe.ask(*frame())
+    probe.wait_for_status(b'\x00', 'active', 'network')
 
 
 @pytest.mark.parametrize(

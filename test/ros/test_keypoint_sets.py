@@ -6,8 +6,8 @@ import torch
 from harness import clip_frame, detections_of, image_of
 
 from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
-from vitpose_ros.core.checkpoints import write_checkpoint
-from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import write_checkpoint
 
 CONFIG = ViTPoseConfig(
     embed_dim=64,
@@ -55,9 +55,9 @@ def test_each_class_gets_its_set(model, start, probe):
         assert np.allclose(subject.keypoint_score, pose.scores, atol=1e-4)
         assert np.abs(points(subject) - pose.keypoints).max() < 0.05
 
-    probe.wait(lambda: len(probe.skeletons) == 3, 'all skeletons, latched')
-    assert {info.name for info in probe.skeletons} == {'wholebody', 'ap10k', 'mpii'}
-    for info in probe.skeletons:
+    [message] = probe.skeletons  # to a subscriber of depth 1
+    assert [info.name for info in message.skeletons] == ['wholebody', 'ap10k', 'mpii']
+    for info in message.skeletons:
         assert tuple(info.keypoint_names) == SKELETONS[info.name].keypoint_names
 
     image = image_of(pixels)
@@ -74,21 +74,21 @@ def test_a_set_that_the_network_lacks_is_named(start, probe):
     assert probe.transition('configure')
 
 
-def test_covariances_and_the_flip_test_are_options(start, probe):
-    start('pose_node', device='cpu', precision='float32', covariance='true', flip_test='true')
+def test_the_spread_of_heatmaps_and_the_flip_test_are_options(start, probe):
+    start('pose_node', device='cpu', precision='float32', heatmap_spread='true', flip_test='true')
     probe.wait_until_matched()
     pixels, people = clip_frame()
     boxes = np.array([person.box for person in people], np.float32)
     image = image_of(pixels)
     answer = probe.ask(image, detections_of(image, boxes))
     estimator = PoseEstimator.load(
-        'nano', 'cpu', precision='float32', flip_test=True, with_covariances=True
+        'nano', 'cpu', precision='float32', flip_test=True, heatmap_spread=True
     )
     [poses] = estimator.predict([Frame(pixels, boxes, 'bgr')])
     for subject, pose in zip(answer.subjects, poses, strict=True):
         assert np.abs(points(subject) - pose.keypoints).max() < 1e-2
-        found = np.reshape(subject.covariance, (17, 3))
-        spread = pose.covariances
+        found = np.reshape(subject.heatmap_spread, (17, 3))
+        spread = pose.heatmap_spread
         expected = np.stack((spread[:, 0, 0], spread[:, 0, 1], spread[:, 1, 1]), axis=1)
         assert np.allclose(found, expected, rtol=1e-3, atol=1e-2)
     assert not probe.set_parameter('flip_test', False).successful

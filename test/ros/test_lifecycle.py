@@ -1,6 +1,9 @@
 """States, parameters, bad weights, and the end of the process."""
 
+import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -9,9 +12,10 @@ import torch
 from harness import clip_frame, detections_of, image_of
 from safetensors.torch import save_file
 
-from vitpose_ros.core.checkpoints import find_model, write_checkpoint
-from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import find_model, write_checkpoint
 
+OK = b'\x00'
 SMALL = np.zeros((48, 64, 3), np.uint8)
 SLOW = ViTPoseConfig(embed_dim=1280, depth=4, num_heads=16, num_keypoints={'coco': 17})
 
@@ -67,16 +71,18 @@ def test_without_the_device_asked_for_it_runs_on_the_cpu_and_says_so(start, prob
 def test_a_device_that_does_not_exist_is_named(start, probe):
     node = start('pose_node', device='gpu')
     probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
-    assert "device 'gpu' is not known; give auto, cpu, cuda or cuda:N" in node.log
+    assert "device is 'gpu'; give auto, cpu, cuda, cuda:N or intel_gpu" in node.log
     assert node.alive
 
 
 def test_each_state_holds_what_it_should(start, probe):
     start('pose_node', device='cpu', autostart='false')
     assert probe.state() == 'unconfigured'
+    probe.wait_for_status(OK, 'unconfigured')
     assert probe.count_publishers('pose_node/keypoints') == 0
     assert probe.transition('configure')
     assert probe.state() == 'inactive'
+    probe.wait_for_status(OK, 'inactive')
     assert probe.images.get_subscription_count() == 0
     assert probe.transition('activate')
     probe.wait_until_matched()
@@ -85,6 +91,7 @@ def test_each_state_holds_what_it_should(start, probe):
 
     assert probe.transition('deactivate')
     probe.wait(lambda: probe.images.get_subscription_count() == 0, 'unsubscribed')
+    assert probe.values()['published'] == 1, 'the counts stay'
     assert probe.transition('activate')
     probe.wait_until_matched()
     image = image_of(SMALL)
@@ -177,3 +184,19 @@ def test_frames_that_cannot_wait_make_room_for_newer_ones(start, probe, tmp_path
     answered = [answer.header.stamp.sec for answer in probe.keypoints]
     assert answered == sorted(answered)
     assert len(answered) < len(sent)
+
+
+def test_an_exception_that_nobody_expects_is_shown_with_its_traceback(tmp_path):
+    (tmp_path / 'unlucky.py').write_text(
+        'class Unlucky:\n    def __init__(self):\n        raise RuntimeError("no such luck")\n'
+    )
+    code = "from vitpose_ros.ros.process import run; run('unlucky:Unlucky')"
+    ended = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': f'{tmp_path}:{os.environ["PYTHONPATH"]}'},
+        timeout=600,
+    )
+    assert ended.returncode == 1
+    assert 'in __init__' in ended.stderr and 'RuntimeError: no such luck' in ended.stderr

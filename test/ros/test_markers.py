@@ -8,8 +8,8 @@ from visualization_msgs.msg import Marker
 from vitpose_ros.msg import Keypoints, KeypointsArray
 
 from vitpose_ros.core import SKELETONS
-from vitpose_ros.core.cameras import PinholeCamera
 from vitpose_ros.core.drawing import Style
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.ros.markers import MarkerMaker
 
 CAMERA = PinholeCamera.nominal(640, 480)
@@ -20,7 +20,12 @@ def subject(track='', skeleton='coco', score=1.0):
     places = array('f', np.linspace(100, 300, count).astype(np.float32).tobytes())
     scores = array('f', [score] * count)
     return Keypoints(
-        id=track, class_id='person', skeleton=skeleton, x=places, y=places, keypoint_score=scores
+        track_id=track,
+        class_id='person',
+        skeleton=skeleton,
+        x=places,
+        y=places,
+        keypoint_score=scores,
     )
 
 

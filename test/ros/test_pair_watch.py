@@ -32,8 +32,8 @@ def test_pairs_give_no_complaint(watch):
 
 
 def test_stamps_that_differ_are_named_soon_and_repeated_seldom(watch):
-    complaints = play(watch, 100, 125, IMAGE, DETECTIONS)
-    assert [now for now, _ in complaints] == pytest.approx([103, 113, 123], abs=0.2)
+    complaints = play(watch, 100, 180, IMAGE, DETECTIONS)
+    assert [now for now, _ in complaints] == pytest.approx([103, 113, 133, 173], abs=0.2)
     assert '1030.000000000, newest detections stamp 1030.000000001' in complaints[0][1]
 
 
@@ -79,3 +79,11 @@ def test_the_trouble_stands_while_it_is_not_repeated(watch):
     assert watch.trouble(105).kind == 'no detections'
     play(watch, 105, 106, IMAGE, DETECTIONS, pair=True)
     assert watch.trouble(106) is None
+
+
+def test_what_lasts_is_said_ever_more_seldom_but_anew_after_a_pair(watch):
+    hour = play(watch, 100, 3700)
+    assert 5 <= len(hour) <= 12
+    play(watch, 3700, 3701, IMAGE, DETECTIONS, pair=True)
+    [(now, _), *_] = play(watch, 3701, 3712)
+    assert now == pytest.approx(3711, abs=0.2)

@@ -4,8 +4,11 @@ import re
 import time
 
 import numpy as np
+import pytest
 from harness import Probe, detections_of, end_by_pid, image_of, new_stamp
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+
+from vitpose_ros.ros.large_images import PROFILE_VARIABLES
 
 SMALL = np.zeros((48, 64, 3), np.uint8)
 
@@ -55,6 +58,29 @@ def test_detections_that_come_late_find_their_image(start, probe):
     assert [k.header.stamp.sec for k in probe.keypoints] == [i.header.stamp.sec for i in frames]
 
 
+@pytest.mark.parametrize('release', ['Older', 'Newer'])
+def test_detections_out_of_order_cost_no_more_than_their_own_image(release, start, probe):
+    """With message_filters as distributions have it that were updated in 2026 or were not."""
+    start('rigged_node.py', environment={'RIG': f'filters={release}'}, device='cpu')
+    probe.wait_until_matched()
+    first, second, third = (image_of(SMALL) for _ in range(3))
+    for image in (first, second):
+        probe.images.publish(image)
+    probe.wait(lambda: probe.values()['images'] == 2, 'both images')
+    probe.detections.publish(detections_of(second, []))
+    probe.wait(lambda: len(probe.keypoints) == 1, 'keypoints of the second image')
+    probe.detections.publish(detections_of(first, []))
+    probe.wait(lambda: probe.values()['detections'] == 2, 'both detections')
+    probe.ask(third, detections_of(third, []))
+    answered = [answer.header.stamp for answer in probe.keypoints]
+    lost = [] if release == 'Older' else [first.header.stamp]
+    expected = [image.header.stamp for image in (second, first, third)]
+    assert answered == [stamp for stamp in expected if stamp not in lost]
+    values = probe.values()
+    assert values['unpaired_images'] == values['unpaired_detections'] == len(lost)
+    assert values['images'] == 3 == values['paired'] + len(lost)
+
+
 def test_a_best_effort_camera_is_heard(start, ros):
     probe = Probe(image_qos=qos_profile_sensor_data)
     try:
@@ -86,7 +112,7 @@ def test_a_reliable_camera_loses_no_image(start, ros):
 def test_camera_and_detector_may_die_and_come_back(start, probe):
     # A process that is killed may leave Fast DDS's shared memory such that its successor hears
     # nothing (eProsima/Fast-DDS issue 5469), which is not what is tested here.
-    unshared = {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}
+    unshared = {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4', **dict.fromkeys(PROFILE_VARIABLES)}
     start('pose_node', device='cpu')
     camera = start('camera_node', rate=4.0, environment=unshared)
     detector = start('hog_detector_node', environment=unshared)
@@ -108,3 +134,28 @@ def test_camera_and_detector_may_die_and_come_back(start, probe):
     start('hog_detector_node', environment=unshared)
     fresh('keypoints after the detector came back')
     assert all(answer.header.frame_id == 'camera_optical_frame' for answer in probe.keypoints)
+
+
+def test_a_negative_stamp_is_named(start, probe):
+    node = start('pose_node', device='cpu')
+    probe.wait_until_matched()
+    image = image_of(SMALL)
+    image.header.stamp.sec = -5
+    probe.images.publish(image)
+    words = "a message on '/image' has the stamp -5.123456789, before 1970, and is dropped"
+    probe.wait(lambda: words in node.log, 'the stamp in the log')
+    assert probe.values()['unpaired_images'] == 1
+    image = image_of(SMALL)
+    probe.ask(image, detections_of(image, []))
+
+
+def test_what_waits_too_long_is_given_up(start, probe):
+    start('pose_node', device='cpu', sync_timeout=1.0)
+    probe.wait_until_matched()
+    probe.images.publish(image_of(SMALL))
+    image = image_of(SMALL)
+    probe.detections.publish(detections_of(image, []))
+    probe.wait(
+        lambda: all(probe.values()[f'unpaired_{kind}'] == 1 for kind in ('images', 'detections')),
+        'both given up',
+    )

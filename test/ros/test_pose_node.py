@@ -34,6 +34,7 @@ def test_keypoints_equal_those_of_the_estimator(pose_node, probe, estimator):
 
     assert answer.header == image.header
     assert (answer.image_width, answer.image_height) == (640, 480)
+    assert 0 < answer.processing_time < probe.seconds_of_last_answer
     [poses] = estimator.predict([Frame(pixels, boxes, 'bgr')])
     assert len(answer.subjects) == len(poses) == 3
     for subject, pose, box in zip(answer.subjects, poses, boxes, strict=True):
@@ -45,8 +46,8 @@ def test_keypoints_equal_those_of_the_estimator(pose_node, probe, estimator):
         assert (subject.box_center_x, subject.box_width) == pytest.approx(
             ((box[0] + box[2]) / 2, box[2] - box[0])
         )
-        assert len(subject.covariance) == len(subject.x_3d) == 0
-    assert [subject.id for subject in answer.subjects] == ['7', 'left', '']
+        assert len(subject.heatmap_spread) == 0
+    assert [subject.track_id for subject in answer.subjects] == ['7', 'left', '']
 
 
 def test_keypoints_lie_on_the_people_of_the_demo_clip(pose_node, probe):
@@ -70,13 +71,14 @@ def test_a_frame_with_nobody_in_it_is_answered_too(pose_node, probe):
 
 
 def test_the_skeleton_is_explained_to_late_subscribers(pose_node, probe):
-    [info] = probe.skeletons
+    [message] = probe.skeletons
+    assert message.model == 'nano'
+    [info] = message.skeletons
     assert info.name == 'coco'
     assert tuple(info.keypoint_names) == COCO.keypoint_names
     assert list(info.edges) == [index for edge in COCO.edges for index in edge]
     assert list(info.flip_pairs) == [index for pair in COCO.flip_pairs for index in pair]
     assert list(info.sigmas) == pytest.approx(COCO.sigmas)
-    assert info.model == 'nano'
 
 
 def test_padded_rows_and_other_encodings_give_the_same_keypoints(pose_node, probe):

@@ -5,17 +5,31 @@ import os
 import subprocess
 from pathlib import Path
 
-from ament_index_python.packages import get_package_prefix
+import cv2
+import numpy as np
+import pytest
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
+
+from vitpose_ros.ros.large_images import CHOICES, publisher_environment
+from vitpose_ros.tools.bench.images import SIZES, transports
+
+LIMIT_S = 600  # for hangs
 
 
 def test_models_is_installed_as_an_executable(tmp_path):
     path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'models'
     env = {**os.environ, 'VITPOSE_ROS_MODELS': str(tmp_path)}
-    listed = subprocess.run([path, 'list'], capture_output=True, text=True, env=env, timeout=60)
+    listed = subprocess.run(
+        [path, 'list'], capture_output=True, text=True, env=env, timeout=LIMIT_S
+    )
     assert listed.returncode == 0, listed.stderr
     assert 'vitpose-plus-base' in listed.stdout
     absent = subprocess.run(
-        [path, 'info', 'vitpose-plus-base'], capture_output=True, text=True, env=env, timeout=60
+        [path, 'info', 'vitpose-plus-base'],
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=LIMIT_S,
     )
     assert absent.returncode == 1
     assert absent.stderr.startswith("models: model 'vitpose-plus-base' is not on this machine")
@@ -25,10 +39,54 @@ def test_bench_measures_the_node_over_dds(tmp_path):
     path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'bench'
     results = tmp_path / 'results.jsonl'
     command = [path, '--sections', 'ros', '--rounds', '1', '--json', results]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in results.read_text().splitlines()]
     medians = {line['row']['stage']: line['row']['median'] for line in lines if 'row' in line}
     stages = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish')
     assert all(medians[stage] > 0 for stage in stages)
     assert medians['stamp to received'] > medians['network'] > 10 * medians['decode']
+
+
+def test_bench_measures_images_of_all_sizes_with_and_without_the_profile(tmp_path):
+    path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'bench'
+    results = tmp_path / 'results.jsonl'
+    command = [path, '--sections', 'images', '--rounds', '1', '--json', results]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    rows = [line['row'] for line in lines if 'row' in line]
+    assert [(row['image'], row['Fast DDS']) for row in rows] == [
+        (size, transport) for size in SIZES for transport in ('default', 'profile')
+    ]
+    for row in rows:
+        assert 0 <= row['arrived'] <= row['sent']
+        if row['Fast DDS'] == 'profile':
+            assert row['arrived'] > 0 and row['processor'] > 0 and row['stamp to keypoints'] > 0
+
+
+@pytest.mark.parametrize('distribution', ['jazzy', 'kilted'])
+def test_bench_uses_the_profile_as_the_launch_files_do(distribution, monkeypatch):
+    for name in CHOICES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('ROS_DISTRO', distribution)
+    with transports(False):
+        expected = publisher_environment()
+    with transports(True):
+        assert {name: os.environ[name] for name in CHOICES if name in os.environ} == expected
+    assert not set(CHOICES) & set(os.environ)
+
+
+def test_the_licence_is_installed():
+    installed = Path(get_package_share_directory('vitpose_ros')) / 'LICENSE'
+    assert 'Apache License' in installed.read_text()
+
+
+def test_predict_is_installed_as_an_executable(tmp_path):
+    path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'predict'
+    cv2.imwrite(str(tmp_path / 'x.png'), np.zeros((64, 48, 3), np.uint8))
+    command = [path, tmp_path / 'x.png', '--device', 'cpu', '--json', tmp_path / 'x.json']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    [entry] = json.loads((tmp_path / 'x.json').read_text())
+    assert len(entry['subjects']) == 1

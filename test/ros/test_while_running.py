@@ -60,7 +60,7 @@ def test_changes_that_cannot_be_are_refused_with_the_reason(pose_node, probe):
     for name, value, words in (
         ('palette', 'rainbow', "palette is 'rainbow'; give side or id"),
         ('max_age_ms', -1, 'max_age_ms is -1.0; give 0.0 to 3600000.0'),
-        ('max_age_ms', 'long', "max_age_ms is 'long'; give a number"),
+        ('max_age_ms', 'long', "max_age_ms is 'long', of type 'str'; give a number"),
         ('max_batch', 4, 'max_batch is read when the node is configured: deactivate and clean up'),
         ('cameras', 'front', 'cameras is read when the node is configured'),
         ('class_keypoint_sets', 'dog', 'class_keypoint_sets is read when the node is configured'),
@@ -75,6 +75,7 @@ def test_enable_stops_and_starts_the_work_of_the_active_node(pose_node, probe):
     assert probe.state() == 'active'
     probe.wait(lambda: probe.images.get_subscription_count() == 0, 'unsubscribed')
     probe.wait_for_status(b'\x00', 'disabled by ~/enable', 'network')
+    probe.wait_for_status(b'\x00', 'disabled by ~/enable', 'camera')
     before = len(probe.keypoints)
     probe.send(*frame())
     probe.rest(0.5)

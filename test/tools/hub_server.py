@@ -31,6 +31,11 @@ class Hub:
                     return None
                 span = self.headers.get('Range', '')
                 start = int(span.removeprefix('bytes=').rstrip('-')) if span else 0
+                if start > len(hub.content):
+                    self.send_response(416)
+                    self.send_header('Content-Length', '0')
+                    self.end_headers()
+                    return None
                 part = hub.content[start:]
                 self.send_response(206 if start else 200)
                 self.send_header('X-Repo-Commit', hub.path.split('/')[4])

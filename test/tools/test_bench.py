@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from vitpose_ros.core.backends import integers, nvidia, onnx, processor
-from vitpose_ros.core.checkpoints import load_network
-from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, normalise
-from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.geometry.crops import (
+    Cuts,
+    HostCrops,
+    crop_regions,
+    heatmap_to_image,
+    normalise,
+)
+from vitpose_ros.core.geometry.heatmaps import decode
+from vitpose_ros.core.runtime import integers, nvidia, onnx, processor
+from vitpose_ros.core.weights import load_network
 from vitpose_ros.tools.bench import main, product, resources, subjects, timing, transformers_peer
 from vitpose_ros.tools.bench.options import Options, installed
 from vitpose_ros.tools.bench.results import Results, lines_of, read
@@ -58,7 +64,7 @@ def test_sections_are_measured_and_written(tmp_path, capsys):
 def test_what_is_unknown_is_named(capsys):
     for arguments, text in (
         (['--sections', 'speed'], "section 'speed' is not known; give product, crop, decode"),
-        (['--backends', 'tpu', '--sections', 'network'], "backend 'tpu' is not known"),
+        (['--backends', 'tpu', '--sections', 'network'], "backend is 'tpu'; give auto"),
         (['--backends', 'torch', '--precisions', 'int8'], 'int8 is nothing that torch runs'),
         (['--models', 'tiny', '--sections', 'network'], "'tiny' is neither a known name nor"),
     ):
@@ -76,7 +82,7 @@ def test_a_backend_that_is_absent_costs_its_rows_alone(tmp_path, capsys):
         assert [row[0] for row in tables[name].rows] == ['torch']
     assert [row[:3] for row in tables['network nano'].rows] == [('torch', 'float32', 1)]
     assert tables['decode'].rows
-    assert "not measured: tpu float32: backend 'tpu' is not known" in capsys.readouterr().out
+    assert "not measured: tpu float32: backend is 'tpu'" in capsys.readouterr().out
 
 
 def test_a_peer_that_is_absent_costs_its_columns_alone(tmp_path, monkeypatch, capsys):
@@ -175,7 +181,7 @@ def test_the_peer_does_the_same_work(peer):
     regions, udp = crop_regions(frame.boxes, SIZE), np.ones(2, bool)
     crops = HostCrops(SIZE)
     crops.begin(2)
-    crops.cut(frame, regions, udp, np.arange(2))
+    crops.cut(frame, Cuts(regions, udp, np.arange(2)))
     difference = transformers_peer.crop(peer.processor, frame) - normalise(crops.batch())
     assert difference.abs().mean() < 1e-3
 
@@ -299,8 +305,14 @@ def test_random_weights_are_calibrated_for_int8(monkeypatch):
     ('arguments', 'text'),
     [
         (['--batches', '0'], 'argument --batches: 0 is too few; give 1 or more'),
+        (['--batches', ''], "argument --batches: '' holds no name"),
+        (['--people', '0'], 'argument --people: 0 is too few; give 1 or more'),
         (['--models', ','], "argument --models: ',' holds no name; separate them by commas"),
         (['--rounds', '-3'], 'argument --rounds: -3 is too few'),
+        (['--rounds', '0'], 'argument --rounds: 0 is too few'),
+        (['--rounds', 'x'], "argument --rounds: 'x' is no whole number"),
+        (['--threads', '-3'], 'argument --threads: -3 is too few; give 0 to 1024'),
+        (['--models', ','], "argument --models: ',' holds no name"),
         (['--precisions', 'int4'], "'int4' is not known; give auto, float32"),
         (['--json', '/nowhere/x.jsonl'], 'argument --json: there is no folder /nowhere'),
     ],

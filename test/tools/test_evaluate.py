@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.demo.accuracy import load_truth
 from vitpose_ros.demo.sources import DEMO_CLIP
-from vitpose_ros.tools import evaluate
+from vitpose_ros.tools import coco, evaluate
 
 ROOT = Path(__file__).parents[2]
 FRAMES = (0, 30, 60)
@@ -71,7 +71,7 @@ def run(*arguments):
         capture_output=True,
         text=True,
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        timeout=200,
+        timeout=600,
     )
 
 
@@ -97,12 +97,78 @@ def test_the_figures_are_those_of_the_library_fed_by_hand(dataset, tmp_path):
     ran = run(dataset / 'people.json', dataset / 'images', '--results', results)
     assert ran.returncode == 0, ran.stderr
     table, figures = printed(ran.stdout), by_hand(dataset, results)
-    assert table == pytest.approx(
-        dict(zip(evaluate.FIGURES, 100 * figures, strict=True)), abs=0.05001
-    )
+    assert table == pytest.approx(dict(zip(coco.FIGURES, 100 * figures, strict=True)), abs=0.05001)
     assert table['AP50'] > 50  # the network does find them
     people = json.loads((dataset / 'people.json').read_text())['annotations']
     assert len(json.loads(results.read_text())) == len(people) - 1  # not in the crowd's box
+
+
+def test_people_in_images_without_a_box_are_missed(dataset, tmp_path, capsys):
+    """Two images with a person each, whom the network finds exactly: one box gives AP 50.5."""
+    content = json.loads((dataset / 'people.json').read_text())
+    content['images'] = content['images'][:2]
+    people = [
+        next(
+            p for p in content['annotations'] if p['image_id'] == image['id'] and not p['iscrowd']
+        )
+        for image in content['images']
+    ]
+    content['annotations'] = people
+    folder, results = tmp_path / 'two', tmp_path / 'results.json'
+    folder.mkdir()
+    (folder / 'people.json').write_text(json.dumps(content))
+    arguments = [str(folder / 'people.json'), str(dataset / 'images'), '--results', str(results)]
+    assert evaluate.main(arguments) == 0
+    found = {r['image_id']: r['keypoints'] for r in json.loads(results.read_text())}
+    for person in people:  # the truth is what the network says
+        points = np.reshape(found[person['image_id']], (17, 3))
+        points[:, 2] = 2
+        person.update(keypoints=points.ravel().tolist(), num_keypoints=17)
+    (folder / 'people.json').write_text(json.dumps(content))
+    x, y, width, height = people[0]['bbox']
+    box = {'image_id': people[0]['image_id'], 'category_id': 1, 'score': 0.9}
+    box['bbox'] = [x, y, width - 1, height - 1]
+    (folder / 'boxes.json').write_text(json.dumps([box]))
+    capsys.readouterr()
+    assert evaluate.main([*arguments, '--boxes', str(folder / 'boxes.json')]) == 0
+    output = capsys.readouterr().out
+    assert '1 boxes (boxes.json) in 1 images; what counts: 2 people in 2 images' in output
+    assert printed(output)['AP'] == 50.5
+    assert 100 * by_hand(folder, results)[0] == pytest.approx(50.5, abs=0.05)
+
+
+def test_boxes_are_those_of_the_authors(tmp_path):
+    """True boxes are cut to the image and lose a pixel; those of a detector stay as they are."""
+    (tmp_path / 'a.png').touch()
+    image = {'id': 1, 'file_name': 'a.png', 'width': 100, 'height': 80}
+    boxes = [[-10, 10.5, 50, 60], [70, 30, 50, 100], [20, 20, 1, 30]]
+    people = [
+        {'id': i, 'image_id': 1, 'category_id': 1, 'bbox': box, 'keypoints': [1.0] * 51}
+        for i, box in enumerate(boxes)
+    ]
+    path = tmp_path / 'people.json'
+    path.write_text(json.dumps({'images': [image], 'annotations': people}))
+    dataset = coco.Dataset(path, tmp_path, PEOPLE)
+    [true] = dataset.with_true_boxes()
+    # x1 = max(0, x), x2 = min(width - 1, x1 + w - 1), and so for y; what is empty then is none.
+    assert true.boxes.tolist() == [[0, 10.5, 49, 69.5], [70, 30, 99, 79]]
+    rows = [
+        {'image_id': 1, 'category_id': 1, 'bbox': box, 'score': score}
+        for box, score in zip(boxes, (0.5, 0.2, 0.1), strict=True)
+    ]
+    [found] = dataset.with_boxes(rows, 0.2)
+    assert found.boxes.tolist() == [[-10, 10.5, 40, 70.5], [70, 30, 120, 130]]
+    assert found.scores.tolist() == [0.5, 0.2]
+
+
+def test_only_the_first_images_count_where_that_is_asked_for(dataset):
+    content = json.loads((dataset / 'people.json').read_text())
+    limited = coco.Dataset(dataset / 'people.json', dataset / 'images', PEOPLE, limit=2)
+    assert limited.image_ids == [entry['id'] for entry in content['images'][:2]]
+    assert {subjects.image_id for subjects in limited.with_true_boxes()} == set(FRAMES[:2])
+    assert limited.people == len(
+        [p for p in content['annotations'] if p['image_id'] in FRAMES[:2] and not p['iscrowd']]
+    )
 
 
 def test_given_boxes_are_used_and_doubles_dropped(dataset, tmp_path):
@@ -131,10 +197,10 @@ def test_of_poses_alike_in_an_image_the_best_stays():
         return {'image_id': image, 'keypoints': rows.ravel().tolist(), 'score': score}
 
     results = [result(0, 0.5), result(1, 0.9), result(60, 0.4), result(0, 0.1, image=2)]
-    kept = evaluate.without_doubles(results, np.full(4, 100.0 * 200), PEOPLE)
+    kept = coco.without_doubles(results, np.full(4, 100.0 * 200), PEOPLE)
     assert [r['score'] for r in kept] == [0.9, 0.4, 0.1]
     # The area decides what is alike: in small regions a pixel is far.
-    kept = evaluate.without_doubles(results, np.full(4, 10.0 * 20), PEOPLE)
+    kept = coco.without_doubles(results, np.full(4, 10.0 * 20), PEOPLE)
     assert len(kept) == 4
 
 
@@ -156,7 +222,7 @@ def perfect_results(content):
 
 def test_perfect_predictions_give_one(dataset):
     content = json.loads((dataset / 'people.json').read_text())
-    figures = evaluate.average_precision(content, perfect_results(content), PEOPLE, FRAMES)
+    figures = coco.average_precision(content, perfect_results(content), PEOPLE, FRAMES)
     assert {figures[name] for name in ('AP', 'AP50', 'AP75', 'AR')} == {1.0}
 
 
@@ -170,7 +236,7 @@ def test_a_shift_by_a_known_oks_passes_the_thresholds_below_it(dataset):
         points = np.array(result['keypoints']).reshape(17, 3)
         points[:, 0] += spread
         result['keypoints'] = points.ravel().tolist()
-    figures = evaluate.average_precision(content, results, PEOPLE, FRAMES)
+    figures = coco.average_precision(content, results, PEOPLE, FRAMES)
     assert figures['AP'] == pytest.approx(0.5)  # 0.50 to 0.70 of 0.50 to 0.95
     assert (figures['AP50'], figures['AP75']) == (1.0, 0.0)
 
@@ -185,7 +251,7 @@ def test_whole_body_lists_are_joined(tmp_path):
     path.write_text(
         json.dumps({'images': [{'id': 1, 'file_name': 'a.png'}], 'annotations': [person]})
     )
-    data = evaluate.Dataset(path, tmp_path, SKELETONS['wholebody'])
+    data = coco.Dataset(path, tmp_path, SKELETONS['wholebody'])
     [joined] = data.content['annotations']
     assert joined['keypoints'] == [1.0] * 51 + [2.0] * 3 * 116
 
@@ -207,6 +273,39 @@ def test_what_does_not_fit_is_named(dataset, tmp_path):
         assert 'Traceback' not in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--results', '/nowhere/x.json'], 'argument --results: there is no folder /nowhere'),
+        (['--results', '/'], 'is a folder'),
+        (['--threads', '-3'], 'argument --threads: threads is -3; give 0 to 1024'),
+        (['--max-batch', '0'], 'argument --max-batch: max_batch is 0; give 1 to 1024'),
+        (['--limit', '0'], 'argument --limit: 0 is too few'),
+    ],
+)
+def test_wrong_arguments_are_named_before_any_work(arguments, words, capsys):
+    with pytest.raises(SystemExit):
+        evaluate.main(['absent.json', 'absent', *arguments])
+    assert words in capsys.readouterr().err
+
+
+def test_files_are_read_before_the_network_is_loaded(dataset, tmp_path, capsys):
+    for arguments, words in (
+        ([str(tmp_path / 'none.json')], 'none.json: No such file'),
+        ([str(dataset / 'people.json'), '--boxes', str(tmp_path / 'b')], 'b: No such file'),
+    ):
+        images = str(dataset / 'images')
+        assert evaluate.main([arguments[0], images, *arguments[1:], '--model', 'absent']) == 1
+        assert words in capsys.readouterr().err
+
+
+def test_without_pycocotools_the_way_to_get_it_is_named(dataset, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate.importlib.util, 'find_spec', lambda _: None)
+    assert evaluate.main([str(dataset / 'people.json'), str(dataset)]) == 1
+    error = capsys.readouterr().err
+    assert 'pip install pycocotools' in error and 'vitpose_ros[' not in error
+
+
 def test_a_set_with_other_keypoints_is_named(dataset):
-    with pytest.raises(evaluate.DatasetError, match="has 17 keypoints, the network's set 'mpii'"):
-        evaluate.Dataset(dataset / 'people.json', dataset, SKELETONS['mpii'])
+    with pytest.raises(coco.DatasetError, match="has 17 keypoints, the network's set 'mpii'"):
+        coco.Dataset(dataset / 'people.json', dataset, SKELETONS['mpii'])

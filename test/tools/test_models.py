@@ -1,6 +1,8 @@
 """models: what is known, fetching from a hub, converting, describing."""
 
 import fcntl
+import hashlib
+import importlib.util
 import os
 import struct
 import subprocess
@@ -12,10 +14,12 @@ import pytest
 import torch
 from hub_server import Hub
 
-from vitpose_ros.core.checkpoints import KNOWN_MODELS, load_network, path_of, write_checkpoint
+from vitpose_ros.__main__ import TOOLS
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import KNOWN_MODELS, load_network, path_of, write_checkpoint
 from vitpose_ros.tools import models
+from vitpose_ros.tools.hub import pin_of
 
 ROOT = Path(__file__).parents[2]
 NAME = 'vitpose-small-mpii'  # its checksum is not in the table: the hub's counts
@@ -60,7 +64,7 @@ def run(*arguments, hub=None, stderr=subprocess.PIPE):
         stderr=stderr,
         text=True,
         env=env,
-        timeout=100,
+        timeout=600,
     )
 
 
@@ -96,7 +100,10 @@ def test_a_model_is_fetched_once_and_works_offline_from_then_on(hub, folder, con
     assert fetched.returncode == 0, fetched.stderr
     assert f"'{NAME}' is ready: {path_of(MODEL)}" in fetched.stdout
     assert path_of(MODEL).read_bytes() == content
-    assert [path for path in folder.rglob('*') if path.is_file()] == [path_of(MODEL)]
+    assert {path for path in folder.rglob('*') if path.is_file()} == {
+        path_of(MODEL),
+        pin_of(MODEL),
+    }
 
     again = run('fetch', NAME)
     assert again.returncode == 0 and 'already there' in again.stdout
@@ -156,6 +163,39 @@ def test_a_hub_with_another_file_than_the_known_one_is_refused(folder, content):
     assert refused.returncode == 1 and 'nothing was fetched' in refused.stderr
     assert downloaded.returncode == 1 and f'expected {model.sha256}' in downloaded.stderr
     assert not [path for path in folder.rglob('*') if path.is_file()]
+
+
+def test_where_no_checksum_is_known_the_first_one_is_shown_and_pinned(hub, folder, content):
+    assert not MODEL.sha256
+    first = run('fetch', NAME, hub=hub)
+    checksum = hashlib.sha256(content).hexdigest()
+    assert f'as the hub states it: {checksum}' in first.stdout
+    path_of(MODEL).unlink()
+
+    hub.content = content[:-1] + bytes([content[-1] ^ 1])  # a mirror with another file
+    hub.etag = hashlib.sha256(hub.content).hexdigest()
+    other = run('fetch', NAME, hub=hub)
+    assert other.returncode == 1 and not path_of(MODEL).exists()
+    assert f'expected {checksum}' in other.stderr and 'nothing was fetched' in other.stderr
+    assert f'remove {pin_of(MODEL)}' in other.stderr
+
+    hub.content, hub.etag = content, checksum
+    again = run('fetch', NAME, hub=hub)
+    assert f'as it was when first fetched here: {checksum}' in again.stdout, again.stderr
+
+
+@pytest.mark.parametrize('extra', [1, 0], ids=['longer', 'as long'])
+def test_a_partial_file_that_is_no_beginning_recovers(extra, hub, folder, content):
+    """A file longer than what comes would be refused by the hub for ever: error 416."""
+    partial = path_of(MODEL).with_name(f'{path_of(MODEL).name}.{MODEL.revision[:8]}.partial')
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(bytes(len(content) + extra))
+    fetched = run('fetch', NAME, hub=hub)
+    if not extra:  # its checksum is wrong, and it goes
+        assert fetched.returncode == 1 and 'it was removed' in fetched.stderr
+        fetched = run('fetch', NAME, hub=hub)
+    assert fetched.returncode == 0, fetched.stderr
+    assert path_of(MODEL).read_bytes() == content
 
 
 def test_a_hub_that_states_no_checksum_is_refused(hub, folder):
@@ -227,6 +267,24 @@ def test_conversion_keeps_the_sets_asked_for(several, tmp_path, capsys):
     assert out.stat().st_size < several.stat().st_size / 2
 
 
+def test_a_conversion_may_say_the_convention(several, tmp_path, capsys):
+    out = tmp_path / 'out.safetensors'
+    for udp, config_udp, shown in (
+        ('wholebody, coco', ('coco', 'wholebody'), 'unbiased (UDP) of coco, wholebody, plain of'),
+        ('', (), 'unbiased (UDP) of none, plain of all others'),
+    ):
+        assert models.main(['convert', str(several), str(out), '--udp', udp]) == 0
+        assert load_network(out, SKELETONS).config.udp == config_udp
+        capsys.readouterr()
+        assert models.main(['info', str(out)]) == 0
+        assert shown in capsys.readouterr().out
+    again = tmp_path / 'again.safetensors'  # keeps what its file says
+    assert models.main(['convert', str(out), str(again), '--keypoint-sets', 'coco']) == 0
+    assert load_network(again).config.udp == ()
+    assert models.main(['convert', str(out), str(again), '--udp', 'hands']) == 1
+    assert "--udp: keypoint set 'hands' is none of those written" in capsys.readouterr().err
+
+
 def test_a_file_may_be_converted_in_its_place(several):
     [expected] = load_network(several)(torch.ones(1, 3, 256, 192))
     assert models.main(['convert', str(several), str(several), '--keypoint-sets', 'coco']) == 0
@@ -262,6 +320,80 @@ def test_weights_are_described(several, capsys):
     assert lines['input'] == '256 x 192 pixels (height, width)'
     assert models.main(['info', 'nano']) == 0
     assert 'nano: width 192, 8 blocks, 3 heads' in capsys.readouterr().out
+
+
+def test_an_onnx_file_of_ours_is_described(several, tmp_path, capsys):
+    out = tmp_path / 'out.onnx'
+    arguments = [
+        'export',
+        str(several),
+        str(out),
+        '--keypoint-set',
+        'mpii',
+        '--image-size',
+        '64x48',
+    ]
+    assert models.main(arguments) == 0
+    capsys.readouterr()
+    assert models.main(['info', str(out)]) == 0
+    lines = dict(line.split(':', 1) for line in capsys.readouterr().out.splitlines())
+    lines = {name: value.strip() for name, value in lines.items()}
+    assert lines['layout'] == 'ONNX, of one keypoint set' and lines['numbers'] == 'float32'
+    assert lines['keypoint sets'] == 'mpii (16)'
+    assert lines['input'] == '64 x 48 pixels (height, width)'
+    assert models.main(['info', str(tmp_path / 'absent.onnx')]) == 1
+    assert 'absent; models export writes such files' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['build', 'nano', '--max-batch', '0'], 'argument --max-batch: max_batch is 0; give 1 to'),
+        (['build', 'nano', '--threads', '-3'], 'argument --threads: threads is -3; give 0 to'),
+        (
+            ['build', 'nano', '--precision', 'int4'],
+            "argument --precision: precision is 'int4'; give",
+        ),
+        (['build', 'nano', '--keypoint-sets', ','], "argument --keypoint-sets: ',' holds no name"),
+        (['export', 'nano', 'x.onnx', '--image-size', '256'], "'256' is no height and width"),
+        (['quantize', 'nano', '.', '--limit', '0'], 'argument --limit: 0 is too few'),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, words, capsys):
+    with pytest.raises(SystemExit):
+        models.main(arguments)
+    assert words in capsys.readouterr().err
+
+
+def test_help_needs_no_ros_words_and_shows_each_default(capsys):
+    for arguments in (['build', '--help'], ['quantize', '--help'], ['export', '--help']):
+        with pytest.raises(SystemExit):
+            models.main(arguments)
+        assert 'the node' not in capsys.readouterr().out
+
+
+def test_the_help_of_all_tools_imports_none_of_them():
+    """PyTorch takes seconds to import, and help should not."""
+    code = (
+        'import sys\n'
+        'from vitpose_ros.__main__ import main\n'
+        "sys.argv = ['vitpose_ros', '--help']\n"
+        'try:\n    main()\n'
+        'except SystemExit:\n'
+        "    print(sorted({'torch', 'numpy', 'cv2'} & sys.modules.keys()))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        timeout=600,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == '[]'
+    for tool in TOOLS:
+        assert tool in ran.stdout
+        assert importlib.util.find_spec(f'vitpose_ros.tools.{tool}')
 
 
 def test_a_bad_file_is_no_traceback(tmp_path, capsys):

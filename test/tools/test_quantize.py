@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from vitpose_ros.core import PoseEstimator
-from vitpose_ros.core.checkpoints import load_network, path_of
-from vitpose_ros.core.checkpoints.known import KNOWN_MODELS
-from vitpose_ros.core.crops import normalise
-from vitpose_ros.core.int8 import calibration_of, calibration_path, read_calibration
+from vitpose_ros.core.geometry.crops import normalise
+from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, read_calibration
+from vitpose_ros.core.weights import load_network, path_of
+from vitpose_ros.core.weights.known import KNOWN_MODELS
 from vitpose_ros.tools import models
 from vitpose_ros.tools.quantize import crops_of_images
+
+pytest.importorskip('onnxruntime', reason='quantising needs ONNX Runtime')
 
 SMALL = ('--image-size', '64x48')
 
@@ -121,18 +123,17 @@ def test_what_cannot_be_quantised_says_why(model, images, tmp_path, capsys):
     assert not calibration_path(model).exists()
 
 
-def test_what_is_not_usable_is_left_out_and_named(model, images, capsys):
+def test_what_is_not_usable_is_left_out_and_named(model, images, capsys, caplog):
     (images / '0.png').write_bytes(b'nonsense')
     (images / 'a folder.png').mkdir()
     arguments = ['quantize', str(model), str(images), '--keypoint-sets', 'coco', *SMALL]
     assert models.main(arguments) == 0
-    told = capsys.readouterr()
-    assert f"left out: '{images / '0.png'}': no image there that OpenCV reads" in told.err
-    assert 'for precision int8, on 2 crops' in told.out
+    assert f"left out: '{images / '0.png'}': no image there that OpenCV reads" in caplog.messages
+    assert 'for precision int8, on 2 crops' in capsys.readouterr().out
     path = boxes(images, [(1, [500, 0, 9, 9]), (2, [10, 10, 40, 50])])
     assert models.main([*arguments, '--boxes', str(path)]) == 0
-    told = capsys.readouterr()
-    assert 'lies wholly outside' in told.err and 'on 1 crops' in told.out
+    assert 'lies wholly outside' in caplog.messages[-1]
+    assert 'on 1 crops' in capsys.readouterr().out
 
 
 def test_the_calibration_that_comes_with_the_package_is_not_written_over(tmp_path, capsys):

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from training.losses import transfer_loss
 from training.network import embed
 from training.students import Plan, Student, Teacher, resize
-from vitpose_ros.core.checkpoints import load_network
-from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.geometry.heatmaps import decode
+from vitpose_ros.core.weights import load_network
 
 
 def test_the_teachers_own_heatmaps_have_the_least_loss():

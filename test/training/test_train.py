@@ -10,7 +10,7 @@ from training.network import Trained, config
 from training.recipes import RECIPES
 from training.train import Training, write_network
 from vitpose_ros.core import SKELETONS
-from vitpose_ros.core.checkpoints import load_network, read_checkpoint
+from vitpose_ros.core.weights import load_network, read_checkpoint
 
 TINY = replace(RECIPES['smoke'], processes=1, depth=1, embed_dim=64, pool=6, samples=48)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
-from vitpose_ros.core.types import Channels, Pose
+from vitpose_ros.core.types import NO_BOXES, Channels, Frame, Pose
 
 Colour = tuple[int, int, int]  # RGB
 
@@ -22,6 +22,7 @@ CENTRE: Colour = (110, 235, 90)
 MIN_SCORE = 0.25  # keypoints below it are not drawn
 FINE = 0.4  # size of those keypoints that lie close together, as a factor
 HEAD = 0.1  # what the head reaches above its keypoints, as a part of their extent
+LUMA = 0.299, 0.587, 0.114  # of red, green and blue, in grey
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 GOLDEN_RATIO = 0.618034  # hues this far apart differ, however many there are
 
@@ -76,6 +77,9 @@ class Style:
         return start if start == end else CENTRE
 
 
+DEFAULT_STYLE = Style()
+
+
 def is_fine(skeleton: Skeleton, edge: tuple[int, int]) -> bool:
     """Tell whether a limb is drawn thin."""
     return any(index in skeleton.fine for index in edge)
@@ -86,40 +90,52 @@ def draw_poses(
     poses: Iterable[Pose],
     *,
     channels: Channels = 'rgb',
-    style: Style = Style(),
+    style: Style = DEFAULT_STYLE,
     labels: Sequence[str] = (),
-    numbers: Sequence[int] | None = None,
+    numbers: Sequence[int] | NDArray[np.integer] | None = None,
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with the skeletons drawn into it.
 
-    image: (h, w, 3) uint8; channels: its order, 'rgb', or 'bgr' as OpenCV reads files.
-    labels, one a pose, are written above the subjects; numbers, one a pose, are those of their
-    tracks, for the colours.
+    image: uint8, (h, w, 3), (h, w, 4) or (h, w), stored as channels says: 'bgr' where OpenCV
+    read a file. labels, one per pose, are written above the subjects; numbers, one per pose, are
+    those of their tracks, for the colours. Raises FrameError for what is no such image.
     """
+    Frame(image, NO_BOXES, channels)  # checks it
     canvas: NDArray[np.uint8] = np.ascontiguousarray(image).copy()
-    order = 1 if channels == 'rgb' else -1
     unit = style.thickness * max(1.0, min(image.shape[:2]) / 240)  # of a line, in pixels
     limit = 4 * max(image.shape[:2])  # far outside; OpenCV overflows beyond 2^15 pixels
     for position, pose in enumerate(poses):
-        number = numbers[position] if numbers else position
+        number = position if numbers is None else int(numbers[position])
         skeleton = SKELETONS[pose.skeleton]
         drawn = (pose.scores >= style.min_score) & (np.abs(pose.keypoints) <= limit).all(axis=1)
         points = np.where(drawn[:, None], pose.keypoints, 0) * (1 << SUBPIXEL_BITS)
         points = points.round().astype(int).tolist()
         for edge in skeleton.edges:
             if drawn[list(edge)].all():
-                colour = style.limb_colour(skeleton, edge, number)[::order]
+                colour = _stored(style.limb_colour(skeleton, edge, number), channels)
                 width = max(1, round(unit * (FINE if is_fine(skeleton, edge) else 1)))
                 start, end = (points[index] for index in edge)
                 cv2.line(canvas, start, end, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
         for index in np.flatnonzero(drawn).tolist():
-            colour = style.joint_colour(skeleton, index, number)[::order]
+            colour = _stored(style.joint_colour(skeleton, index, number), channels)
             radius = (unit + 1) * (FINE if index in skeleton.fine else 1)
             radius = round(radius * (1 << SUBPIXEL_BITS))
             cv2.circle(canvas, points[index], radius, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
         if style.labels and position < len(labels) and labels[position] and drawn.any():
-            _write(canvas, labels[position], label_place(pose.keypoints[drawn]), unit)
+            place = label_place(pose.keypoints[drawn])
+            _write(canvas, labels[position], place, unit, channels)
+    if canvas.shape[2:] == (4,):  # OpenCV writes text without it
+        changed = (canvas[..., :3] != image[..., :3]).any(axis=2)
+        canvas[..., 3] = np.where(changed, 255, image[..., 3])
     return canvas
+
+
+def _stored(colour: Colour, channels: Channels) -> tuple[int, ...]:
+    """Return a colour as pixels have it."""
+    if channels == 'mono':
+        return (round(sum(part * value for part, value in zip(LUMA, colour, strict=True))),)
+    ordered = colour if channels.startswith('rgb') else colour[::-1]
+    return (*ordered, 255) if channels.endswith('a') else ordered
 
 
 def label_place(points: NDArray[np.floating]) -> tuple[float, float]:
@@ -128,11 +144,19 @@ def label_place(points: NDArray[np.floating]) -> tuple[float, float]:
     return left, top - HEAD * (bottom - top)
 
 
-def _write(canvas: NDArray[np.uint8], text: str, place: tuple[float, float], unit: float) -> None:
+def _write(
+    canvas: NDArray[np.uint8],
+    text: str,
+    place: tuple[float, float],
+    unit: float,
+    channels: Channels,
+) -> None:
     """Write a text above a place, white with a shadow, inside the canvas."""
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.25 + 0.12 * unit
     (_, height), _ = cv2.getTextSize(text, font, size, 1)
     x, y = max(0, round(place[0])), max(height, round(place[1] - unit))
     shift, width = max(1, round(unit / 2)), max(1, round(unit / 2))
-    for colour, offset in (((0, 0, 0), shift), ((255, 255, 255), 0)):
-        cv2.putText(canvas, text, (x + offset, y + offset), font, size, colour, width, cv2.LINE_AA)
+    shades: tuple[tuple[Colour, int], ...] = (((0, 0, 0), shift), ((255, 255, 255), 0))
+    for colour, offset in shades:
+        where, paint = (x + offset, y + offset), _stored(colour, channels)
+        cv2.putText(canvas, text, where, font, size, paint, width, cv2.LINE_AA)

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.errors import VitposeError
+
 # A robot's camera is as it is mounted: rotation tags of a file are not for us.
 FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 LARGEST_IMAGE = 1 << 25  # pixels; 8K video has fewer
@@ -20,7 +22,7 @@ LUMA = {0x11, 0x21, 0x12, 0x22, 0x41}  # samples each way for one of each colour
 PADDING = 4096  # bytes behind a file that some cameras send
 
 
-class ImageError(ValueError):
+class ImageError(VitposeError, ValueError):
     """An image that cannot be decoded."""
 
 

@@ -1,8 +1,8 @@
 """The keypoint sets: what each keypoint is called, how points are joined, and who is measured how.
 
-Names, limbs, counterparts, OKS sigmas and the crop convention are those of the dataset
-configurations that the public ViTPose++ networks were trained with
-(github.com/ViTAE-Transformer/ViTPose, configs/_base_/datasets and the *_udp.py configurations).
+Names, limbs, counterparts and OKS sigmas are those of the dataset configurations that the public
+ViTPose++ networks were trained with (github.com/ViTAE-Transformer/ViTPose,
+configs/_base_/datasets).
 """
 
 from collections.abc import Collection
@@ -20,9 +20,6 @@ class Skeleton:
     edges: Pairs  # limbs: pairs of keypoint indices
     flip_pairs: Pairs  # left and right counterparts
     sigmas: tuple[float, ...]  # per keypoint, for the object keypoint similarity (OKS)
-    # Which convention the set was trained with. True: unbiased (UDP) crops and DARK decoding.
-    # False: plain affine crops and a shift by a quarter of a cell.
-    udp: bool
     classes: tuple[str, ...]  # detection classes whose subjects have these keypoints
     fine: range = range(0)  # keypoints that lie so close together that they are drawn small
 
@@ -88,7 +85,6 @@ COCO = Skeleton(
         '0.026 0.025 0.025 0.035 0.035 0.079 0.079 0.072 0.072 '
         '0.062 0.062 0.107 0.107 0.087 0.087 0.089 0.089'
     ),
-    udp=True,
     classes=PEOPLE,
 )  # fmt: skip
 
@@ -107,7 +103,6 @@ AIC = Skeleton(
         '0.01388152 0.01515228 0.01057665 0.01417709 0.01497891 0.01402144 0.03909642 '
         '0.03686941 0.01981803 0.03843971 0.03412318 0.02415081 0.01291456 0.01236173'
     ),
-    udp=False,
     classes=PEOPLE,
 )  # fmt: skip
 
@@ -126,7 +121,6 @@ MPII = Skeleton(
         '0.089 0.083 0.107 0.107 0.083 0.089 0.026 0.026 '
         '0.026 0.026 0.062 0.072 0.179 0.179 0.072 0.062'
     ),
-    udp=True,
     classes=PEOPLE,
 )  # fmt: skip
 
@@ -152,7 +146,6 @@ AP10K = Skeleton(
     edges=_QUADRUPED_EDGES,
     flip_pairs=_QUADRUPED_FLIP_PAIRS,
     sigmas=_QUADRUPED_SIGMAS,
-    udp=False,
     classes=ANIMALS,
 )
 
@@ -164,7 +157,6 @@ APT36K = Skeleton(
     edges=_QUADRUPED_EDGES,
     flip_pairs=_QUADRUPED_FLIP_PAIRS,
     sigmas=_QUADRUPED_SIGMAS,
-    udp=False,
     classes=ANIMALS,
 )
 
@@ -213,7 +205,6 @@ WHOLEBODY = Skeleton(
         '0.009 0.009 0.009 0.007 0.007 0.008 0.011 0.008 0.008 0.008 0.01 0.008'
     )
     + 2 * _HAND_SIGMAS,
-    udp=False,
     classes=PEOPLE,
     fine=range(23, 133),  # face and hands
 )

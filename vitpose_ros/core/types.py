@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.jpeg import Jpeg
+from vitpose_ros.core.skeletons import SKELETONS
 
 # How the channels of an image are stored. Nothing converts a whole frame: crops are reordered.
 Channels = Literal['rgb', 'bgr', 'rgba', 'bgra', 'mono']
@@ -16,7 +18,12 @@ Precision = Literal['float32', 'bfloat16', 'float16', 'int8']  # what a network 
 
 CHANNEL_COUNT: dict[Channels, int] = {'rgb': 3, 'bgr': 3, 'rgba': 4, 'bgra': 4, 'mono': 1}
 
+NO_BOXES = np.empty((0, 4), dtype=np.float32)
 LARGEST_BOX = 1e6  # pixels; beyond it the crop's arithmetic loses its meaning
+
+
+class FrameError(VitposeError, ValueError):
+    """An image, or what is said of the subjects in it, that cannot be used."""
 
 
 def box_fault(box: NDArray[np.floating], width: int, height: int) -> str | None:
@@ -37,53 +44,99 @@ def box_fault(box: NDArray[np.floating], width: int, height: int) -> str | None:
     return None
 
 
+def as_boxes(boxes: Any) -> NDArray[np.float32]:
+    """Return a copy of one box (4,) or several as (n, 4) float32. Raises FrameError."""
+    try:
+        array = np.array(boxes, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise FrameError(f'boxes are no numbers ({error}); give (n, 4) of them') from error
+    if array.size == 0:
+        array = array.reshape(0, 4)
+    elif array.shape == (4,):
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise FrameError(
+            f'boxes have shape {array.shape}; give (n, 4): x_min, y_min, x_max, y_max'
+        )
+    return array
+
+
+def per_box(values: Sequence[Any], count: int, name: str) -> tuple[Any, ...]:
+    """Return a copy of what is said of each of so many boxes. Raises FrameError."""
+    if len(values) != count:
+        what = name.replace('_', ' ')
+        raise FrameError(f'{len(values)} {what} for {count} boxes; give one per box')
+    return tuple(values)
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """An image and the boxes of the subjects in it."""
+    """An image and the boxes of the subjects in it, checked; FrameError says what is wrong.
+
+    What is said of the boxes is copied. The image is not: leave it as it is until its poses are
+    there.
+    """
 
     # (h, w, 3), (h, w, 4) or (h, w), uint8; rows may be padded. A Jpeg stays encoded.
     image: NDArray[np.uint8] | Jpeg
-    boxes: NDArray[np.float32]  # (n, 4) float32, pixels: x_min, y_min, x_max, y_max
+    boxes: NDArray[np.float32]  # (n, 4) float32, pixels: x_min, y_min, x_max, y_max; or one, (4,)
     channels: Channels = 'rgb'  # of the pixels; for a Jpeg 'bgr', unless it was encoded swapped
-    # Which keypoints each box gets, by the keys of SKELETONS; None: the estimator's first set.
+    # Which keypoints each box gets, by the keys of SKELETONS; one name: all boxes alike; None:
+    # the estimator's first set.
     keypoint_sets: Sequence[str] | None = None
+    class_names: Sequence[str] = ()  # per box; handed on
+    track_ids: Sequence[str] = ()  # per box; handed on
+    box_scores: Sequence[float] | NDArray[np.float32] = ()  # per box; handed on
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming what is wrong, unless image and boxes are usable."""
+        """Check all, and copy what is said of the boxes."""
+        height, width = self._checked_size()
+        boxes = as_boxes(self.boxes)
+        for index, box in enumerate(boxes):
+            fault = box_fault(box, width, height)
+            if fault is not None:
+                raise FrameError(f'box {index}, {box.tolist()}, {fault}')
+        boxes.flags.writeable = False
+        object.__setattr__(self, 'boxes', boxes)
+        sets = self.keypoint_sets
+        if sets is not None:
+            sets = (
+                (sets,) * len(boxes)
+                if isinstance(sets, str)
+                else per_box(sets, len(boxes), 'keypoint_sets')
+            )
+            for name in sets:
+                if name not in SKELETONS:
+                    raise FrameError(
+                        f"keypoint set '{name}' is not known; known are {', '.join(SKELETONS)}"
+                    )
+        object.__setattr__(self, 'keypoint_sets', sets)
+        for name in ('class_names', 'track_ids', 'box_scores'):
+            values = getattr(self, name)
+            if len(values):
+                object.__setattr__(self, name, per_box(values, len(boxes), name))
+
+    def _checked_size(self) -> tuple[int, int]:
+        """Return height and width of the image. Raises FrameError for what is no image."""
         if self.channels not in CHANNEL_COUNT:
-            raise ValueError(
+            raise FrameError(
                 f'channels {self.channels!r} are not known; give one of {get_args(Channels)}'
             )
         image = self.image
         is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8
         if not is_array and not isinstance(image, Jpeg):
             kind = getattr(image, 'dtype', type(image).__name__)
-            raise ValueError(f'image is {kind}; give a numpy array of uint8')
+            raise FrameError(f'image is {kind}; give a numpy array of uint8')
         count = CHANNEL_COUNT[self.channels]
         expected = '(h, w)' if count == 1 else f'(h, w, {count})'
         if image.shape[2:] != (() if count == 1 else (count,)) or len(image.shape) < 2:
-            raise ValueError(
+            raise FrameError(
                 f'image has shape {image.shape}; {self.channels} images have {expected}'
             )
         height, width = image.shape[:2]
         if height == 0 or width == 0:
-            raise ValueError(f'image has no pixels: it is {width} x {height}')
-        boxes = np.asarray(self.boxes, dtype=np.float32)
-        if boxes.size == 0:
-            boxes = boxes.reshape(0, 4)
-        if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise ValueError(
-                f'boxes have shape {boxes.shape}; give (n, 4): x_min, y_min, x_max, y_max'
-            )
-        for index, box in enumerate(boxes):
-            fault = box_fault(box, width, height)
-            if fault is not None:
-                raise ValueError(f'box {index}, {box.tolist()}, {fault}')
-        object.__setattr__(self, 'boxes', boxes)
-        if self.keypoint_sets is not None and len(self.keypoint_sets) != len(boxes):
-            raise ValueError(
-                f'{len(self.keypoint_sets)} keypoint sets for {len(boxes)} boxes; give one a box'
-            )
+            raise FrameError(f'image has no pixels: it is {width} x {height}')
+        return height, width
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -93,13 +146,13 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """The keypoints of one subject, in the order of its skeleton."""
+    """The keypoints of one subject, in the order of its skeleton: a view on Poses."""
 
     skeleton: str  # key of SKELETONS
     keypoints: NDArray[np.float32]  # (k, 2) float32, image pixels: x, y
     scores: NDArray[np.float32]  # (k,) float32, height of the heatmap's peak, about 0 to 1
     # (k, 2, 2) float32, image pixels squared: how far the heatmap spreads; None: not asked for
-    covariances: NDArray[np.float32] | None = None
+    heatmap_spread: NDArray[np.float32] | None = None
 
     @property
     def score(self) -> float:

@@ -14,7 +14,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from vitpose_ros.core.cameras import PinholeCamera
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.demo.sources import DEMO, ImageSource
 from vitpose_ros.ros.images import image_message
 

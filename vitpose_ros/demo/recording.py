@@ -55,7 +55,9 @@ class Recording:
 
     def _tile(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height = round(TILE_WIDTH * image.shape[0] / image.shape[1])
-        tile = cv2.resize(image, (TILE_WIDTH, height), interpolation=cv2.INTER_AREA)
+        tile: NDArray[np.uint8] = cv2.resize(
+            image, (TILE_WIDTH, height), interpolation=cv2.INTER_AREA
+        )
         cv2.putText(
             tile, str(self.count), (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2
         )

@@ -28,10 +28,11 @@ from vitpose_ros.demo.accuracy import (
 )
 from vitpose_ros.demo.recording import Recording
 from vitpose_ros.demo.sources import DEMO_CLIP, ImageSource
-from vitpose_ros.msg import KeypointsArray, SkeletonInfo
+from vitpose_ros.msg import KeypointsArray, SkeletonInfoArray
 from vitpose_ros.ros.images import read_image
+from vitpose_ros.ros.large_images import publisher_environment
 
-START_LIMIT_S = 60.0
+START_LIMIT_S = 300.0  # for hangs
 SILENCE_LIMIT_S = 5.0  # without a new result, once the camera has ended
 QUEUE = 30  # frames: the demonstration shows them all, however slow the machine
 
@@ -55,14 +56,16 @@ class Listener(Node):
         self._recording = recording
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         many = QoSProfile(depth=1000)
-        self.create_subscription(SkeletonInfo, 'pose_node/skeleton_info', self._on_info, latched)
+        self.create_subscription(
+            SkeletonInfoArray, 'pose_node/skeletons', self._on_skeletons, latched
+        )
         self.create_subscription(CameraInfo, 'camera_info', self._on_camera_info, many)
         self.create_subscription(KeypointsArray, 'pose_node/keypoints', self._on_keypoints, many)
         self.create_subscription(
             Image, 'pose_node/overlay', self._on_overlay, QoSProfile(depth=QUEUE)
         )
 
-    def _on_info(self, _: SkeletonInfo) -> None:
+    def _on_skeletons(self, _: SkeletonInfoArray) -> None:
         self.ready = True
 
     def _on_camera_info(self, message: CameraInfo) -> None:
@@ -207,6 +210,7 @@ def main() -> None:
     # Among themselves, whatever other nodes run on this machine.
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.setdefault('ROS_DOMAIN_ID', str(20 + os.getpid() % 80))
+    os.environ.update(publisher_environment())
     recording = Recording(arguments.output, arguments.rate)
     try:
         ImageSource(str(arguments.video))
@@ -218,6 +222,11 @@ def main() -> None:
     except (DemoError, ValueError) as error:
         sys.exit(f'demo: {error}')
     print(f'pictures:  {recording.video_path}, {recording.sheet_path}')
+    if missing := set(listener.frames) - set(listener.answers):
+        sys.exit(
+            f'demo: {len(missing)} of {len(listener.frames)} frames got no keypoints: too many '
+            f'for this machine, or what else it does; give a rate below {arguments.rate:g}'
+        )
 
 
 if __name__ == '__main__':

@@ -3,19 +3,20 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNodeMixin
 from sensor_msgs.msg import CameraInfo
-from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Skeleton
-from vitpose_ros.core.batching import Counts
-from vitpose_ros.core.timing import FrameTimes, Rates, Recent
+from vitpose_ros.core.realtime import Counts
 from vitpose_ros.ros.diagnostics import CameraReport
+from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.outputs import CameraOutput
-from vitpose_ros.ros.pairing import AnyImage, CameraInput
+from vitpose_ros.ros.pairing import CameraInput, Limits, OnFrame
 from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.subscriptions import MatchedSubscription
+from vitpose_ros.ros.timing import FrameTimes, Rates, Recent
 
 
 class Tally:
@@ -24,7 +25,16 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(
-            ('published', 'failed', 'subjects', 'filtered', 'left_out', 'faulty_boxes'), 0
+            (
+                'published',
+                'failed',
+                'unfinished',
+                'subjects',
+                'filtered',
+                'left_out',
+                'faulty_boxes',
+            ),
+            0,
         )
         self._recent = Recent()
 
@@ -50,48 +60,61 @@ class Camera:
 
     def __init__(
         self,
-        node: LifecycleNode,
+        node: LifecycleNodeMixin,
         name: str,
         skeletons: Sequence[Skeleton],
-        parameters: Parameters,
+        parameters: Callable[[], Parameters],
     ) -> None:
-        """Create the publishers. name is empty for the only camera; parameters are its own."""
+        """Create the publishers.
+
+        name is empty for the only camera; parameters returns the camera's own at present.
+        """
         self.name = name
         self.prefix = f'{name}/' if name else ''
+        self.parameters = parameters
         self.output = CameraOutput(node, f'~/{self.prefix}', skeletons)
-        self.input: CameraInput | None = None
         self.tally = Tally()
-        self.rates = Rates()
+        self.is_open = False
         self._node = node
-        self._parameters = parameters
+        self._input: CameraInput | None = None  # the last one
+        self._held: Callable[[], Counts] = Counts
+        self._rates = Rates()
         self._camera_info: MatchedSubscription | None = None
 
-    def open(self, on_frame: Callable[[AnyImage, Detection2DArray | None], None]) -> None:
-        """Subscribe, and count from nothing."""
+    def open(self, on_frame: OnFrame, held: Callable[[], Counts], log: ThrottledLog) -> None:
+        """Subscribe, and count from nothing.
+
+        held returns what became of the frames that on_frame took.
+        """
+        values = self.parameters()
         self.tally = Tally()
-        self.rates = Rates()
-        self.rates.add(time.monotonic(), {})
-        with_detector = self._parameters.detections == 'topic'
-        self.input = CameraInput(
+        self._held = held
+        self._rates = Rates()
+        self._rates.add(time.monotonic(), {})
+        self._input = CameraInput(
             self._node,
             on_frame,
+            log,
             image_topic=f'{self.prefix}image',
-            detections_topic=f'{self.prefix}detections' if with_detector else None,
-            compressed=self._parameters.image_transport == 'compressed',
-            queue_size=self._parameters.sync_queue_size,
-            slop_s=self._parameters.sync_slop_ms / 1e3,
+            detections_topic=f'{self.prefix}detections' if values.box_source == 'topic' else None,
+            compressed=values.image_transport == 'compressed',
+            limits=Limits(
+                slop_s=values.sync_slop_ms / 1e3,
+                messages=values.sync_queue_size,
+                image_bytes=values.queue_mb * 1e6,
+                seconds=values.sync_timeout,
+            ),
         )
-        # Beside the image, as image_transport has it.
-        folder = self._node.resolve_topic_name(f'{self.prefix}image').rpartition('/')[0]
+        self.is_open = True
         self._camera_info = MatchedSubscription(
-            self._node, CameraInfo, f'{folder}/camera_info', self._on_camera_info, depth=1
+            self._node, CameraInfo, self._camera_info_topic(), self._on_camera_info, depth=1
         )
 
     def close_input(self) -> None:
-        """Unsubscribe."""
-        if self.input is not None:
-            self.input.close()
-            self.input = None
+        """Unsubscribe; the counts stay."""
+        self.is_open = False
+        if self._input is not None:
+            self._input.close()
         if self._camera_info is not None:
             self._camera_info.close()
             self._camera_info = None
@@ -101,31 +124,47 @@ class Camera:
         self.close_input()
         self.output.close()
 
-    def report(self, held: Counts) -> CameraReport:
-        """Tell how the open camera fares; held is what became of its frames in the mailbox."""
-        assert self.input is not None, 'the camera is not open'
-        arrived = self.input.counts
+    @property
+    def topic(self) -> str:
+        """The full name of the topic of images, as far as it is known."""
+        return self._input.image_topic if self._input is not None else ''
+
+    def report(self) -> CameraReport:
+        """Tell how the camera fares, or fared when it was open last."""
+        if self._input is None:
+            return CameraReport()
+        arrived, held = self._input.counts, self._held()
         tallied, summary = self.tally.read()
         counts = {
-            'images': arrived.images,
-            'detections': arrived.detections,
-            'unpaired_images': arrived.unpaired_images,
-            'unpaired_detections': arrived.unpaired_detections,
-            'paired': arrived.paired,
+            **asdict(arrived),
             'overwritten': held.overwritten,
             'too_old': held.too_old,
             **tallied,
         }
-        self.rates.add(time.monotonic(), counts)
-        hertz, trouble = self.rates.hertz(), self.input.trouble
+        if not self.is_open:
+            return CameraReport(counts)
+        self._rates.add(time.monotonic(), counts)
+        hertz, trouble = self._rates.hertz(), self._input.trouble
         return CameraReport(
             counts=counts,
-            recent=self.rates.since(),
+            recent=self._rates.since(),
             hertz={name: hertz[name] for name in ('images', 'detections', 'paired', 'published')},
             summary=summary,
             trouble=None if trouble is None else (trouble.kind, trouble.text),
-            mismatch=self.input.mismatch,
+            mismatch=self._input.mismatch,
         )
+
+    def _camera_info_topic(self) -> str:
+        """Return the topic of CameraInfo: what it is remapped to, else the one beside the image.
+
+        Beside the image, whatever that is remapped to, is where image_transport has it.
+        """
+        topic = f'{self.prefix}camera_info'
+        resolved: str = self._node.resolve_topic_name(topic)
+        if resolved != self._node.resolve_topic_name(topic, only_expand=True):
+            return resolved
+        folder = self._node.resolve_topic_name(f'{self.prefix}image').rpartition('/')[0]
+        return f'{folder}/camera_info'
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self.output.camera_info = message

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from std_msgs.msg import Header
 
-from vitpose_ros.core import Pose, Skeleton
-from vitpose_ros.msg import Keypoints, KeypointsArray, SkeletonInfo
+from vitpose_ros.core import Pose, Poses, Skeleton
+from vitpose_ros.msg import Keypoints, KeypointsArray, SkeletonInfo, SkeletonInfoArray
 from vitpose_ros.ros.detections import Detections
 
 
 def keypoints_message(
-    header: Header, size: tuple[int, int], detections: Detections, poses: Sequence[Pose]
+    header: Header, size: tuple[int, int], detections: Detections, poses: Poses
 ) -> KeypointsArray:
     """Make the message for the poses in an image of size (width, height); one pose a detection."""
     message = KeypointsArray(header=header, image_width=size[0], image_height=size[1])
@@ -21,7 +21,7 @@ def keypoints_message(
     for index, pose in enumerate(poses):
         message.subjects.append(
             Keypoints(
-                id=detections.ids[index],
+                track_id=detections.ids[index],
                 class_id=detections.class_ids[index],
                 skeleton=pose.skeleton,
                 detection_score=detections.scores[index],
@@ -33,27 +33,32 @@ def keypoints_message(
                 x=array('f', pose.keypoints[:, 0].tobytes()),
                 y=array('f', pose.keypoints[:, 1].tobytes()),
                 keypoint_score=array('f', pose.scores.tobytes()),
-                covariance=_covariance_entries(pose),
+                heatmap_spread=_spread_entries(pose),
             )
         )
     return message
 
 
-def _covariance_entries(pose: Pose) -> 'array[float]':
+def _spread_entries(pose: Pose) -> 'array[float]':
     """Return xx, xy and yy of each keypoint, or nothing where they were not computed."""
-    if pose.covariances is None:
+    if pose.heatmap_spread is None:
         return array('f')
-    entries = pose.covariances[:, (0, 0, 1), (0, 1, 1)]
+    entries = pose.heatmap_spread[:, (0, 0, 1), (0, 1, 1)]
     return array('f', entries.astype(np.float32).tobytes())
 
 
-def skeleton_message(skeleton: Skeleton, model: str) -> SkeletonInfo:
-    """Make the message that explains a skeleton."""
-    return SkeletonInfo(
-        name=skeleton.name,
-        keypoint_names=list(skeleton.keypoint_names),
-        edges=array('H', [index for edge in skeleton.edges for index in edge]),
-        flip_pairs=array('H', [index for pair in skeleton.flip_pairs for index in pair]),
-        sigmas=array('f', skeleton.sigmas),
+def skeletons_message(skeletons: Sequence[Skeleton], model: str) -> SkeletonInfoArray:
+    """Make the message that explains the skeletons of a model."""
+    return SkeletonInfoArray(
         model=model,
+        skeletons=[
+            SkeletonInfo(
+                name=skeleton.name,
+                keypoint_names=list(skeleton.keypoint_names),
+                edges=array('H', [index for edge in skeleton.edges for index in edge]),
+                flip_pairs=array('H', [index for pair in skeleton.flip_pairs for index in pair]),
+                sigmas=array('f', skeleton.sigmas),
+            )
+            for skeleton in skeletons
+        ],
     )

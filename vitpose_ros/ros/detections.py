@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesis
 
-from vitpose_ros.core.classes import ClassNames
 from vitpose_ros.core.types import box_fault
+from vitpose_ros.ros.classes import ClassNames
 from vitpose_ros.ros.logs import InputError
 
 NAN = float('nan')

@@ -1,14 +1,20 @@
 """What pose_node says of itself on /diagnostics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 BEHIND = 0.1  # part of the frames that may be overwritten before a camera counts as behind
+LOST = 0.1  # part of the images that may be lost on their way
 STRANGE_LATENCY_S = (-0.05, 60.0)  # beyond these, clocks differ
+LARGER_BUFFERS = (
+    'where the camera is started, export FASTDDS_DEFAULT_PROFILES_FILE="$(ros2 pkg prefix --share '
+    'vitpose_ros)/config/fastdds.xml" (Humble, Jazzy: FASTRTPS_DEFAULT_PROFILES_FILE), or publish '
+    'smaller or compressed images'
+)
 
 Finding = tuple[bytes, str]  # level and message
 
@@ -17,24 +23,76 @@ Finding = tuple[bytes, str]  # level and message
 class CameraReport:
     """How one camera fares. Counts since the start, what they grew by recently, and rates."""
 
-    counts: Mapping[str, int]
-    recent: Mapping[str, int]
-    hertz: Mapping[str, float]
-    summary: Mapping[str, float]  # of core.timing.Recent
+    counts: Mapping[str, int] = field(default_factory=dict)
+    recent: Mapping[str, int] = field(default_factory=dict)
+    hertz: Mapping[str, float] = field(default_factory=dict)
+    summary: Mapping[str, float] = field(default_factory=dict)  # of timing.Recent
     trouble: tuple[str, str] | None = None  # kind and text of what keeps frames from coming
     mismatch: str | None = None  # a publisher that is not heard
 
 
 def camera_findings(report: CameraReport) -> list[Finding]:
     """Judge how a camera fares: all that is wrong, the worst first."""
-    findings: list[Finding] = []
-    recent = {'paired': 0, 'overwritten': 0, 'too_old': 0, 'failed': 0, 'published': 0}
+    recent = dict.fromkeys(
+        (
+            'detections',
+            'unpaired_detections',
+            'paired',
+            'overwritten',
+            'too_old',
+            'failed',
+            'published',
+        ),
+        0,
+    )
     recent.update(report.recent)
+    findings = []
     if report.trouble is not None:
         kind, text = report.trouble
         findings.append((WARN if kind == 'no detections' else ERROR, text))
+    loss = image_loss(report) or ('' if report.trouble else _unpaired(recent))
+    if loss:
+        findings.append((WARN, loss))
+    findings += _failures(recent)
     if report.mismatch is not None:
         findings.append((WARN, report.mismatch))
+    latency_s = report.summary.get('latency_median_ms', 0.0) / 1e3
+    if not STRANGE_LATENCY_S[0] <= latency_s <= STRANGE_LATENCY_S[1]:
+        findings.append(
+            (
+                WARN,
+                f'stamps lie {abs(latency_s):.1f} s in the {"past" if latency_s > 0 else "future"}'
+                "; synchronise the clock of the camera's host, or set use_sim_time for a "
+                'recording',
+            )
+        )
+    return sorted(findings, key=lambda finding: finding[0], reverse=True)
+
+
+def image_loss(report: CameraReport) -> str:
+    """Say how many images the middleware lost, if many."""
+    lost = report.recent.get('lost_images', 0)
+    sent = report.recent.get('images', 0) + lost
+    if lost <= LOST * sent:
+        return ''
+    return f'the middleware lost {lost} of {sent} images; {LARGER_BUFFERS}'
+
+
+def _unpaired(recent: Mapping[str, int]) -> str:
+    """Say how many detections found no image, if many."""
+    unpaired, detections = recent['unpaired_detections'], recent['detections']
+    if unpaired <= LOST * detections:
+        return ''
+    return (
+        f'{unpaired} of {detections} detections found no image: it was lost on its way, or is '
+        f'gone by the time that the detector is done; {LARGER_BUFFERS}, or raise '
+        'sync_queue_size, queue_mb and sync_timeout'
+    )
+
+
+def _failures(recent: Mapping[str, int]) -> list[Finding]:
+    """Judge what became of the frames that paired."""
+    findings = []
     blind = ERROR if recent['published'] == 0 else WARN
     if recent['failed']:
         findings.append(
@@ -57,23 +115,17 @@ def camera_findings(report: CameraReport) -> list[Finding]:
                 'subjects, or a lower rate',
             )
         )
-    latency_s = report.summary.get('latency_median_ms', 0.0) / 1e3
-    if not STRANGE_LATENCY_S[0] <= latency_s <= STRANGE_LATENCY_S[1]:
-        findings.append(
-            (
-                WARN,
-                f'stamps lie {abs(latency_s):.1f} s in the {"past" if latency_s > 0 else "future"}'
-                "; synchronise the clock of the camera's host, or set use_sim_time for a "
-                'recording',
-            )
-        )
-    return sorted(findings, key=lambda finding: finding[0], reverse=True)
+    return findings
 
 
-def camera_status(name: str, topic: str, report: CameraReport) -> DiagnosticStatus:
-    """Make the status of a camera."""
-    findings = camera_findings(report)
-    if findings:
+def camera_status(
+    name: str, topic: str, report: CameraReport, *, idle: str = ''
+) -> DiagnosticStatus:
+    """Make the status of a camera; idle says why it is not used now, if so."""
+    findings = [] if idle else camera_findings(report)
+    if idle:
+        message = idle
+    elif findings:
         message = '; '.join(text for _, text in findings)
     elif 'latency_median_ms' in report.summary:
         message = (

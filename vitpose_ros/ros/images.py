@@ -133,7 +133,7 @@ def _decode(message: Image, encoding: Encoding, rows: int) -> NDArray[np.uint8]:
     strides: tuple[int, ...] = (message.step, count)
     if count > 1:
         shape, strides = (*shape, count), (*strides, 1)
-    image = np.ndarray(shape, np.uint8, buffer=message.data, strides=strides)
+    image: NDArray[np.uint8] = np.ndarray(shape, np.uint8, buffer=message.data, strides=strides)
     if encoding.wide:
         upper = 0 if message.is_bigendian else 1
         image = np.ascontiguousarray(image[..., upper::2])

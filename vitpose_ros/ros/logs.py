@@ -24,6 +24,9 @@ class Logger(Protocol):
     def warning(self, message: str) -> object:
         """Log a warning."""
 
+    def info(self, message: str) -> object:
+        """Log what goes on."""
+
 
 class ThrottledLog:
     """Logs each kind of trouble once in a while, and how often it was left out since.
@@ -39,17 +42,20 @@ class ThrottledLog:
 
     def error(self, kind: str, text: str) -> None:
         """Log an error, unless one of this kind was logged in the last period."""
-        if (line := self._line(kind, text)) is not None:
+        if (line := self._line(kind, text, self._period_s)) is not None:
             self._logger.error(line)
 
-    def warning(self, kind: str, text: str) -> None:
-        """Log a warning, unless one of this kind was logged in the last period."""
-        if (line := self._line(kind, text)) is not None:
+    def warning(self, kind: str, text: str, *, period_s: float | None = None) -> None:
+        """Log a warning, unless one of this kind was logged in the last period.
+
+        period_s: for this kind, if not the common one.
+        """
+        if (line := self._line(kind, text, period_s or self._period_s)) is not None:
             self._logger.warning(line)
 
-    def _line(self, kind: str, text: str) -> str | None:
+    def _line(self, kind: str, text: str, period_s: float) -> str | None:
         now = time.monotonic()
-        if now - self._last.get(kind, -self._period_s) < self._period_s:
+        if now - self._last.get(kind, now - period_s) < period_s:
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
             return None
         self._last[kind] = now
@@ -61,7 +67,7 @@ class NodeHandler(logging.Handler):
     """Hands what Python modules log on to the log of a node, so that it is on /rosout, too."""
 
     def __init__(self, logger: Logger) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -69,5 +75,7 @@ class NodeHandler(logging.Handler):
         text = record.getMessage()
         if record.levelno >= logging.ERROR:
             self._logger.error(text)
-        else:
+        elif record.levelno >= logging.WARNING:
             self._logger.warning(text)
+        else:
+            self._logger.info(text)

@@ -8,8 +8,8 @@ from geometry_msgs.msg import Point
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from vitpose_ros.core.cameras import PinholeCamera
 from vitpose_ros.core.drawing import FINE, Colour, Style, is_fine, label, label_place, track_number
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.skeletons import Skeleton
 from vitpose_ros.msg import Keypoints, KeypointsArray
 
@@ -49,7 +49,7 @@ class MarkerMaker:
         array = MarkerArray()
         used: set[int] = set()
         for index, subject in enumerate(message.subjects):
-            number = track_number(subject.id, index)
+            number = track_number(subject.track_id, index)
             while number in used:
                 number = (number + 1) % 2**31
             used.add(number)
@@ -122,7 +122,7 @@ class MarkerMaker:
                     marker.colors.append(_colour(style.joint_colour(skeleton, index, number)))
             if marker.points:
                 yield marker
-        text = label(subject.class_id, subject.id)
+        text = label(subject.class_id, subject.track_id)
         if style.labels and text and joints:
             marker = _marker(LABELS, Marker.TEXT_VIEW_FACING, LABEL_HEIGHT * scale)
             marker.text = text

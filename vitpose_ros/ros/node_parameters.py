@@ -1,93 +1,220 @@
 """The parameters of a running node: declared, read and changed as the table has them."""
 
-from array import array
-from collections.abc import Iterable
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, replace
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from vitpose_ros.ros.parameters import Parameters, not_a_choice, table
+from vitpose_ros.ros.parameter import Value, check, of_type
+from vitpose_ros.ros.parameters import Parameters, table
+
+TABLE: Mapping[str, Field[Any]] = {entry.name: entry for entry in table()}
 
 
-def declare(node: Node) -> None:
-    """Declare every parameter with its default, description, type and range."""
-    for entry in table():
-        node.declare_parameter(entry.name, entry.default, _descriptor(entry))
+class NodeParameters:
+    """Declares the parameters of a node, and keeps their values, which are always usable.
 
-
-def read(node: Node) -> Parameters:
-    """Read the parameters as they are now. Raises ValueError for one that is not usable."""
-    values = {entry.name: node.get_parameter(entry.name).value for entry in table()}
-    return Parameters(**{name: _plain(name, value) for name, value in values.items()})
-
-
-def read_for_camera(node: Node, camera: str, values: Parameters) -> Parameters:
-    """Read what is set for one camera, and for the rest keep the values.
-
-    The parameters '<camera>.<name>' are declared at the first call. Raises ValueError.
+    A wrong value at the start is no reason to end: the parameter has its default then, and
+    prepare raises ValueError with what is wrong, until it is set anew.
     """
-    own = {}
-    for entry in table():
-        name = f'{camera}.{entry.name}'
-        if not entry.metadata['per_camera'] or not camera:
-            continue
-        if not node.has_parameter(name):
-            description = f"'{entry.name}' of this camera; empty: that of all"
-            node.declare_parameter(name, '', ParameterDescriptor(description=description))
-        if value := node.get_parameter(name).value:
-            if value not in entry.metadata['choices']:
-                raise ValueError(not_a_choice(name, value, entry.metadata['choices']))
-            own[entry.name] = value
-    return replace(values, **own)
 
+    def __init__(self, node: Node, on_change: Callable[[], None]) -> None:
+        """Declare the parameters; on_change is called when their values have changed."""
+        self.values = Parameters()
+        self.locked = False  # whether only changes that take effect at once are taken
+        self._node = node
+        self._on_change = on_change
+        self._faults: dict[str, str] = {}  # parameter → what is wrong with its first value
+        self._of_cameras: dict[str, dict[str, Value]] = {}  # camera → what differs for it
+        self._merged: Mapping[str, Parameters] = {}  # camera → values
+        self._fresh = ''  # a parameter that is being declared
+        for entry in TABLE.values():
+            default: Any = entry.default
+            value = self._declare(entry, entry.name, default)
+            try:
+                self.values = _with(self.values, {entry.name: value})
+            except ValueError as error:
+                self._faults[entry.name] = str(error)
+        node.add_on_set_parameters_callback(self._on_set)
+        if hasattr(node, 'add_pre_set_parameters_callback'):  # from Iron on
+            node.add_pre_set_parameters_callback(self._in_their_types)
 
-def updated(values: Parameters, changes: Iterable[Parameter]) -> Parameters:
-    """Return the values with those changes that concern the table. Raises ValueError."""
-    known = {entry.name for entry in table()}
-    return replace(values, **{c.name: _plain(c.name, c.value) for c in changes if c.name in known})
+    def prepare(self) -> Parameters:
+        """Declare the parameters of single cameras, lock the others, and return the values.
 
+        Warns of values that are for no parameter. Raises ValueError for a wrong first value.
+        """
+        for camera in filter(None, self.values.camera_names()):
+            own = self._of_cameras.setdefault(camera, {})
+            for entry in TABLE.values():
+                name = f'{camera}.{entry.name}'
+                if entry.metadata['per_camera'] and not self._node.has_parameter(name):
+                    default: Any = entry.default
+                    value = self._declare(entry, name, type(default)())
+                    if value:
+                        own[entry.name] = value
+        self._merge()
+        self.locked = True
+        self._warn_of_unknown()
+        if self._faults:
+            raise ValueError('; '.join(self._faults.values()))
+        return self.values
 
-def is_live(name: str) -> bool:
-    """Tell whether a change of the parameter takes effect at once (foreign ones: yes)."""
-    name = name.rpartition('.')[2] if not name.startswith('qos_overrides.') else ''
-    return all(entry.metadata['live'] for entry in table() if entry.name == name)
+    def of(self, camera: str) -> Callable[[], Parameters]:
+        """Return what returns the values for one camera at present."""
+        return lambda: self._merged.get(camera, self.values)
 
+    def _merge(self) -> None:
+        self._merged = {
+            camera: _with(self.values, own) for camera, own in self._of_cameras.items() if own
+        }
 
-def _plain(name: str, value: Any) -> Any:
-    """Return a value as the table has it: a list of words as one string, 3 as 3.0."""
-    [entry] = (entry for entry in table() if entry.name == name)
-    if isinstance(value, bool) and 'off' in entry.metadata['choices']:
-        return entry.default if value else 'off'
-    if isinstance(entry.default, float):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"parameter {name} is '{value}'; give a number")
-        return float(value)
-    if not entry.metadata['names']:
+    def _declare(self, entry: Field[Any], name: str, neutral: Value) -> Value:
+        """Declare a parameter with the value that the user gave, or else the neutral one.
+
+        A parameter is '<camera>.<name of the table>' where it is for one camera.
+        """
+        self._fresh = name
+        # First only to see what the user gave: it may be of any type.
+        given = self._node.declare_parameter(
+            name, _plain(neutral), ParameterDescriptor(dynamic_typing=True)
+        ).value
+        self._node.undeclare_parameter(name)
+        try:
+            value = of_type(entry, given, name)
+            if value or name == entry.name:
+                check(entry, value, name)
+        except ValueError as error:
+            self._faults[name] = str(error)
+            value = neutral
+        description = '' if name == entry.name else f'For one camera; {neutral!r}: as for all. '
+        self._node.declare_parameter(
+            name,
+            _plain(value),
+            _descriptor(entry, description, least=neutral),
+            ignore_override=True,
+        )
+        if value == ():  # of an empty list, no type can be told
+            self._node.set_parameters([_as_ros(name, value)])
+        self._fresh = ''
         return value
-    if isinstance(value, (list, tuple, array)):
-        return ','.join(str(word) for word in value)
-    return '' if value is None else str(value)
+
+    def _warn_of_unknown(self) -> None:
+        # rclpy offers no other way to see values for parameters that nobody declares.
+        for name in getattr(self._node, '_parameter_overrides', {}):
+            if self._node.has_parameter(name) or name.startswith('qos_overrides.'):
+                continue
+            near = difflib.get_close_matches(name, TABLE, 1)
+            hint = f', did you mean {near[0]}?' if near else ''
+            self._node.get_logger().warning(
+                f"parameter '{name}' is not known and has no effect{hint}"
+            )
+
+    def _entry(self, name: str) -> tuple[str, Field[Any] | None]:
+        """Return the camera and the entry of the table that a parameter is of, if any."""
+        camera, _, own = name.rpartition('.')
+        entry = TABLE.get(own)
+        if entry is None or (camera and camera not in self._of_cameras):
+            return '', None
+        return camera, entry
+
+    def _in_their_types(self, changes: Sequence[Parameter]) -> list[Parameter]:
+        """Return changes with values of the right types, as far as they are usable."""
+        return [self._in_its_type(change) for change in changes]
+
+    def _in_its_type(self, change: Parameter) -> Parameter:
+        _, entry = self._entry(change.name)
+        if entry is None:
+            return change
+        try:
+            value = of_type(entry, change.value, change.name)
+            check(entry, value, change.name)
+        except ValueError:
+            return change  # refused in the next step, with the reason
+        return _as_ros(change.name, value)
+
+    def _on_set(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        if [change.name for change in changes] == [self._fresh]:
+            return SetParametersResult(successful=True)
+        try:
+            self._change(changes)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _change(self, changes: Sequence[Parameter]) -> None:
+        """Take changes, all or none. Raises ValueError."""
+        common: dict[str, Value] = {}
+        of_cameras: list[tuple[str, str, Value]] = []
+        for change in changes:
+            camera, entry = self._entry(change.name)
+            if entry is None:
+                continue
+            if self.locked and not entry.metadata['live']:
+                raise ValueError(
+                    f'{change.name} is read when the node is configured: deactivate and clean '
+                    'up, then set it and configure again'
+                )
+            value = of_type(entry, change.value, change.name)
+            if not camera:
+                common[entry.name] = value
+                continue
+            if value:
+                check(entry, value, change.name)
+            of_cameras.append((camera, entry.name, value))
+        self.values = _with(self.values, common)
+        for camera, name, value in of_cameras:
+            self._of_cameras[camera].pop(name, None)
+            if value:
+                self._of_cameras[camera][name] = value
+        self._merge()
+        for change in changes:
+            self._faults.pop(change.name, None)
+        self._on_change()
 
 
-def _descriptor(entry: Field[Any]) -> ParameterDescriptor:
+def _with(values: Parameters, changed: Mapping[str, Any]) -> Parameters:
+    return replace(values, **changed)
+
+
+def _plain(value: Value) -> bool | int | float | str | list[str]:
+    """Return a value as a parameter is declared with it."""
+    return list(value or ('',)) if isinstance(value, tuple) else value
+
+
+def _as_ros(name: str, value: Value) -> Parameter:
+    if isinstance(value, tuple):
+        return Parameter(name, Parameter.Type.STRING_ARRAY, list(value))
+    return Parameter(name, value=value)
+
+
+def _descriptor(entry: Field[Any], description: str, *, least: Value) -> ParameterDescriptor:
+    """Describe a parameter to others; least: a value below the minimum that is allowed, too."""
     data = entry.metadata
     descriptor = ParameterDescriptor(
-        description=data['description'],
+        description=description + data['description'],
         additional_constraints=' or '.join(data['choices']),
-        # A list is a string, a number or an array; 3 is as good as 3.0; off is false in YAML.
-        dynamic_typing=data['names']
-        or isinstance(entry.default, float)
-        or 'off' in data['choices'],
+        # What users give is brought into its type: 3 is as good as 3.0, a word as a list of one.
+        dynamic_typing=True,
     )
+    if data['minimum'] is None:
+        return descriptor
     if isinstance(entry.default, float):
         descriptor.floating_point_range = [
             FloatingPointRange(from_value=data['minimum'], to_value=data['maximum'])
         ]
-    elif data['minimum'] is not None:
+    else:
+        begin = min(data['minimum'], least)
         descriptor.integer_range = [
-            IntegerRange(from_value=data['minimum'], to_value=data['maximum'], step=1)
+            IntegerRange(from_value=begin, to_value=data['maximum'], step=1)
         ]
     return descriptor

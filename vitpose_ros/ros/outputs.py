@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNodeMixin
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from vitpose_ros.core import Frame, Pose, Skeleton
-from vitpose_ros.core.cameras import PinholeCamera
-from vitpose_ros.msg import KeypointsArray, SkeletonInfo
-from vitpose_ros.ros.conversions import keypoints_message, skeleton_message
+from vitpose_ros.core import Frame, Poses, Skeleton
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
+from vitpose_ros.msg import KeypointsArray, SkeletonInfoArray
+from vitpose_ros.ros.conversions import keypoints_message, skeletons_message
 from vitpose_ros.ros.detections import Detections
 from vitpose_ros.ros.markers import MarkerMaker
 from vitpose_ros.ros.overlay import overlay_message
@@ -26,11 +26,6 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks
 
-# Measured with Fast DDS on a busy machine: keypoints with the overlay's hundreds of kilobytes
-# right behind them came up to 3 s late now and then, probably lost and repaired with the next
-# heartbeat; with this pause between the two they did not.
-OVERLAY_PAUSE_S = 0.01
-
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -39,10 +34,10 @@ class Result:
     header: Header
     frame: Frame
     detections: Detections
-    poses: Sequence[Pose]
+    poses: Poses
 
 
-def create_publisher(node: LifecycleNode, kind: type, topic: str, qos: QoSProfile) -> Any:
+def create_publisher(node: LifecycleNodeMixin, kind: type, topic: str, qos: QoSProfile) -> Any:
     """Create a publisher that sends something only while the node is active."""
     name = node.resolve_topic_name(topic)
 
@@ -66,17 +61,17 @@ def create_publisher(node: LifecycleNode, kind: type, topic: str, qos: QoSProfil
 class SkeletonOutput:
     """Tells what the keypoints mean, latched."""
 
-    def __init__(self, node: LifecycleNode, skeletons: Sequence[Skeleton], model: str) -> None:
+    def __init__(
+        self, node: LifecycleNodeMixin, skeletons: Sequence[Skeleton], model: str
+    ) -> None:
         self._node = node
-        self._messages = [skeleton_message(skeleton, model) for skeleton in skeletons]
-        # One message a keypoint set, all of them kept for late subscribers.
-        latched = QoSProfile(depth=len(skeletons), durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._publisher = create_publisher(node, SkeletonInfo, '~/skeleton_info', latched)
+        self._message = skeletons_message(skeletons, model)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._publisher = create_publisher(node, SkeletonInfoArray, '~/skeletons', latched)
 
     def publish(self) -> None:
-        """Publish the description of each keypoint set."""
-        for message in self._messages:
-            self._publisher.publish(message)
+        """Publish the description of all keypoint sets."""
+        self._publisher.publish(self._message)
 
     def close(self) -> None:
         """Destroy the publisher."""
@@ -86,8 +81,11 @@ class SkeletonOutput:
 class CameraOutput:
     """Publishes what is found in the images of one camera."""
 
-    def __init__(self, node: LifecycleNode, prefix: str, skeletons: Sequence[Skeleton]) -> None:
+    def __init__(
+        self, node: LifecycleNodeMixin, prefix: str, skeletons: Sequence[Skeleton]
+    ) -> None:
         """Create the publishers; prefix stands before the names of the topics."""
+        self.prefix = prefix
         self.camera_info: CameraInfo | None = None  # the camera's, where there is one
         self._node = node
         self._marker_maker = MarkerMaker(skeletons)
@@ -102,12 +100,16 @@ class CameraOutput:
         for publisher in (self._keypoints, self._markers, self._overlay):
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def publish_keypoints(self, result: Result) -> KeypointsArray:
-        """Publish the keypoints; return the message."""
+    def publish_keypoints(self, result: Result, *, since_s: float) -> KeypointsArray:
+        """Publish the keypoints of a frame that was here since then; return the message.
+
+        since_s: on the clock time.monotonic.
+        """
         height, width = result.frame.image.shape[:2]
         message = keypoints_message(
             result.header, (width, height), result.detections, result.poses
         )
+        message.processing_time = time.monotonic() - since_s
         self._keypoints.publish(message)
         return message
 
@@ -135,7 +137,6 @@ class CameraOutput:
                 header=result.header,
                 style=parameters.style,
             )
-            time.sleep(OVERLAY_PAUSE_S)
             self._overlay.publish(overlay)
 
     def remove_markers(self) -> None:

@@ -1,14 +1,12 @@
 """The image with the skeletons drawn into it."""
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from vitpose_ros.core import Pose, draw_poses
+from vitpose_ros.core import Poses, draw_poses
 from vitpose_ros.core.drawing import Style, label, track_number
 from vitpose_ros.core.types import Channels
 from vitpose_ros.ros.detections import Detections
@@ -25,7 +23,7 @@ TO_BGR: dict[Channels, int] = {
 def overlay_message(
     image: NDArray[np.uint8],
     channels: Channels,
-    poses: Sequence[Pose],
+    poses: Poses,
     detections: Detections,
     *,
     header: Header,

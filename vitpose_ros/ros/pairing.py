@@ -1,5 +1,6 @@
 """Images and the detections made from them, brought together by their stamps."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
+from vitpose_ros.ros.logs import ThrottledLog
+from vitpose_ros.ros.pair_watch import PairWatch, Trouble
 from vitpose_ros.ros.subscriptions import MatchedSubscription
 
-PATIENCE_S = 3.0  # of arrivals without a pair, before a warning
-SILENCE_S = 10.0  # without any arrival, before a warning
-REPEAT_S = 10.0  # between warnings of the same kind
+CHECK_PERIOD_S = 0.5
 JUMP_S = 1.0  # a stamp that is earlier than the last by more than this: a recording began anew
 
 AnyImage: TypeAlias = Image | CompressedImage
@@ -24,100 +25,25 @@ OnFrame: TypeAlias = Callable[[AnyImage, Detection2DArray | None], None]
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How far stamps may differ, and what may wait for its counterpart."""
+
+    slop_s: float = 0.0  # 0: stamps must be equal; else they differ by less
+    messages: int = 30  # images, and as many detections
+    image_bytes: float = 64e6
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True)
 class Counts:
     """What came to one camera."""
 
     images: int = 0
+    lost_images: int = 0  # by the middleware, as far as it tells
     detections: int = 0
     paired: int = 0  # images handed on
     unpaired_images: int = 0  # gave up waiting for their detections
     unpaired_detections: int = 0
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Why no frames come."""
-
-    kind: str  # 'nothing', 'no images', 'no detections' or 'no pairs'
-    text: str
-
-
-class PairWatch:
-    """Notices when nothing pairs, and says what is missing. Time comes in as an argument.
-
-    Without a topic of detections, each image is a pair by itself.
-    """
-
-    def __init__(self, now_s: float, *, image_topic: str, detections_topic: str | None) -> None:
-        self._image_topic = image_topic
-        self._detections_topic = detections_topic
-        self._newest: dict[str, tuple[Time, float]] = {}  # topic → stamp, arrival; since a pair
-        self._since_s = now_s  # the last pair, or the first arrival after a silence
-        self._said_s: dict[str, float] = {}  # kind of trouble → last complaint
-
-    def arrived(self, topic: str, stamp: Time, now_s: float) -> None:
-        """Note a message on one of the two topics."""
-        if not self._newest:
-            self._since_s = now_s
-        self._newest[topic] = stamp, now_s
-
-    def paired(self, now_s: float) -> None:
-        """Note that an image and its detections met."""
-        self._newest.clear()
-        self._said_s.clear()
-        self._since_s = now_s
-
-    def trouble(self, now_s: float) -> Trouble | None:
-        """Say what is wrong, if nothing has paired for long."""
-        for topic, (_, arrival_s) in list(self._newest.items()):
-            if now_s - arrival_s >= SILENCE_S:
-                del self._newest[topic]
-        if now_s - self._since_s < (PATIENCE_S if self._newest else SILENCE_S):
-            return None
-        return self._describe()
-
-    def complaint(self, now_s: float) -> str | None:
-        """Say what is wrong, if that was not said just now."""
-        trouble = self.trouble(now_s)
-        if trouble is None:
-            return None
-        if now_s - self._said_s.get(trouble.kind, now_s - REPEAT_S) < REPEAT_S:
-            return None
-        self._said_s[trouble.kind] = now_s
-        return trouble.text
-
-    def _describe(self) -> Trouble:
-        images, detections = self._image_topic, self._detections_topic
-        if detections is None:
-            return Trouble(
-                'no images',
-                f"nothing arrives on '{images}'; is the camera running, and the topic remapped?",
-            )
-        if not self._newest:
-            return Trouble(
-                'nothing',
-                f"nothing arrives on '{images}' and '{detections}'; are the camera and the "
-                'detector running, and the topics remapped?',
-            )
-        if detections not in self._newest:
-            return Trouble(
-                'no detections',
-                f"images arrive on '{images}' but no detections on '{detections}'; is the "
-                'detector running? It must publish an empty array, too, when it sees nobody',
-            )
-        if images not in self._newest:
-            return Trouble(
-                'no images',
-                f"detections arrive on '{detections}' but no images on '{images}'; is the "
-                'camera running?',
-            )
-        return Trouble(
-            'no pairs',
-            f"images on '{images}' and detections on '{detections}' do not pair: newest image "
-            f'stamp {_seconds(self._newest[images][0])}, newest detections stamp '
-            f'{_seconds(self._newest[detections][0])}; the detector must copy the header of its '
-            'image (or set sync_slop_ms), and sync_queue_size must span its delay',
-        )
 
 
 class CameraInput:
@@ -127,28 +53,28 @@ class CameraInput:
         self,
         node: Node,
         on_frame: OnFrame,
+        log: ThrottledLog,
         *,
         image_topic: str,
         detections_topic: str | None,
         compressed: bool = False,
-        queue_size: int = 30,
-        slop_s: float = 0.0,
+        limits: Limits,
     ) -> None:
-        """Subscribe. Without a topic of detections, each image is handed on at once.
-
-        Stamps must be equal, or with a slop_s above 0 differ by less than that. queue_size
-        messages of each kind wait for their counterpart.
-        """
+        """Subscribe. Without a topic of detections, each image is handed on at once."""
         self._node = node
         self._on_frame = on_frame
-        self._queue_size = queue_size
-        self._slop_s = slop_s
+        self._log = log
+        self._limits = limits
         self._images = self._detections = self._pairs = 0
         self._newest_ns = [0, 0]  # stamps of images and detections
+        self._since_s: list[dict[Any, float]] = [{}, {}]  # key in a queue → since when it waits
+        self._lock = threading.RLock()  # on the queues: they are closed in another thread
         if compressed:
             image_topic = f'{node.resolve_topic_name(image_topic)}/compressed'
         kind = CompressedImage if compressed else Image
-        self._subscriptions = [MatchedSubscription(node, kind, image_topic, self._on_image)]
+        self._subscriptions = [
+            MatchedSubscription(node, kind, image_topic, self._on_image, count_lost=True)
+        ]
         if detections_topic is not None:
             self._subscriptions.append(
                 MatchedSubscription(node, Detection2DArray, detections_topic, self._on_detections)
@@ -164,23 +90,29 @@ class CameraInput:
         self._start_pairing()
         # Steady, because a simulated clock may stand still.
         self._timer = node.create_timer(
-            0.5, self._complain, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            CHECK_PERIOD_S, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
     def close(self) -> None:
-        """Unsubscribe."""
+        """Unsubscribe, and forget what waits."""
         self._node.destroy_timer(self._timer)
         for subscription in self._subscriptions:
             subscription.close()
+        with self._lock:
+            for queue in self._synchronizer.queues:
+                queue.clear()
 
     @property
     def counts(self) -> Counts:
         """What came so far."""
+        lost = self._subscriptions[0].lost
         if self._detections_topic is None:
-            return Counts(images=self._images, paired=self._pairs)
-        waiting = [len(queue) for queue in self._synchronizer.queues]
+            return Counts(images=self._images, lost_images=lost, paired=self._pairs)
+        with self._lock:
+            waiting = [len(queue) for queue in self._synchronizer.queues]
         return Counts(
             images=self._images,
+            lost_images=lost,
             detections=self._detections,
             paired=self._pairs,
             unpaired_images=self._images - self._pairs - waiting[0],
@@ -200,12 +132,11 @@ class CameraInput:
     def _start_pairing(self, waiting: Sequence[Sequence[Any]] = ()) -> None:
         """Pair with a new synchronizer; these images and detections wait already."""
         self._filters = SimpleFilter(), SimpleFilter()
-        if self._slop_s > 0:
-            self._synchronizer = ApproximateTimeSynchronizer(
-                self._filters, self._queue_size, self._slop_s
-            )
+        count, slop_s = self._limits.messages, self._limits.slop_s
+        if slop_s > 0:
+            self._synchronizer = ApproximateTimeSynchronizer(self._filters, count, slop_s)
         else:
-            self._synchronizer = TimeSynchronizer(self._filters, self._queue_size)
+            self._synchronizer = TimeSynchronizer(self._filters, count)
         self._synchronizer.registerCallback(self._paired)
         for messages, source in zip(waiting, self._filters, strict=False):
             for message in messages:
@@ -231,23 +162,51 @@ class CameraInput:
         self._arrived(1, self._detections_topic, message)
 
     def _arrived(self, index: int, topic: str, message: Any) -> None:
-        self._watch.arrived(topic, message.header.stamp, time.monotonic())
-        if message.header.stamp.sec < 0:  # message_filters raises over it
+        stamp = message.header.stamp
+        self._watch.arrived(topic, stamp, time.monotonic())
+        if stamp.sec < 0:  # message_filters raises over it
+            self._log.error(
+                f'negative stamp on {topic}',
+                f"a message on '{topic}' has the stamp {stamp.sec}.{stamp.nanosec:09d}, before "
+                '1970, and is dropped: it cannot be paired; set the clock of its publisher',
+            )
             return
         stamp_ns = _nanoseconds_of(message)
-        if stamp_ns < self._newest_ns[index] - JUMP_S * 1e9:
-            self._jumped_back(index, stamp_ns)
-            self._newest_ns[index] = stamp_ns
-        self._newest_ns[index] = max(stamp_ns, self._newest_ns[index])
-        self._filters[index].signalMessage(message)
+        with self._lock:
+            if stamp_ns < self._newest_ns[index] - JUMP_S * 1e9:
+                self._jumped_back(index, stamp_ns)
+                self._newest_ns[index] = stamp_ns
+            self._newest_ns[index] = max(stamp_ns, self._newest_ns[index])
+            if index == 0:
+                self._make_room(len(message.data))
+            self._filters[index].signalMessage(message)
+
+    def _make_room(self, size: int) -> None:
+        """Forget the oldest images that wait, as far as a new one makes too many bytes."""
+        images = self._synchronizer.queues[0]
+        held = size + sum(len(image.data) for image in images.values())
+        while held > self._limits.image_bytes and images:
+            held -= len(images.pop(min(images)).data)
+
+    def _drop_beyond_seconds(self, now_s: float) -> None:
+        """Forget what has waited too long."""
+        with self._lock:
+            for index, queue in enumerate(self._synchronizer.queues):
+                known = self._since_s[index]
+                self._since_s[index] = {key: known.get(key, now_s) for key in list(queue)}
+                for key, since_s in self._since_s[index].items():
+                    if now_s - since_s > self._limits.seconds:
+                        queue.pop(key, None)
 
     def _paired(self, image: AnyImage, detections: Detection2DArray | None) -> None:
         self._pairs += 1
         self._watch.paired(time.monotonic())
         self._on_frame(image, detections)
 
-    def _complain(self) -> None:
-        complaint = self._watch.complaint(time.monotonic())
+    def _check(self) -> None:
+        now_s = time.monotonic()
+        self._drop_beyond_seconds(now_s)
+        complaint = self._watch.complaint(now_s)
         if complaint is not None:
             self._node.get_logger().warning(complaint)
 
@@ -259,7 +218,3 @@ def stamp_nanoseconds(stamp: Time) -> int:
 
 def _nanoseconds_of(message: Any) -> int:
     return stamp_nanoseconds(message.header.stamp)
-
-
-def _seconds(stamp: Time) -> str:
-    return f'{stamp.sec}.{stamp.nanosec:09d}'

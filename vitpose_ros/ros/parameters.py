@@ -2,219 +2,158 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from vitpose_ros.core.classes import NUMBERINGS, ClassNames
 from vitpose_ros.core.drawing import Style
+from vitpose_ros.ros.classes import NUMBERINGS, ClassNames
 from vitpose_ros.ros.detections import Filter
+from vitpose_ros.ros.parameter import check, option, parameter
 
 CAMERA_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
-
-
-def _parameter(
-    default: Any,
-    description: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: Sequence[str] = (),
-    names: bool = False,
-    live: bool = False,
-    per_camera: bool = False,
-) -> Any:
-    """Describe a parameter.
-
-    names: a list of words, given as one string with commas or as an array. live: a change takes
-    effect at once, not at the next configure. per_camera: '<camera>.<parameter>' sets it for one
-    camera, where there are several.
-    """
-    return field(
-        default=default,
-        metadata={
-            'description': description,
-            'minimum': minimum,
-            'maximum': maximum,
-            'choices': choices,
-            'names': names,
-            'live': live,
-            'per_camera': per_camera,
-        },
-    )
 
 
 @dataclass(frozen=True)
 class Parameters:
     """The table, and one reading of it."""
 
-    model: str = _parameter(
+    model: str = parameter(
         'nano',
         "Network: a known name ('nano' comes with the package, 'ros2 run vitpose_ros models "
         "list' shows the others), a file of weights, or a Hugging Face directory",
     )
-    keypoint_sets: str = _parameter(
-        '',
-        "Keypoint sets to use, as in 'coco,ap10k'; each subject gets the first that fits its "
+    keypoint_sets: tuple[str, ...] = parameter(
+        (),
+        'Keypoint sets to use, as in [coco, ap10k]; each subject gets the first that fits its '
         "detection's class, else the first of all. Empty: those of class_keypoint_sets, or the "
         "network's first",
-        names=True,
     )
-    class_keypoint_sets: str = _parameter(
-        '',
-        "Keypoint sets of some classes, by name or number, as in 'person:wholebody,dog:ap10k'; "
-        'they go before the choice by keypoint_sets',
-        names=True,
+    class_keypoint_sets: tuple[str, ...] = parameter(
+        (),
+        'Keypoint sets of some classes, by name or number, as in '
+        "['person:wholebody', 'dog:ap10k']; they go before the choice by keypoint_sets",
     )
-    class_names: str = _parameter(
-        'coco80',
+    class_names: tuple[str, ...] = parameter(
+        ('coco80',),
         "What detection classes that are numbers mean: 'coco80' (0 is person), 'coco91' (1 is "
-        'person), or names separated by commas, from number 0 on',
-        names=True,
+        'person), or their names, from number 0 on',
     )
-    device: str = _parameter(
-        'auto',
-        "Where the network runs: 'cpu', 'cuda', 'cuda:N', 'intel_gpu' (through "
-        "OpenVINO), or 'auto' (cuda if there); without the device asked for it runs on the CPU, "
-        'and diagnostics warn',
+    device: str = option(
+        'device', '; without the device asked for, on the processor, and diagnostics warn'
     )
-    backend: str = _parameter(
-        'auto',
-        "What runs the network: 'torch' (PyTorch), 'onnx' (ONNX Runtime), 'openvino', or 'auto': "
-        'torch on CUDA; on a processor openvino if it is installed, else torch',
-        choices=('auto', 'torch', 'onnx', 'openvino'),
-    )
-    precision: str = _parameter(
-        'auto',
-        "What the network computes with; 'auto': float16 on GPUs, on a processor bfloat16 where "
-        "that is faster, else float32. 'int8' (OpenVINO, ONNX Runtime) is less accurate, never "
-        "taken by 'auto', and needs a calibration: 'ros2 run vitpose_ros models quantize'",
-        choices=('auto', 'float32', 'bfloat16', 'float16', 'int8'),
-    )
-    cuda_graphs: str = _parameter(
-        'auto',
-        "On a GPU with PyTorch: 'auto' launches a whole pass at once, as a CUDA graph, where that "
-        "can be had; 'off' launches kernels one by one, slower, with less memory",
-        choices=('auto', 'off'),
-    )
-    threads: int = _parameter(
-        0,
-        'Threads of the processor that the network uses; 0: one less than there are cores, for '
-        'the rest of the robot',
-        minimum=0,
-        maximum=1024,
-    )
-    autostart: bool = _parameter(
+    backend: str = option('backend')
+    precision: str = option('precision')
+    cuda_graphs: str = option('cuda_graphs')
+    threads: int = option('threads')
+    autostart: bool = parameter(
         True, 'Configure and activate at the start; false leaves that to a lifecycle manager'
     )
-    cameras: str = _parameter(
-        '',
-        "Names of the cameras, as in 'front,rear': topics are then front/image and so on. "
+    cameras: tuple[str, ...] = parameter(
+        (),
+        'Names of the cameras, as in [front, rear]: topics are then front/image and so on. '
         'Empty: one camera without a name',
-        names=True,
     )
-    image_transport: str = _parameter(
+    image_transport: str = parameter(
         'raw',
         "'raw' images, or 'compressed' ones (JPEG or PNG) from the topic image/compressed",
         choices=('raw', 'compressed'),
         per_camera=True,
     )
-    detections: str = _parameter(
+    box_source: str = parameter(
         'topic',
         "Where the boxes come from: 'topic', or 'full_image' for a camera that sees one subject "
         'and has no detector',
         choices=('topic', 'full_image'),
         per_camera=True,
     )
-    detection_classes: str = _parameter(
-        '',
-        "Classes that get keypoints, by name or number, as in 'person,dog'; empty: all",
-        names=True,
+    detection_classes: tuple[str, ...] = parameter(
+        (),
+        'Classes that get keypoints, by name or number, as in [person, dog]; empty: all',
         live=True,
     )
-    min_detection_score: float = _parameter(
+    min_detection_score: float = parameter(
         0.0,
         'Detections below this score get no keypoints; those without a score do',
         minimum=0.0,
         maximum=1.0,
         live=True,
     )
-    max_subjects: int = _parameter(
+    max_subjects: int = parameter(
         64,
         'Most subjects of a frame that get keypoints, the largest boxes first',
         minimum=1,
         maximum=1000,
         live=True,
+        per_camera=True,
     )
-    max_age_ms: float = _parameter(
+    max_age_ms: float = parameter(
         0.0,
         'Frames older than this when their turn comes are dropped; 0: none are',
         minimum=0.0,
         maximum=3600000.0,
         live=True,
     )
-    max_batch: int = _parameter(
-        16,
-        'Most subjects in one forward pass; the rest of a turn goes into further ones',
-        minimum=1,
-        maximum=1024,
-    )
-    sync_slop_ms: float = _parameter(
+    max_batch: int = option('max_batch')
+    sync_slop_ms: float = parameter(
         0.0,
         'How far the stamps of an image and its detections may differ; 0: not at all',
         minimum=0.0,
         maximum=10000.0,
     )
-    sync_queue_size: int = _parameter(
+    sync_queue_size: int = parameter(
         30,
         'Images, and detections, of each camera that wait for their counterpart; it must span '
         "the detector's delay",
         minimum=1,
         maximum=1000,
     )
-    frame_queue_size: int = _parameter(
+    sync_timeout: float = parameter(
+        10.0,
+        'Seconds after which an image, or detections, without a counterpart are given up',
+        minimum=0.1,
+        maximum=3600.0,
+    )
+    queue_mb: float = parameter(
+        64.0,
+        'Megabytes of images that may wait in each of the two queues of a camera, for their '
+        'detections and for the network; the oldest make room for newer ones',
+        minimum=1.0,
+        maximum=100000.0,
+    )
+    frame_queue_size: int = parameter(
         1,
         'Complete frames of each camera that wait for the network; more than 1 only where every '
         'frame counts more than a short delay',
         minimum=1,
         maximum=100,
     )
-    decode: str = _parameter(
-        'reference',
-        "How heatmaps become keypoints: 'reference', as the public networks were evaluated, or "
-        "'hybrid', more accurate within five heatmap cells of the crop's border (coco and mpii)",
-        choices=('reference', 'hybrid'),
-    )
-    flip_test: bool = _parameter(
-        False,
-        'Average with the mirrored image, as published accuracies do; takes twice the time',
-    )
-    covariance: bool = _parameter(
-        False, 'Fill in the covariance of each keypoint, in pixels squared'
-    )
-    min_keypoint_score: float = _parameter(
+    decode: str = option('decode')
+    flip_test: bool = option('flip_test')
+    heatmap_spread: bool = option('heatmap_spread')
+    min_keypoint_score: float = parameter(
         0.25,
         'Markers and overlay leave out keypoints below this score; ~/keypoints has them all',
         minimum=0.0,
         maximum=1.0,
         live=True,
     )
-    palette: str = _parameter(
+    palette: str = parameter(
         'side',
         "Colours of markers and overlay: by 'side' (left, right, centre), or by track 'id'",
         choices=('side', 'id'),
         live=True,
     )
-    labels: bool = _parameter(
+    labels: bool = parameter(
         True, 'Write class and track id above each subject, in markers and overlay', live=True
     )
-    thickness: float = _parameter(
+    thickness: float = parameter(
         1.0,
         'Thickness of lines and joints in markers and overlay, as a factor',
         minimum=0.1,
         maximum=10.0,
         live=True,
     )
-    marker_lifetime: float = _parameter(
+    marker_lifetime: float = parameter(
         0.5,
         'Seconds after which a marker disappears by itself, but not before three frames without '
         'it could have come; 0 keeps it',
@@ -222,7 +161,7 @@ class Parameters:
         maximum=60.0,
         live=True,
     )
-    marker_distance: float = _parameter(
+    marker_distance: float = parameter(
         3.0,
         'Metres before the camera at which the markers stand; the keypoints have no depth',
         minimum=0.1,
@@ -233,14 +172,8 @@ class Parameters:
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is none of the choices, or not readable."""
         for entry in fields(self):
-            data, value = entry.metadata, getattr(self, entry.name)
-            if data['choices'] and value not in data['choices']:
-                raise ValueError(not_a_choice(entry.name, value, data['choices']))
-            if data['minimum'] is not None and not data['minimum'] <= value <= data['maximum']:
-                raise ValueError(
-                    f'parameter {entry.name} is {value}; give {data["minimum"]} to '
-                    f'{data["maximum"]}'
-                )
+            check(entry, getattr(self, entry.name))
+        self.camera_names()
         self.keypoint_sets_by_class()
         self.numbered_class_names()
 
@@ -254,56 +187,44 @@ class Parameters:
         """Which detections get keypoints."""
         return Filter(
             self.numbered_class_names(),
-            self.words('detection_classes'),
+            self.detection_classes,
             self.min_detection_score,
             self.max_subjects,
         )
 
-    def words(self, name: str) -> list[str]:
-        """Return a parameter that is a list of words as one."""
-        return [word.strip() for word in getattr(self, name).split(',') if word.strip()]
-
-    def camera_names(self) -> list[str]:
+    def camera_names(self) -> Sequence[str]:
         """Return the names of the cameras; one that is empty for the only camera."""
-        names = self.words('cameras')
-        for name in names:
-            if not CAMERA_NAME.fullmatch(name) or names.count(name) > 1:
+        for name in self.cameras:
+            if not CAMERA_NAME.fullmatch(name) or self.cameras.count(name) > 1:
                 raise ValueError(
                     f"parameter cameras has '{name}'; give different names of letters, digits "
-                    'and underscores, such as front,rear'
+                    'and underscores, such as [front, rear]'
                 )
-        return names or ['']
+        return self.cameras or ('',)
 
     def keypoint_sets_by_class(self) -> dict[str, str]:
         """Return the parameter class_keypoint_sets as a dictionary."""
         by_class = {}
-        for word in self.words('class_keypoint_sets'):
+        for word in self.class_keypoint_sets:
             class_id, _, keypoint_set = (part.strip() for part in word.rpartition(':'))
             if not class_id or not keypoint_set:
                 raise ValueError(
                     f"parameter class_keypoint_sets has '{word}'; give pairs such as "
-                    'person:wholebody,dog:ap10k'
+                    "['person:wholebody', 'dog:ap10k']"
                 )
             by_class[class_id] = keypoint_set
         return by_class
 
     def wanted_keypoint_sets(self) -> list[str]:
         """Return the keypoint sets to load; none: the network's first."""
-        return self.words('keypoint_sets') or list(
-            dict.fromkeys(self.keypoint_sets_by_class().values())
-        )
+        return list(self.keypoint_sets or dict.fromkeys(self.keypoint_sets_by_class().values()))
 
     def numbered_class_names(self) -> ClassNames:
         """Return what the parameter class_names says."""
-        words = self.words('class_names')
+        words = self.class_names
         return ClassNames(words[0] if len(words) == 1 and words[0] in NUMBERINGS else words)
 
 
 def table() -> tuple[Field[Any], ...]:
     """Return the parameters as dataclass fields, in the order of the table."""
     return fields(Parameters)
-
-
-def not_a_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """Say that a value is none of the choices."""
-    return f"parameter {name} is '{value}'; give {' or '.join(choices)}"

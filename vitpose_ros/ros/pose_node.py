@@ -1,67 +1,62 @@
 """The node: images and detections in, keypoints out."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-import torch
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rcl_interfaces.msg import SetParametersResult
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool
-from vision_msgs.msg import Detection2DArray
 
-from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.backends import DeviceError
-from vitpose_ros.core.backends.faults import is_device_lost
-from vitpose_ros.core.batching import Mailboxes
-from vitpose_ros.core.classes import KeypointSetChoice
-from vitpose_ros.ros import diagnostics, node_parameters
+from vitpose_ros.core.runtime.faults import is_device_lost
+from vitpose_ros.ros import network
+from vitpose_ros.ros.activity import Activity
 from vitpose_ros.ros.camera import Camera
+from vitpose_ros.ros.diagnostics import CameraReport, camera_status, diagnostics, image_loss
+from vitpose_ros.ros.health import Health, State
+from vitpose_ros.ros.lifecycle import BusyLifecycleNode
 from vitpose_ros.ros.logs import NodeHandler, ThrottledLog
-from vitpose_ros.ros.memory import release_memory, resident_memory_mb
+from vitpose_ros.ros.memory import release_memory
+from vitpose_ros.ros.node_parameters import NodeParameters
 from vitpose_ros.ros.outputs import SkeletonOutput
-from vitpose_ros.ros.pairing import AnyImage, stamp_nanoseconds
-from vitpose_ros.ros.parameters import Parameters
-from vitpose_ros.ros.worker import Arrival, Worker
 
 DIAGNOSTICS_PERIOD_S = 1.0
 PACKAGE = __name__.partition('.')[0]
+LOSS_PERIOD_S = 60.0  # between warnings of lost images
 ACKNOWLEDGED_S = 0.5  # how long a last message may take to arrive
 
 
-class PoseNode(LifecycleNode):
+class PoseNode(BusyLifecycleNode):
     """Estimates the poses of the detected subjects of all cameras with one network.
 
     Configure loads the network and creates the publishers, activate subscribes and starts the
     worker thread, deactivate stops both, cleanup frees what configure made. The service
-    ~/enable stops and starts the work of the active node.
+    ~/enable stops and starts the work of the active node. All these run in a thread of their
+    own, one after the other; everything else in that of the executor, which may be any.
     """
 
-    def __init__(self) -> None:
-        super().__init__('pose_node')
-        self._values = Parameters()  # read at configure
+    def __init__(self, name: str = 'pose_node', **options: Any) -> None:
+        """Take the name and the options of a node, such as namespace and parameter_overrides."""
+        super().__init__(name, **options)
         self._trouble = ThrottledLog(self.get_logger())
         self._log_handler = NodeHandler(self.get_logger())
         logging.getLogger(PACKAGE).addHandler(self._log_handler)
+        logging.getLogger(PACKAGE).setLevel(logging.INFO)  # what takes long, too
+        self._state = State.UNCONFIGURED
         self._failure = ''  # why the last configure failed
         self._loss = ''  # of the device: why this process ends
-        self._estimator: PoseEstimator | None = None
-        self._device_warning = ''
-        self._keypoint_sets: KeypointSetChoice | None = None
-        self._skeleton_output: SkeletonOutput | None = None
-        self._cameras: dict[str, Camera] = {}
         self._enabled = True
-        self._active = False
-        self._mailboxes: Mailboxes[Arrival] | None = None
-        self._worker: Worker | None = None
-        node_parameters.declare(self)
+        # Of the configured node. Replaced as a whole, because other threads look at them.
+        self._network: network.Network | None = None
+        self._skeletons: SkeletonOutput | None = None
+        self._cameras: Mapping[str, Camera] = {}
+        self._activity: Activity | None = None
+        self._settings = NodeParameters(self, self._follow)
         self._on_loss = self.create_guard_condition(self._end)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
-        self.create_service(SetBool, '~/enable', self._on_enable)
+        self.create_background_service(SetBool, '~/enable', self._on_enable)
         self._diagnostics = self.create_publisher(
             DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
         )
@@ -71,8 +66,8 @@ class PoseNode(LifecycleNode):
             self._publish_diagnostics,
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
-        if self.get_parameter('autostart').value:
-            self._autostart()
+        if self._settings.values.autostart:
+            self.in_background(self._autostart)
 
     def _autostart(self) -> None:
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
@@ -87,22 +82,16 @@ class PoseNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and create the publishers."""
+        self._state = State.CONFIGURING
         try:
-            self._values = node_parameters.read(self)
-            of_cameras = {
-                name: node_parameters.read_for_camera(self, name, self._values)
-                for name in self._values.camera_names()
-            }
-            self._estimator = self._load()
-            skeletons = self._estimator.skeletons
-            self._keypoint_sets = KeypointSetChoice(
-                self._values.numbered_class_names(),
-                [skeleton.name for skeleton in skeletons],
-                self._values.keypoint_sets_by_class(),
-            )
-            self._skeleton_output = SkeletonOutput(self, skeletons, self._values.model)
-            for name, own in of_cameras.items():
-                self._cameras[name] = Camera(self, name, skeletons, own)
+            values = self._settings.prepare()
+            self._network = network.load(values, self.get_logger())
+            skeletons = self._network.estimator.skeletons
+            self._skeletons = SkeletonOutput(self, skeletons, values.model)
+            cameras: dict[str, Camera] = {}
+            self._cameras = cameras
+            for name in values.camera_names():
+                cameras[name] = Camera(self, name, skeletons, self._settings.of(name))
         except Exception as error:
             self._failure = str(error)
             self.get_logger().error(f'cannot configure: {error}')
@@ -111,26 +100,23 @@ class PoseNode(LifecycleNode):
             self._free()
             return TransitionCallbackReturn.FAILURE
         self._failure = ''
-        backend = self._estimator.backend
-        self.get_logger().info(
-            f"network '{self._values.model}' is ready with {backend.description} "
-            f'({backend.reason}), for {", ".join(skeleton.name for skeleton in skeletons)}'
-        )
+        self._state = State.INACTIVE
+        self.get_logger().info(self._network.description)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start working."""
         result = super().on_activate(state)
-        self._active = True
+        self._state = State.ACTIVE
         try:
-            assert self._skeleton_output is not None, 'not configured'
-            self._skeleton_output.publish()
+            assert self._skeletons is not None, 'not configured'
+            self._skeletons.publish()
             if self._enabled:
                 self._start()
         except Exception as error:
             self.get_logger().error(f'cannot activate: {error}')
             self._stop()
-            self._active = False
+            self._state = State.INACTIVE
             super().on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
         return result
@@ -138,7 +124,7 @@ class PoseNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working and unsubscribe; the network stays."""
         self._stop()
-        self._active = False
+        self._state = State.INACTIVE
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -149,98 +135,44 @@ class PoseNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working and free everything."""
         self._stop()
-        self._active = False
         self._free()
         return super().on_shutdown(state)
 
     def destroy_node(self) -> None:
         """Stop working, then destroy the node."""
-        self._stop()
+        self.in_background(self._stop)
+        self.end_background()
         logging.getLogger(PACKAGE).removeHandler(self._log_handler)
         super().destroy_node()
 
-    def _load(self) -> PoseEstimator:
-        """Load the network, and run it once, so that what fails does so now."""
-        values = self._values
-        faults = []
-
-        def load(device: str, precision: str) -> PoseEstimator:
-            return PoseEstimator.load(
-                values.model,
-                device,
-                backend=values.backend,
-                precision=precision,
-                threads=values.threads,
-                keypoint_sets=values.wanted_keypoint_sets() or None,
-                max_batch=values.max_batch,
-                flip_test=values.flip_test,
-                with_covariances=values.covariance,
-                hybrid_decoding=values.decode == 'hybrid',
-                cuda_graphs=values.cuda_graphs,
-                say=self.get_logger().info,
-            )
-
-        try:
-            estimator = load(values.device, values.precision)
-        except DeviceError as error:
-            faults.append(f'{error}; the network runs on the CPU instead')
-            estimator = load('cpu', 'auto')  # what was asked for may be for a GPU alone
-        if estimator.backend.warning:
-            faults.append(estimator.backend.warning)
-        self._device_warning = '; '.join(faults)
-        if faults:
-            self.get_logger().error(self._device_warning)
-        release_memory(self.get_logger().warning)  # what loading took
-        estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
-        return estimator
-
     def _start(self) -> None:
-        assert self._estimator is not None and self._keypoint_sets is not None, 'not configured'
-        mailboxes: Mailboxes[Arrival] = Mailboxes(
+        assert self._network is not None, 'not configured'
+        self._activity = Activity(
+            self._network,
             self._cameras,
-            size=self._values.frame_queue_size,
-            max_age_ns=round(self._values.max_age_ms * 1e6),
-            stamp_clock=self._now_ns,
-        )
-        self._mailboxes = mailboxes
-        self._worker = Worker(
-            self._estimator,
-            self._cameras,
-            mailboxes,
-            keypoint_sets=self._keypoint_sets,
-            parameters=lambda: self._values,
-            stamp_clock=self._now_ns,
+            self._settings.values,
+            stamp_clock=lambda: self.get_clock().now().nanoseconds,
             log=self._trouble,
             is_running=self.context.ok,
             on_device_lost=self._on_device_lost,
         )
-        for name, camera in self._cameras.items():
-
-            def put(image: AnyImage, found: Detection2DArray | None, name: str = name) -> None:
-                stamp_ns = stamp_nanoseconds(image.header.stamp)
-                mailboxes.put(name, Arrival(image, found), stamp_ns)
-
-            camera.open(put)
 
     def _stop(self) -> None:
-        for camera in self._cameras.values():
-            camera.close_input()
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = self._mailboxes = None
-            if self.context.ok():
-                for camera in self._cameras.values():
-                    camera.output.remove_markers()
+        if self._activity is not None:
+            self._activity.stop()
+            self._activity = None
 
     def _free(self) -> None:
-        self._estimator = self._keypoint_sets = None
-        for camera in self._cameras.values():
-            camera.close()
-        self._cameras = {}
-        if self._skeleton_output is not None:
-            self._skeleton_output.close()
-            self._skeleton_output = None
+        cameras, skeletons = self._cameras, self._skeletons
+        self._network, self._cameras, self._skeletons = None, {}, None
+        for name in list(cameras):
+            cameras[name].close()
+        if skeletons is not None:
+            skeletons.close()
+        del cameras, skeletons
         release_memory(self.get_logger().warning)
+        self._settings.locked = False
+        self._state = State.UNCONFIGURED
 
     def _on_device_lost(self, error: Exception) -> None:
         """Say that this process cannot use its device any more, and have it end; any thread."""
@@ -258,28 +190,12 @@ class PoseNode(LifecycleNode):
         self._diagnostics.wait_for_all_acked(Duration(seconds=ACKNOWLEDGED_S))
         raise SystemExit(1)
 
-    def _now_ns(self) -> int:
-        now: int = self.get_clock().now().nanoseconds
-        return now
+    # What may be asked for at any time
 
-    # Parameters and services
-
-    def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        for change in changes:
-            if self._estimator is not None and not node_parameters.is_live(change.name):
-                return SetParametersResult(
-                    successful=False,
-                    reason=f'{change.name} is read when the node is configured: deactivate and '
-                    'clean up, then set it and configure again',
-                )
-        try:
-            values = node_parameters.updated(self._values, changes)
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self._values = values
-        if self._mailboxes is not None:
-            self._mailboxes.max_age_ns = round(values.max_age_ms * 1e6)
-        return SetParametersResult(successful=True)
+    def _follow(self) -> None:
+        """Take over parameters that have changed."""
+        if (activity := self._activity) is not None:
+            activity.follow(self._settings.values)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Stop or start the work; the lifecycle state stays."""
@@ -289,71 +205,41 @@ class PoseNode(LifecycleNode):
             try:
                 if not self._enabled:
                     self._stop()
-                elif self._active:
+                elif self._state == State.ACTIVE:
                     self._start()
             except Exception as error:
-                self._stop()
                 self._enabled = False
                 response.success = False
                 response.message = f'cannot enable: {error}'
                 self.get_logger().error(response.message)
                 return response
         response.message = 'enabled' if self._enabled else 'disabled: the work stands still'
-        if not self._active:
+        if self._state != State.ACTIVE:
             response.message += '; this counts once the node is active'
         self.get_logger().info(response.message)
         return response
 
-    # Diagnostics
-
     def _publish_diagnostics(self) -> None:
-        statuses = [self._own_status()]
-        if self._worker is not None:
-            statuses += [self._camera_status(camera) for camera in self._cameras.values()]
-        stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(diagnostics.diagnostics(statuses, stamp))
-
-    def _own_status(self) -> DiagnosticStatus:
-        level, message = diagnostics.OK, 'active'
-        if self._estimator is None:
-            message = 'unconfigured'
-            if self._failure:
-                level, message = diagnostics.ERROR, f'cannot configure: {self._failure}'
-        elif not self._active:
-            message = 'inactive'
-        elif not self._enabled:
-            message = 'disabled by ~/enable'
-        if self._loss:
-            level, message = diagnostics.ERROR, self._loss
-        values: dict[str, object] = {'resident_memory_mb': f'{resident_memory_mb():.0f}'}
-        if self._estimator is not None:
-            device = self._estimator.backend.device
-            values.update(
-                model=self._values.model,
-                keypoint_sets=', '.join(s.name for s in self._estimator.skeletons),
-                device=device,
-                backend=self._estimator.backend.description,
-                max_batch=self._estimator.max_batch,
-            )
-            if device.type == 'cuda':
-                values['cuda_memory_mb'] = f'{torch.cuda.memory_reserved(device) / 1e6:.0f}'
-            if self._estimator.max_batch < self._values.max_batch:
-                level = diagnostics.WARN
-                message += f'; max_batch is {self._estimator.max_batch} since memory ran out'
-            if self._device_warning:
-                level = diagnostics.WARN
-                message += f'; {self._device_warning}'
-        return diagnostics.status(
-            self._status_name('network'), str(values.get('device', '')), level, message, values
+        activity, cameras = self._activity, self._cameras
+        health = Health(
+            self._state,
+            self._enabled,
+            self._network,
+            self._failure,
+            '' if activity is None else activity.fault,
+            self._loss,
         )
-
-    def _camera_status(self, camera: Camera) -> DiagnosticStatus:
-        assert camera.input is not None and self._mailboxes is not None
-        return diagnostics.camera_status(
-            self._status_name(camera.name or 'camera'),
-            camera.input.image_topic,
-            camera.report(self._mailboxes.counts(camera.name)),
-        )
+        statuses = [health.status(self._status_name('network'))]
+        for name in cameras or self._settings.values.camera_names():
+            camera = cameras.get(name)
+            report = CameraReport() if camera is None else camera.report()
+            topic = '' if camera is None else camera.topic
+            status_name = self._status_name(name or 'camera')
+            statuses.append(camera_status(status_name, topic, report, idle=health.idle))
+            if loss := image_loss(report):
+                where = f"camera '{name}': " if name else ''
+                self._trouble.warning(f'{name} loss', f'{where}{loss}', period_s=LOSS_PERIOD_S)
+        self._diagnostics.publish(diagnostics(statuses, self.get_clock().now().to_msg()))
 
     def _status_name(self, part: str) -> str:
         return f'{self.get_fully_qualified_name().strip("/")}: {part}'

@@ -7,8 +7,11 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
+
+from vitpose_ros.ros.large_images import keep_memory
 
 GRACE_S = 1.2  # from the signal to the end, whatever is still at work then
 
@@ -28,6 +31,7 @@ def run(node_class: str) -> None:
         futures[0].set_result(None)
 
     _call_on_signals(stop)
+    keep_memory()
     # Only now, because these and the node's imports take seconds.
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -40,7 +44,11 @@ def run(node_class: str) -> None:
     futures.append(Future())
 
     def spin() -> None:
-        node = make_node()
+        try:
+            node = make_node()
+        except ValueError as error:  # of what the user gave it, which is no mistake of ours
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from error
         try:
             executor = SingleThreadedExecutor()
             executor.add_node(node)
@@ -60,7 +68,7 @@ def run(node_class: str) -> None:
     except SystemExit as error:
         code = _exit_code(error)
     except Exception as error:
-        print(f'{type(error).__name__}: {error}', file=sys.stderr)
+        traceback.print_exception(error)
         code = _exit_code(error)
     rclpy.try_shutdown()
     # A lifecycle node is part of cycles, and only when the last of it is gone does the middleware

@@ -1,5 +1,6 @@
 """Subscriptions that match their publishers."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,9 +21,9 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 CHECK_PERIOD_S = 0.5
 SETTLING_S = 1.0  # after the change to one subscription, messages may come a second time
@@ -39,6 +40,8 @@ DURABILITIES = {
 
 class MatchedSubscription:
     """Subscribes as the publishers offer it, and looks again when they change.
+
+    May be closed in any thread.
 
     Reliably, unless a publisher offers best effort only: a reliable subscription hears nothing
     of such a one, and a best-effort one loses most large images even of a reliable publisher.
@@ -58,16 +61,24 @@ class MatchedSubscription:
         callback: Callable[[Any], None],
         *,
         depth: int = 10,
+        count_lost: bool = False,
     ) -> None:
-        """Subscribe; messages of the kind have a header."""
+        """Subscribe; messages of the kind have a header.
+
+        count_lost: whether lost is kept, which costs the executor a little with every callback.
+        """
         self.topic_name: str = node.resolve_topic_name(topic)
         self.type_name = f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
         self.mismatch: str | None = None  # why some publisher is not heard
+        self.lost = 0  # messages, of which the middleware says so
         self._node = node
         self._kind = kind
         self._callback = callback
         self._depth = depth
+        self._count_lost = count_lost
         self._said: set[str] = set()
+        self._changing = threading.Lock()
+        self._closed = False
         self._reliability_override = self._override('reliability', RELIABILITIES)
         self._durability_override = self._override('durability', DURABILITIES)
         self._subscriptions: list[tuple[QoSProfile, Any]] = []
@@ -81,9 +92,13 @@ class MatchedSubscription:
 
     def close(self) -> None:
         """Unsubscribe."""
-        self._node.destroy_timer(self._timer)
-        for _, subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        with self._changing:
+            if self._closed:
+                return
+            self._closed = True
+            self._node.destroy_timer(self._timer)
+            for _, subscription in self._subscriptions:
+                self._node.destroy_subscription(subscription)
 
     def _override(self, policy: str, choices: dict[str, Any]) -> Any:
         """Return the policy that a parameter fixes, or None; declare the parameter."""
@@ -101,7 +116,8 @@ class MatchedSubscription:
         return choices.get(override)
 
     def _publishers(self) -> Sequence[Any]:
-        return self._node.get_publishers_info_by_topic(self.topic_name)
+        found: Sequence[Any] = self._node.get_publishers_info_by_topic(self.topic_name)
+        return found
 
     def _profile(self, *, reliable: bool, latched: bool) -> QoSProfile:
         """Return a profile, as far as the overrides allow."""
@@ -142,17 +158,29 @@ class MatchedSubscription:
         self._settled_s = time.monotonic() if len(profiles) == 1 else float('inf')
 
     def _subscribe(self, profile: QoSProfile) -> Any:
-        return self._node.create_subscription(
-            self._kind,
-            self.topic_name,
-            self._on_message,
-            copy(profile),  # rclpy writes the overrides into it
-            # _check says more than rclpy's own warnings.
-            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
-            qos_overriding_options=QoSOverridingOptions(
-                (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
-            ),
-        )
+        def subscription(**events: Any) -> Any:
+            return self._node.create_subscription(
+                self._kind,
+                self.topic_name,
+                self._on_message,
+                copy(profile),  # rclpy writes the overrides into it
+                # _check says more than rclpy's own warnings.
+                event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False, **events),
+                qos_overriding_options=QoSOverridingOptions(
+                    (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
+                ),
+            )
+
+        if self._count_lost:
+            try:
+                return subscription(message_lost=self._on_lost)
+            except UnsupportedEventTypeError:  # not every middleware tells
+                self._count_lost = False
+        return subscription()
+
+    def _on_lost(self, event: Any) -> None:
+        if len(self._subscriptions) == 1:  # of two, the other may have heard it
+            self.lost += event.total_count_change
 
     def _on_message(self, message: Any) -> None:
         if time.monotonic() - self._settled_s < SETTLING_S:
@@ -165,13 +193,16 @@ class MatchedSubscription:
     def _check(self) -> None:
         publishers = self._publishers()
         wanted = self._wanted(publishers)
-        if wanted and wanted != [profile for profile, _ in self._subscriptions]:
-            self._settle(wanted)
-            [profile] = wanted
-            self._node.get_logger().info(
-                f"'{self.topic_name}' is subscribed {profile.reliability.name.lower()}, "
-                f'{profile.durability.name.lower()} now, as its publishers offer it'
-            )
+        with self._changing:
+            if self._closed:
+                return
+            if wanted and wanted != [profile for profile, _ in self._subscriptions]:
+                self._settle(wanted)
+                [profile] = wanted
+                self._node.get_logger().info(
+                    f"'{self.topic_name}' is subscribed {profile.reliability.name.lower()}, "
+                    f'{profile.durability.name.lower()} now, as its publishers offer it'
+                )
         complaints = [text for text in map(self._complaint, publishers) if text]
         self.mismatch = complaints[0] if complaints else None
         for text in complaints:

@@ -2,25 +2,28 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vision_msgs.msg import Detection2DArray
 
-from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.backends.faults import is_device_lost
-from vitpose_ros.core.batching import Mailboxes, Waiting
-from vitpose_ros.core.classes import KeypointSetChoice
-from vitpose_ros.core.estimator import Outcome
-from vitpose_ros.core.timing import FrameTimes
+from vitpose_ros.core import Frame
+from vitpose_ros.core.passes import Outcome
+from vitpose_ros.core.realtime import Mailboxes, Waiting
+from vitpose_ros.core.runtime.faults import is_device_lost
+from vitpose_ros.core.work import Work
 from vitpose_ros.msg import KeypointsArray
 from vitpose_ros.ros.camera import Camera
 from vitpose_ros.ros.detections import Detections, read_detections, whole_image
 from vitpose_ros.ros.images import read_encoded, read_image
 from vitpose_ros.ros.logs import InputError, ThrottledLog
+from vitpose_ros.ros.network import Network
 from vitpose_ros.ros.outputs import Result
 from vitpose_ros.ros.pairing import AnyImage
-from vitpose_ros.ros.parameters import Parameters
+from vitpose_ros.ros.timing import FrameTimes
+
+RECOVERY_S = 0.5  # after an error that should not be, before the work goes on
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,18 @@ class Job:
 
 
 class Worker:
-    """Takes turn after turn from the mailboxes, and publishes each frame as soon as it is done."""
+    """Runs forward pass after forward pass, and publishes each frame as soon as it is done.
+
+    Before each pass it takes the newest frame of every camera that has none under way, so that a
+    camera with one subject does not wait for another's crowd.
+    """
 
     def __init__(
         self,
-        estimator: PoseEstimator,
+        network: Network,
         cameras: Mapping[str, Camera],
         mailboxes: Mailboxes[Arrival],
         *,
-        keypoint_sets: KeypointSetChoice,
-        parameters: Callable[[], Parameters],
         stamp_clock: Callable[[], int],
         log: ThrottledLog,
         is_running: Callable[[], bool],
@@ -60,43 +65,69 @@ class Worker:
     ) -> None:
         """Start working.
 
-        parameters returns the values at present; stamp_clock the time on the clock of the
-        stamps, in nanoseconds; is_running whether something can be published still.
-        on_device_lost is called in the thread when no further frame can be computed in this
-        process; the thread ends then.
+        stamp_clock returns the time on the clock of the stamps, in nanoseconds; is_running
+        whether something can be published still. on_device_lost is called in the thread when no
+        further frame can be computed in this process; the thread ends then.
         """
-        self._estimator = estimator
+        self.fault = ''  # what went wrong that should not; empty again once the work goes on
+        self._estimator = network.estimator
+        self._max_batch = network.estimator.max_batch  # as it was last told
+        self._keypoint_sets = network.keypoint_sets
         self._cameras = cameras
         self._mailboxes = mailboxes
-        self._keypoint_sets = keypoint_sets
-        self._parameters = parameters
         self._stamp_clock = stamp_clock
         self._log = log
         self._is_running = is_running
         self._on_device_lost = on_device_lost
         self._has_device = True
-        self._read_image = read_encoded if estimator.backend.decodes_jpeg else read_image
-        self._thread = threading.Thread(target=self._work, name='worker', daemon=True)
+        decodes_jpeg = self._estimator.backend.decodes_jpeg
+        self._read_image = read_encoded if decodes_jpeg else read_image
+        self._thread = threading.Thread(target=self._run, name='worker', daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the turn and end; frames that wait are dropped."""
+        """Finish the forward pass that runs, and end; frames that wait are dropped."""
         self._mailboxes.close()
         self._thread.join()
 
-    def _work(self) -> None:
-        while (turn := self._mailboxes.take()) is not None and self._is_running():
-            self._do(turn)
-            if not self._has_device:
-                break
+    def _run(self) -> None:
+        """Work until the mailboxes are closed, whatever happens."""
+        ended = False
+        while not ended and self._is_running():
+            jobs: dict[int, Job] = {}
+            try:
+                ended = self._work(self._estimator.work(), jobs)
+            except Exception as error:
+                self.fault = f'the work was interrupted: {type(error).__name__}: {error}'
+                self._log.error('interrupted', f'{self.fault}\n{traceback.format_exc()}')
+                for job in jobs.values():
+                    job.camera.tally.add(failed=1)
+                time.sleep(RECOVERY_S)
 
-    def _do(self, turn: Sequence[Waiting[Arrival]]) -> None:
-        parameters = self._parameters()
-        jobs = [job for waiting in turn if (job := self._read(waiting, parameters)) is not None]
-        max_batch = self._estimator.max_batch
+    def _work(self, work: Work, jobs: dict[int, Job]) -> bool:
+        """Take and publish frames until that is over; jobs holds those under way."""
+        while self._is_running() and self._has_device:
+            busy = {job.camera.name for job in jobs.values()}
+            arrived = self._mailboxes.take(busy)
+            if arrived is None:
+                break
+            for waiting in arrived:
+                job = self._read(waiting)
+                if job is not None:
+                    jobs[work.add(job.frame)] = job
+            if work:
+                self._pass(work, jobs)
+            self.fault = ''
+        for job in jobs.values():
+            job.camera.tally.add(unfinished=1)
+        work.drop()
+        return True
+
+    def _pass(self, work: Work, jobs: dict[int, Job]) -> None:
+        """Run one forward pass, and publish the frames that are done with it."""
         done: list[tuple[Job, Result, KeypointsArray]] = []
-        for outcome in self._estimator.predict_each([job.frame for job in jobs]):
-            job = jobs[outcome.index]
+        for outcome in work.step():
+            job = jobs.pop(outcome.index)
             if outcome.error is not None:
                 self._lost(job.waiting, outcome.error)
                 if is_device_lost(outcome.error):
@@ -110,21 +141,22 @@ class Worker:
                 self._lost(job.waiting, error)
             else:
                 done.append((job, result, message))
-        if self._estimator.max_batch < max_batch:
+        if done and self._estimator.max_batch < self._max_batch:
             self._log.warning(
                 'out of memory',
                 f'out of memory: forward passes take at most {self._estimator.max_batch} '
-                f'subjects from now on, not {max_batch}; set max_batch to that, or use a smaller '
-                'network',
+                f'subjects from now on, not {self._max_batch}; set max_batch to that, or use a '
+                'smaller network',
             )
-        # After all keypoints of the turn: these take longer, and nobody's life depends on them.
+            self._max_batch = self._estimator.max_batch
+        # After all keypoints of the pass: these take longer, and nobody's life depends on them.
         for job, result, message in done:
             try:
-                job.camera.output.publish_pictures(result, message, parameters)
+                job.camera.output.publish_pictures(result, message, job.camera.parameters())
             except Exception as error:
                 self._trouble(job.camera, error, 'markers or overlay are lost')
 
-    def _read(self, waiting: Waiting[Arrival], parameters: Parameters) -> Job | None:
+    def _read(self, waiting: Waiting[Arrival]) -> Job | None:
         begin_s = time.monotonic()
         camera = self._cameras[waiting.camera]
         try:
@@ -135,7 +167,7 @@ class Worker:
             else:
                 detections = read_detections(
                     waiting.item.detections,
-                    parameters.detection_filter,
+                    camera.parameters().detection_filter,
                     width=width,
                     height=height,
                 )
@@ -158,7 +190,7 @@ class Worker:
         frame = job.frame
         header = job.waiting.item.image.header
         result = Result(header, frame, job.detections, outcome.poses)
-        message = job.camera.output.publish_keypoints(result)
+        message = job.camera.output.publish_keypoints(result, since_s=job.waiting.arrived_s)
         end_s = time.monotonic()
         latency_s = (self._stamp_clock() - job.waiting.stamp_ns) / 1e9
         here_s = end_s - job.waiting.arrived_s

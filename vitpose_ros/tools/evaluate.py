@@ -1,10 +1,8 @@
 """evaluate: the average precision of a network on images with known keypoints, as COCO defines it.
 
-Keypoint and box files are COCO's (cocodataset.org, "Data format" and "Results format"); the
-figures are computed by pycocotools. What is done with boxes that a detector gave is what the
-authors' evaluation does (github.com/ViTAE-Transformer/ViTPose, on mmpose): a pose scores the
-box's score times the mean score of its certain keypoints, and of poses that are alike in the OKS
-the best counts.
+The figures are computed by pycocotools, over all images of the keypoint file. As in the authors'
+evaluation, a pose scores the box's score times the mean score of its certain keypoints; see coco
+for boxes and doubles.
 """
 
 import argparse
@@ -12,212 +10,96 @@ import importlib.util
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from vitpose_ros.core.backends import BackendError
-from vitpose_ros.core.checkpoints import EMBEDDED_MODEL, CheckpointError
-from vitpose_ros.core.crops import crop_regions
-from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
-from vitpose_ros.core.export import ExportError
-from vitpose_ros.core.skeletons import SKELETONS, Skeleton
-from vitpose_ros.core.types import Frame, Pose, box_fault
+from vitpose_ros.core.estimator import PoseEstimator
+from vitpose_ros.core.geometry.crops import crop_regions
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.types import Frame, Pose
+from vitpose_ros.tools import command
+from vitpose_ros.tools.coco import (
+    FIGURES,
+    Dataset,
+    DatasetError,
+    Result,
+    Subjects,
+    average_precision,
+    read_annotations,
+    read_boxes,
+    without_doubles,
+)
 
 CERTAIN = 0.2  # score from which on a keypoint counts for the score of its pose
-ALIKE = 0.9  # OKS above which two poses are of one person
-FIGURES = ('AP', 'AP50', 'AP75', 'APm', 'APl', 'AR', 'AR50', 'AR75', 'ARm', 'ARl')
-# COCO-WholeBody keeps its keypoints in lists of their own.
-PARTS = ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts', 'righthand_kpts')
 REPORT_S = 10.0  # seconds between lines about the progress
-
-Result = dict[str, Any]
-
-
-class DatasetError(Exception):
-    """A keypoint file, a box file or an image that can't be used; says which, and what to do."""
-
-
-@dataclass(frozen=True)
-class Subjects:
-    """What to estimate in an image."""
-
-    image_id: int
-    path: Path
-    boxes: NDArray[np.float32]  # (n, 4) pixels: x_min, y_min, x_max, y_max
-    scores: NDArray[np.float64]  # (n,) of the boxes
-    categories: list[int]
-
-
-class Dataset:
-    """A COCO keypoint file and the images that it is about."""
-
-    def __init__(self, annotations: Path, images: Path, skeleton: Skeleton) -> None:
-        """Read the file. Raises DatasetError."""
-        self.images = images
-        self.skeleton = skeleton
-        content = _read(annotations)
-        if not isinstance(content, dict) or not {'images', 'annotations'} <= content.keys():
-            raise DatasetError(f'{annotations}: not a COCO keypoint file; it has no images')
-        self._annotations = content['annotations']
-        people = [entry for entry in self._annotations if 'keypoints' in entry]
-        if not people:
-            raise DatasetError(f'{annotations}: no annotation has keypoints')
-        for entry in people:
-            entry['keypoints'] = self._joined(entry, annotations)
-            # Some sets have no outlines.
-            entry.setdefault('area', float(np.prod(entry['bbox'][2:])))
-            entry.setdefault('iscrowd', 0)
-            entry.setdefault('num_keypoints', sum(v > 0 for v in entry['keypoints'][2::3]))
-        content['annotations'] = people
-        content.setdefault('categories', [{'id': i} for i in {p['category_id'] for p in people}])
-        content.setdefault('info', {})
-        self.content = content
-        self._images = {entry['id']: entry for entry in content['images']}
-
-    def with_true_boxes(self) -> list[Subjects]:
-        """Return the subjects in their true boxes: all that have a keypoint and are no crowd."""
-        return self._subjects(
-            (p['image_id'], p['bbox'], 1.0, p['category_id'])
-            for p in self.content['annotations']
-            if not p['iscrowd'] and any(v > 0 for v in p['keypoints'][2::3])
-        )
-
-    def with_boxes(self, path: Path, threshold: float) -> list[Subjects]:
-        """Return what a detector found, from a results file, with a score above a threshold."""
-        boxes = _read(path)
-        if not isinstance(boxes, list):
-            raise DatasetError(f'{path}: not a COCO results file; it should be a list of boxes')
-        known = {p['category_id'] for p in self.content['annotations']}
-        try:
-            rows = [
-                (b['image_id'], b['bbox'], float(b['score']), b['category_id'])
-                for b in boxes
-                if b['category_id'] in known and b['score'] > threshold
-            ]
-        except (KeyError, TypeError) as error:
-            raise DatasetError(f'{path}: a box without {error}') from error
-        return self._subjects(iter(rows))
-
-    def _joined(self, entry: Result, path: Path) -> list[float]:
-        """Return the keypoints of an annotation as one list of x, y, visibility."""
-        count = len(self.skeleton)
-        keypoints: list[float] = list(entry['keypoints'])
-        if len(keypoints) != 3 * count and all(part in entry for part in PARTS):
-            keypoints = [value for part in PARTS for value in entry[part]]
-        if len(keypoints) != 3 * count:
-            raise DatasetError(
-                f'{path}: annotation {entry.get("id")} has {len(keypoints) // 3} keypoints, the '
-                f"network's set '{self.skeleton.name}' has {count}; choose another by "
-                '--keypoint-set'
-            )
-        return keypoints
-
-    def _subjects(self, rows: Iterator[tuple[int, Any, float, int]]) -> list[Subjects]:
-        of_image: dict[int, list[tuple[Any, float, int]]] = {}
-        for image_id, box, score, category in rows:
-            if image_id in self._images:
-                of_image.setdefault(image_id, []).append((box, score, category))
-        found = []
-        for image_id, subjects in of_image.items():
-            image = self._images[image_id]
-            corners = []
-            for (x, y, width, height), _, _ in subjects:
-                corners.append((x, y, x + width, y + height))
-            boxes = np.array(corners, dtype=np.float32)
-            if 'width' in image and 'height' in image:
-                boxes = boxes.clip(0, [image['width'] - 1, image['height'] - 1] * 2)
-            kept = [
-                i for i, box in enumerate(boxes)
-                if box_fault(box, image.get('width', 1e6), image.get('height', 1e6)) is None
-            ]  # fmt: skip
-            found.append(
-                Subjects(
-                    image_id,
-                    self.images / image['file_name'],
-                    boxes[kept],
-                    np.array([subjects[i][1] for i in kept]),
-                    [subjects[i][2] for i in kept],
-                )
-            )
-        return [subjects for subjects in found if len(subjects.boxes)]
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = _parser(prog)
-    chosen = parser.parse_args(arguments)
-    try:
-        _run(chosen)
-    except (BackendError, CheckpointError, DatasetError, ExportError) as error:
-        print(f'{parser.prog}: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f'{parser.prog}: interrupted', file=sys.stderr)
-        return 130
-    return 0
+    return command.run(_parser(prog), _run, arguments)
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition(': ')[2])
     parser.add_argument('annotations', type=Path, help='a COCO keypoint file')
     parser.add_argument('images', type=Path, help="the folder that the file's names are in")
-    parser.add_argument('--model', default=EMBEDDED_MODEL, help='as for the node')
+    command.add_model(parser)
     parser.add_argument('--keypoint-set', choices=SKELETONS, help="the network's first without it")
     parser.add_argument('--boxes', type=Path, help='a COCO results file; true boxes without it')
     parser.add_argument('--box-threshold', type=float, default=0.0, help='least score of a box')
     parser.add_argument('--no-flip-test', action='store_true', help='half the time, less precise')
-    parser.add_argument('--backend', default='auto', help='as for the node')
-    parser.add_argument('--device', default='auto', help='as for the node')
-    parser.add_argument('--precision', default='float32', help='as for the node; float32')
-    parser.add_argument('--threads', type=int, default=0, help='as for the node')
-    parser.add_argument('--max-batch', type=int, default=MAX_BATCH, help='as for the node')
-    parser.add_argument('--limit', type=int, help='only the first so many images')
+    parser.add_argument('--limit', type=command.whole(1), help='only the first so many images')
     parser.add_argument(
-        '--results', type=Path, default=Path('keypoint_results.json'), help='the file to write'
+        '--results',
+        type=command.new_file,
+        default='keypoint_results.json',
+        help='the file to write; keypoint_results.json if left out',
     )
+    names = ('device', 'backend', 'precision', 'threads', 'max_batch')
+    command.add_options(parser, *names, precision='float32')
     return parser
 
 
 def _run(chosen: argparse.Namespace) -> None:
     if importlib.util.find_spec('pycocotools') is None:
-        raise DatasetError("pycocotools is missing: pip install 'vitpose_ros[evaluate]'")
-    estimator = PoseEstimator.load(
-        chosen.model,
-        chosen.device,
-        backend=chosen.backend,
-        precision=chosen.precision,
-        threads=chosen.threads,
+        raise DatasetError('pycocotools is missing: pip install pycocotools')
+    content = read_annotations(chosen.annotations)
+    found = None if chosen.boxes is None else read_boxes(chosen.boxes)
+    options = replace(
+        command.read_options(chosen),
         keypoint_sets=chosen.keypoint_set,
-        max_batch=chosen.max_batch,
         flip_test=not chosen.no_flip_test,
-        say=lambda text: print(text, file=sys.stderr),
     )
+    estimator = PoseEstimator.with_options(chosen.model, options)
     skeleton = estimator.skeletons[0]
-    dataset = Dataset(chosen.annotations, chosen.images, skeleton)
-    if chosen.boxes is None:
-        subjects = dataset.with_true_boxes()
+    dataset = Dataset(
+        chosen.annotations, chosen.images, skeleton, content=content, limit=chosen.limit
+    )
+    if found is None:
+        subjects, boxes = dataset.with_true_boxes(), 'true boxes'
     else:
-        subjects = dataset.with_boxes(chosen.boxes, chosen.box_threshold)
-    subjects = subjects[: chosen.limit]
+        subjects, boxes = dataset.with_boxes(found, chosen.box_threshold), chosen.boxes.name
     if not subjects:
         raise DatasetError(f'{chosen.boxes or chosen.annotations}: no box to look at')
     results = estimate(estimator, subjects)
-    if chosen.boxes is not None:
-        size = estimator.backend.config.image_size
-        regions = np.concatenate([crop_regions(s.boxes, size) for s in subjects])
-        results = without_doubles(results, regions[:, 2:].prod(axis=1), skeleton)
-    chosen.results.write_text(json.dumps(results))
-    figures = average_precision(dataset.content, results, skeleton, [s.image_id for s in subjects])
-    people = sum(len(s.boxes) for s in subjects)
-    boxes = 'true boxes' if chosen.boxes is None else chosen.boxes.name
-    print(f"{chosen.model}, keypoint set '{skeleton.name}': {people} boxes ({boxes}) in "
-          f'{len(subjects)} images')  # fmt: skip
+    size = estimator.backend.config.image_size
+    regions = np.concatenate([crop_regions(s.boxes, size) for s in subjects])
+    results = without_doubles(results, regions[:, 2:].prod(axis=1), skeleton)
+    try:
+        chosen.results.write_text(json.dumps(results))
+    except OSError as error:  # the figures are still worth something
+        print(f'{chosen.results} cannot be written: {error}', file=sys.stderr)
+    figures = average_precision(dataset.content, results, skeleton, dataset.image_ids)
+    count = sum(len(s.boxes) for s in subjects)
+    print(
+        f"{chosen.model}, keypoint set '{skeleton.name}': {count} boxes ({boxes}) in "
+        f'{len(subjects)} images; what counts: {dataset.people} people in '
+        f'{len(dataset.image_ids)} images'
+    )
     print('  '.join(f'{name:>6}' for name in FIGURES))
     print('  '.join(f'{100 * figures[name]:6.1f}' for name in FIGURES))
     print(f'results: {chosen.results}')
@@ -254,59 +136,3 @@ def _result(image_id: int, category: int, pose: Pose, box_score: float) -> Resul
         'keypoints': [round(value, 3) for value in rows.ravel().tolist()],
         'score': score,
     }
-
-
-def without_doubles(
-    results: Sequence[Result], areas: NDArray[np.float64], skeleton: Skeleton
-) -> list[Result]:
-    """Drop of poses that are alike all but the best: non-maximum suppression by the OKS.
-
-    areas: (n,) square pixels, of the region that was cropped for each result.
-    """
-    points = [np.array(result['keypoints']).reshape(-1, 3)[:, :2] for result in results]
-    spread = 2 * (2 * np.array(skeleton.sigmas)) ** 2
-    kept: dict[int, list[int]] = {}
-    for i in sorted(range(len(results)), key=lambda i: -results[i]['score']):
-        others = kept.setdefault(results[i]['image_id'], [])
-        for other in others:
-            squared = ((points[i] - points[other]) ** 2).sum(axis=1)
-            area = (areas[i] + areas[other]) / 2
-            if np.exp(-squared / (spread * area)).mean() > ALIKE:
-                break
-        else:
-            others.append(i)
-    return [results[i] for others in kept.values() for i in others]
-
-
-def average_precision(
-    content: Result, results: list[Result], skeleton: Skeleton, image_ids: Sequence[int]
-) -> dict[str, float]:
-    """Return the figures, 0 to 1, that pycocotools gives for results on a keypoint file's content.
-
-    Figures of sizes that no subject has are -1, as there.
-    """
-    from contextlib import redirect_stdout
-
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    with redirect_stdout(sys.stderr):
-        truth = COCO()
-        truth.dataset = content
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(results), 'keypoints')
-        evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
-        evaluation.params.imgIds = list(image_ids)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return dict(zip(FIGURES, (float(value) for value in evaluation.stats), strict=True))
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise DatasetError(f'{path}: {error.strerror}') from error
-    except ValueError as error:
-        raise DatasetError(f'{path}: not JSON ({error})') from error

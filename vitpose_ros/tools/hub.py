@@ -9,14 +9,15 @@ import re
 import shutil
 from pathlib import Path
 
-from vitpose_ros.core.checkpoints import KnownModel, path_of
-from vitpose_ros.core.checkpoints.known import DIRECTORY_VARIABLE
+from vitpose_ros.core.weights import KnownModel, models_directory, path_of
+from vitpose_ros.core.weights.known import DIRECTORY_VARIABLE
+from vitpose_ros.tools.command import ToolError
 
 SHA256 = re.compile(r'[0-9a-f]{64}')
 CHUNK = 1 << 20  # bytes
 
 
-class FetchError(RuntimeError):
+class FetchError(ToolError):
     """Weights could not be fetched; says why, and what to do."""
 
 
@@ -26,6 +27,14 @@ def is_there(model: KnownModel) -> bool:
     A file comes to its place only after its checksum was right, so that its presence is enough.
     """
     return path_of(model).is_file()
+
+
+def pin_of(model: KnownModel) -> Path:
+    """Return the file that keeps the checksum of what was first fetched of a model, or would.
+
+    For models whose checksum is not in the table: later fetches have to bring the same.
+    """
+    return models_directory() / 'pins' / f'{model.name}.sha256'
 
 
 def fetch(model: KnownModel) -> Path:
@@ -53,6 +62,9 @@ def fetch(model: KnownModel) -> Path:
         with partial.open('ab') as file:
             _lock(file.fileno(), partial)
             done = file.tell()
+            if about.size is not None and done > about.size:  # of a hub that sent too much
+                file.truncate(0)
+                done = file.seek(0)
             _check_room(path.parent, (about.size or 0) - done)
             http_get(
                 about.location,
@@ -71,6 +83,9 @@ def fetch(model: KnownModel) -> Path:
                 'removed. Fetch it again; if that does not help, something between here and the '
                 'hub changes files'
             )
+        if not model.sha256:
+            pin_of(model).parent.mkdir(exist_ok=True)
+            pin_of(model).write_text(f'{found}\n')
         partial.replace(path)
     except FetchError:
         raise
@@ -94,16 +109,20 @@ def sha256_of(path: Path) -> str:
 
 
 def _checksum(model: KnownModel, url: str, etag: str | None) -> str:
-    """Return the checksum to expect: the known one, else what the hub states for the commit."""
+    """Return the checksum to expect: the known one, else the pinned, else what the hub states."""
     stated = etag if etag and SHA256.fullmatch(etag) else ''
-    if not (model.sha256 or stated):
+    known, whence = model.sha256, 'it is not the one that is known'
+    if not known and pin_of(model).is_file():
+        known = pin_of(model).read_text().strip()
+        whence = f'what was fetched here before had that; if this is meant, remove {pin_of(model)}'
+    if not (known or stated):
         raise FetchError(f'{url}: the hub states no checksum (sha256), it says {etag!r}')
-    if model.sha256 and stated and model.sha256 != stated:
+    if known and stated and known != stated:
         raise FetchError(
-            f'{url}: the hub has a file with the checksum (sha256) {stated}, expected '
-            f'{model.sha256}; it is not the one that is known, nothing was fetched'
+            f'{url}: the hub has a file with the checksum (sha256) {stated}, expected {known}; '
+            f'nothing was fetched: {whence}'
         )
-    return model.sha256 or stated
+    return known or stated
 
 
 def _lock(descriptor: int, partial: Path) -> None:

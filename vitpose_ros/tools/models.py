@@ -1,18 +1,24 @@
 """models: list, fetch, convert, quantise, export and describe the weights of networks."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from vitpose_ros.core.backends import BACKENDS, BackendError
-from vitpose_ros.core.calibration import calibrate
-from vitpose_ros.core.checkpoints import (
+from vitpose_ros.core.estimator import PoseEstimator
+from vitpose_ros.core.model.vit import PUBLIC_UDP, SIZES, ViTPoseConfig
+from vitpose_ros.core.runtime.calibration import calibrate
+from vitpose_ros.core.runtime.export import write_onnx
+from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, read_calibration
+from vitpose_ros.core.runtime.onnx_file import OnnxFile, read_onnx
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.types import Frame
+from vitpose_ros.core.weights import (
     EMBEDDED_MODEL,
     KNOWN_MODELS,
     Checkpoint,
@@ -23,14 +29,9 @@ from vitpose_ros.core.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from vitpose_ros.core.checkpoints.known import LICENCE, unknown_model
-from vitpose_ros.core.estimator import MAX_BATCH, PoseEstimator
-from vitpose_ros.core.export import ExportError, write_onnx
-from vitpose_ros.core.int8 import calibration_of, calibration_path, read_calibration
-from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.types import Frame
-from vitpose_ros.core.vit import SIZES
-from vitpose_ros.tools.hub import FetchError, fetch, is_there
+from vitpose_ros.core.weights.known import LICENCE, unknown_model
+from vitpose_ros.tools import command
+from vitpose_ros.tools.hub import fetch, is_there, pin_of
 from vitpose_ros.tools.quantize import MOST, crops_of_images
 
 FEW_CROPS = 64  # to calibrate with
@@ -38,111 +39,84 @@ FEW_CROPS = 64  # to calibrate with
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = _parser(prog)
-    chosen = parser.parse_args(arguments)
-    try:
-        chosen.run(chosen)
-    except (BackendError, CheckpointError, ExportError, FetchError) as error:
-        print(f'{parser.prog}: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f'{parser.prog}: interrupted', file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, head for example, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return command.run(_parser(prog), lambda chosen: chosen.run(chosen), arguments)
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition(': ')[2])
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
-    command = commands.add_parser('list', help='show the networks that are known by name')
-    command.set_defaults(run=_list)
+    part = commands.add_parser('list', help='show the networks that are known by name')
+    part.set_defaults(run=_list)
 
-    command = commands.add_parser('fetch', help='download the weights of a known network')
-    command.add_argument('name', metavar='NAME')
-    command.set_defaults(run=_fetch)
+    part = commands.add_parser('fetch', help='download the weights of a known network')
+    part.add_argument('name', metavar='NAME')
+    part.set_defaults(run=_fetch)
 
-    command = commands.add_parser(
+    part = commands.add_parser(
         'convert', help='write weights as one safetensors file with the configuration in it'
     )
-    command.add_argument('model', metavar='IN', help='a file, a directory, or a known name')
-    command.add_argument('out', metavar='OUT', type=Path, help='the file to write')
-    command.add_argument(
-        '--keypoint-sets',
-        type=_names,
+    part.add_argument('model', metavar='IN', help=command.MODEL)
+    part.add_argument('out', metavar='OUT', type=Path, help='the file to write')
+    command.add_keypoint_sets(part, 'all')
+    part.add_argument(
+        '--udp',
         metavar='SETS',
-        help=f'which to keep, separated by commas; all if left out ({", ".join(SKELETONS)})',
+        help='those that the network was trained for with unbiased crops (UDP) and DARK decoding, '
+        "'' for none; what IN says, or of foreign files "
+        f'{",".join(PUBLIC_UDP)}, if left out',
     )
-    command.set_defaults(run=_convert)
+    part.set_defaults(run=_convert)
 
-    command = commands.add_parser('export', help='write an ONNX file, of one keypoint set')
-    command.add_argument('model', metavar='IN', help='a file, a directory, or a known name')
-    command.add_argument('out', metavar='OUT', type=Path, help='the file to write')
-    command.add_argument(
+    part = commands.add_parser('export', help='write an ONNX file, of one keypoint set')
+    part.add_argument('model', metavar='IN', help=command.MODEL)
+    part.add_argument('out', metavar='OUT', type=Path, help='the file to write')
+    part.add_argument(
         '--keypoint-set', metavar='SET', help=f"IN's first if left out ({', '.join(SKELETONS)})"
     )
-    command.add_argument('--image-size', type=_size, metavar='HxW', help='height x width, pixels')
-    numbers = command.add_mutually_exclusive_group()
+    part.add_argument(
+        '--image-size', type=command.size, metavar='HxW', help='height x width, pixels'
+    )
+    numbers = part.add_mutually_exclusive_group()
     numbers.add_argument(
         '--half', action='store_true', help='in float16, for GPUs; float32 if left out'
     )
     numbers.add_argument(
         '--int8', action='store_true', help='with products in int8 (Q/DQ), see quantize'
     )
-    command.set_defaults(run=_export)
+    part.set_defaults(run=_export)
 
-    command = commands.add_parser(
+    part = commands.add_parser(
         'quantize', help='calibrate a network for precision int8, on images of what it will see'
     )
-    command.add_argument('model', metavar='MODEL', help='a file, a directory, or a known name')
-    command.add_argument('images', metavar='IMAGES', type=Path, help='a folder of images')
-    command.add_argument(
+    part.add_argument('model', metavar='MODEL', help=command.MODEL)
+    part.add_argument('images', metavar='IMAGES', type=Path, help='a folder of images')
+    part.add_argument(
         'out', metavar='OUT', type=Path, nargs='?',
         help='the file to write; where it is looked for, beside the weights, if left out',
     )  # fmt: skip
-    command.add_argument(
+    part.add_argument(
         '--boxes', type=Path, help='a COCO annotation file; whole images if left out'
     )
-    command.add_argument(
-        '--keypoint-sets', type=_names, metavar='SETS', help='all of the network if left out'
+    command.add_keypoint_sets(part, 'all of the network')
+    part.add_argument(
+        '--image-size', type=command.size, metavar='HxW', help='height x width, pixels'
     )
-    command.add_argument('--image-size', type=_size, metavar='HxW', help='height x width, pixels')
-    command.add_argument('--limit', type=_positive, default=MOST, help=f'most crops; {MOST}')
-    command.set_defaults(run=_quantize)
+    part.add_argument('--limit', type=command.whole(1), default=MOST, help=f'most crops; {MOST}')
+    part.set_defaults(run=_quantize)
 
-    command = commands.add_parser(
+    part = commands.add_parser(
         'build', help='make what a backend makes on its first start, ahead of time'
     )
-    command.add_argument('model', metavar='IN', help='a file, a directory, or a known name')
-    command.add_argument('--backend', choices=BACKENDS, default='auto', help='as for the node')
-    command.add_argument('--device', default='auto', help='as for the node')
-    command.add_argument('--precision', default='auto', help='as for the node')
-    command.add_argument('--keypoint-sets', type=_names, metavar='SETS', help='as for the node')
-    command.add_argument('--max-batch', type=int, default=MAX_BATCH, help='as for the node')
-    command.set_defaults(run=_build)
+    part.add_argument('model', metavar='IN', help=command.MODEL)
+    names = ('device', 'backend', 'precision', 'threads', 'keypoint_sets', 'max_batch')
+    command.add_options(part, *names)
+    part.set_defaults(run=_build)
 
-    command = commands.add_parser('info', help='describe weights')
-    command.add_argument('model', metavar='FILE', help='a file, a directory, or a known name')
-    command.set_defaults(run=_info)
+    part = commands.add_parser('info', help='describe weights')
+    part.add_argument('model', metavar='FILE', help=f'{command.MODEL}; or an ONNX file of ours')
+    part.set_defaults(run=_info)
     return parser
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(',') if name.strip()]
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{number} is too few; give 1 or more')
-    return number
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition('x')
-    return int(height), int(width)
 
 
 def _list(_: argparse.Namespace) -> None:
@@ -173,14 +147,30 @@ def _fetch(chosen: argparse.Namespace) -> None:
         print(f"'{model.name}' is already there: {find_model(model.name)}")
         return
     print(f"fetching '{model.name}', {model.megabytes} MB, {LICENCE}, from {model.source}")
+    pinned = pin_of(model).is_file()
     print(f"'{model.name}' is ready: {fetch(model)}")
+    if not model.sha256:
+        told = 'as it was when first fetched here' if pinned else 'as the hub states it'
+        print(
+            f'its checksum (sha256), {told}: {pin_of(model).read_text().strip()}; no later fetch '
+            f'may bring another ({pin_of(model)})'
+        )
 
 
 def _convert(chosen: argparse.Namespace) -> None:
     checkpoint = read_checkpoint(chosen.model, chosen.keypoint_sets)
     sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
+    config, state = checkpoint.select(sets)
+    if chosen.udp is not None:
+        udp = tuple(filter(None, (name.strip() for name in chosen.udp.split(','))))
+        for name in udp:
+            if name not in config.num_keypoints:
+                raise CheckpointError(
+                    f"--udp: keypoint set '{name}' is none of those written, {', '.join(sets)}"
+                )
+        config = replace(config, udp=udp)
     with _written(chosen.out, '.safetensors') as unfinished:
-        write_checkpoint(unfinished, *checkpoint.select(sets))
+        write_checkpoint(unfinished, config, state)
     print(f"'{chosen.out}' gives {', '.join(dict.fromkeys(sets))}")
 
 
@@ -231,7 +221,9 @@ def _quantize(chosen: argparse.Namespace) -> None:
     checkpoint.select(chosen.keypoint_sets)  # which tells of those that it lacks
     sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
     size = chosen.image_size or checkpoint.config.image_size
-    crops = crops_of_images(chosen.images, chosen.boxes, sets, size, chosen.limit, say=_warn)
+    crops = crops_of_images(
+        chosen.images, chosen.boxes, sets, size, chosen.limit, udp=checkpoint.config.udp
+    )
     calibration = calibrate(checkpoint, crops, f'images of {chosen.images}', image_size=size)
     out = chosen.out or calibration_path(chosen.model)
     with _written(out, '.json') as unfinished:
@@ -246,20 +238,8 @@ def _quantize(chosen: argparse.Namespace) -> None:
     print(f"'{out}' calibrates {', '.join(crops)} for precision int8, on {count} crops")
 
 
-def _warn(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 def _build(chosen: argparse.Namespace) -> None:
-    estimator = PoseEstimator.load(
-        chosen.model,
-        chosen.device,
-        backend=chosen.backend,
-        precision=chosen.precision,
-        keypoint_sets=chosen.keypoint_sets,
-        max_batch=chosen.max_batch,
-        say=lambda line: print(line, flush=True),
-    )
+    estimator = PoseEstimator.with_options(chosen.model, command.read_options(chosen))
     estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
     if estimator.backend.warning:
         print(f'warning: {estimator.backend.warning}', file=sys.stderr)
@@ -267,8 +247,11 @@ def _build(chosen: argparse.Namespace) -> None:
 
 
 def _info(chosen: argparse.Namespace) -> None:
-    description = _description(read_checkpoint(chosen.model))
-    description['int8'] = _about_int8(calibration_path(chosen.model))
+    if str(chosen.model).endswith('.onnx'):
+        description = _onnx_description(read_onnx(Path(chosen.model).expanduser()))
+    else:
+        description = _description(read_checkpoint(chosen.model))
+        description['int8'] = _about_int8(calibration_path(chosen.model))
     for name, value in description.items():
         print(f'{name + ":":<15}{value}')
 
@@ -284,6 +267,28 @@ def _about_int8(path: Path) -> str:
 
 def _description(checkpoint: Checkpoint) -> dict[str, str]:
     config, tensors = checkpoint.config, checkpoint.state.values()
+    part = config.part_features
+    return {
+        'file': str(checkpoint.path),
+        'layout': checkpoint.layout,
+        **_shape(config),
+        'experts': f'{part} of {config.embed_dim} features' if part else 'none',
+        'parameters': f'{sum(tensor.numel() for tensor in tensors) / 1e6:.1f} million',
+        'numbers': ', '.join(sorted({str(t.dtype).removeprefix('torch.') for t in tensors})),
+    }
+
+
+def _onnx_description(file: OnnxFile) -> dict[str, str]:
+    return {
+        'file': str(file.path),
+        'layout': 'ONNX, of one keypoint set',
+        **_shape(file.config),
+        'numbers': file.precision,
+    }
+
+
+def _shape(config: ViTPoseConfig) -> dict[str, str]:
+    """Describe the shape of a network."""
     shape = {'embed_dim': config.embed_dim, 'depth': config.depth, 'num_heads': config.num_heads}
     size = next((name for name, known in SIZES.items() if shape.items() <= known.items()), 'other')
     attention = ', '.join(
@@ -292,19 +297,14 @@ def _description(checkpoint: Checkpoint) -> dict[str, str]:
     )
     if set(config.block_attention) != {'full'}:
         attention += ' (windows of {} x {} tokens)'.format(*config.window_size)
-    part = config.part_features
     return {
-        'file': str(checkpoint.path),
-        'layout': checkpoint.layout,
         'size': f'{size}: width {config.embed_dim}, {config.depth} blocks, '
         f'{config.num_heads} heads',
         'keypoint sets': ', '.join(f'{name} ({k})' for name, k in config.num_keypoints.items()),
-        'experts': f'{part} of {config.embed_dim} features' if part else 'none',
         'attention': attention,
         'decoder': config.decoder,
+        'crops': f'unbiased (UDP) of {", ".join(config.udp) or "none"}, plain of all others',
         'input': '{} x {} pixels (height, width)'.format(*config.image_size),
-        'parameters': f'{sum(tensor.numel() for tensor in tensors) / 1e6:.1f} million',
-        'numbers': ', '.join(sorted({str(t.dtype).removeprefix('torch.') for t in tensors})),
     }
 
 

@@ -1,21 +1,23 @@
 """Crops out of a user's images, to calibrate a network for precision int8 on."""
 
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.checkpoints import CheckpointError
-from vitpose_ros.core.crops import HostCrops, crop_regions
-from vitpose_ros.core.export import Say, silent
-from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
+from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.types import Frame, box_fault
+from vitpose_ros.core.weights import CheckpointError
+from vitpose_ros.tools.media import PICTURES
+
+LOG = logging.getLogger(__name__)
 
 MOST = 256  # crops
-PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 def crops_of_images(
@@ -24,13 +26,14 @@ def crops_of_images(
     keypoint_sets: Sequence[str],
     size: tuple[int, int],
     most: int = MOST,
-    say: Say = silent,
+    *,
+    udp: Collection[str] = PUBLIC_UDP,
 ) -> dict[str, NDArray[np.uint8]]:
     """Cut crops for each keypoint set out of the images of a folder, (n, *size, 3) uint8 RGB.
 
-    boxes: a COCO annotation file; without it an image is one subject. Where there are more than
-    most, those taken are spread over all. say: gets a line for each that is left out. Raises
-    CheckpointError where nothing is left.
+    boxes: a COCO annotation file; without it an image is one subject. udp: the sets whose crops
+    are unbiased. Where there are more than most, those taken are spread over all. What is not
+    usable is left out, and logged. Raises CheckpointError where nothing is left.
     """
     subjects = list(_subjects(folder, boxes))
     if not subjects:
@@ -42,20 +45,18 @@ def crops_of_images(
         path, box = subjects[index]
         image = cv2.imread(str(path))
         if image is None:
-            say(f"left out: '{path}': no image there that OpenCV reads")
+            LOG.warning("left out: '%s': no image there that OpenCV reads", path)
             continue
         height, width = image.shape[:2]
         corners = np.array([box or (0, 0, width, height)], np.float32)
         if fault := box_fault(corners[0], width, height):
-            say(f"left out: '{boxes}': box {box} of '{path}' {fault}")
+            LOG.warning("left out: '%s': box %s of '%s' %s", boxes, box, path, fault)
             continue
         for name in keypoint_sets:
             cutter.begin(1)
             cutter.cut(
                 Frame(image, corners, 'bgr'),
-                crop_regions(corners, size),
-                np.array([SKELETONS[name].udp]),
-                np.array([0]),
+                Cuts(crop_regions(corners, size), np.array([name in udp]), np.array([0])),
             )
             crops[name].append(cutter.batch()[0].numpy().copy())
     if not all(crops.values()):

@@ -3,20 +3,20 @@
 import argparse
 import importlib.util
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
-from vitpose_ros.core.backends import BackendError, processor
-from vitpose_ros.core.export import CACHE_VARIABLE
+from vitpose_ros.core.model.vit import SIZES
+from vitpose_ros.core.runtime import BackendError, processor
+from vitpose_ros.core.runtime.cache import CACHE_VARIABLE
+from vitpose_ros.core.runtime.options import MOST_THREADS
 from vitpose_ros.core.types import Precision
-from vitpose_ros.core.vit import SIZES
+from vitpose_ros.tools import command
 from vitpose_ros.tools.bench import (
     ablation,
     accuracy,
@@ -34,44 +34,42 @@ from vitpose_ros.tools.bench.subjects import Model
 
 SECTIONS = (
     'product', 'crop', 'decode', 'network', 'end-to-end', 'people', 'experts', 'accuracy',
-    'start-up', 'memory', 'shared-cores', 'ablation', 'ros',
+    'start-up', 'memory', 'shared-cores', 'ablation', 'ros', 'images',
 )  # fmt: skip
-NOT_UNASKED = ('ablation', 'ros')
+OVER_DDS = ('ros', 'images')
+NOT_UNASKED = ('ablation', *OVER_DDS)
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command line; return the exit code: 1 if anything could not be measured."""
     parser = _parser(prog)
-    chosen = parser.parse_args(arguments)
-    if chosen.json is not None and not chosen.json.parent.is_dir():
-        parser.error(f'argument --json: there is no folder {chosen.json.parent}')
-    results = Results(chosen.json, parser.prog)
-    try:
+
+    def work(chosen: argparse.Namespace) -> int:
+        results = Results(chosen.json, parser.prog)
         with _cache(), results.attempt('bench'):
             _measure(chosen, results)
-    except KeyboardInterrupt:
-        print(f'{parser.prog}: interrupted', file=sys.stderr)
-        return 130
-    return 1 if results.failed else 0
+        return 1 if results.failed else 0
+
+    return command.run(parser, work, arguments)
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition(': ')[2])
     parser.add_argument(
         '--models',
-        type=_names,
+        type=command.names,
         default=['small'],
         metavar='MODELS',
         help=f'sizes, with random weights ({", ".join(SIZES)}), known names or files; small',
     )
     parser.add_argument(
         '--sections',
-        type=_names,
+        type=command.names,
         default=[name for name in SECTIONS if name not in NOT_UNASKED],
         metavar='SECTIONS',
-        help=f'what to measure; all but ablation and ros ({", ".join(SECTIONS)})',
+        help=f'what to measure; all but {", ".join(NOT_UNASKED)} ({", ".join(SECTIONS)})',
     )
-    parser.add_argument('--ros', action='store_true', help='also pose_node, over DDS')
+    parser.add_argument('--ros', action='store_true', help='also pose_node, over DDS: ros, images')
     parser.add_argument(
         '--ablate', action='store_true', help='also each of the faster ways on CUDA, on and off'
     )
@@ -79,7 +77,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         '--compare', choices=['transformers'], help='a peer, in the same process, by turns'
     )
     parser.add_argument(
-        '--backends', type=_names, default=[], help='torch,openvino,onnx; what is installed'
+        '--backends', type=command.names, default=[], help='torch,openvino,onnx; what is installed'
     )
     parser.add_argument(
         '--precisions',
@@ -93,15 +91,25 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         help=f'auto, cpu, cuda, cuda:N or intel_gpu; {DRY}: what is for CUDA on the processor, to '
         'see that it runs',
     )
-    parser.add_argument('--threads', type=int, default=0, help='0: all cores but one')
+    parser.add_argument(
+        '--threads',
+        type=command.whole(0, MOST_THREADS),
+        default=0,
+        help='0: all cores but one',
+    )
     parser.add_argument('--batches', type=_numbers, default=[1, 4, 8], help='1,4,8')
     parser.add_argument('--people', type=_numbers, default=[1, 2, 4, 8, 16, 32], help='1,2,4...')
-    parser.add_argument('--rounds', type=_positive, default=11, help='of each measurement; 11')
     parser.add_argument(
-        '--frames', type=_positive, default=10000, help='of the memory test; 10000'
+        '--rounds', type=command.whole(1), default=11, help='of each measurement; 11'
     )
     parser.add_argument(
-        '--json', type=Path, metavar='FILE', help='also write each figure there, a line of JSON'
+        '--frames', type=command.whole(1), default=10000, help='of the memory test; 10000'
+    )
+    parser.add_argument(
+        '--json',
+        type=command.new_file,
+        metavar='FILE',
+        help='also write each figure there, a line of JSON',
     )
     return parser
 
@@ -121,15 +129,8 @@ def _cache() -> Iterator[None]:
                 os.environ[CACHE_VARIABLE] = before
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(',') if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError(f"'{text}' holds no name; separate them by commas")
-    return names
-
-
 def _precisions(text: str) -> list[str]:
-    names, choices = _names(text), ('auto', *get_args(Precision))
+    names, choices = command.names(text), ('auto', *get_args(Precision))
     for name in names:
         if name not in choices:
             raise argparse.ArgumentTypeError(f"'{name}' is not known; give {', '.join(choices)}")
@@ -137,19 +138,12 @@ def _precisions(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return [_positive(number) for number in _names(text)]
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{number} is too few; give 1 or more')
-    return number
+    return [command.whole(1)(number) for number in command.names(text)]
 
 
 def _measure(chosen: argparse.Namespace, results: Results) -> None:
     """Measure, section by section."""
-    wanted = [*chosen.sections, *['ros'] * chosen.ros, *['ablation'] * chosen.ablate]
+    wanted = [*chosen.sections, *OVER_DDS * chosen.ros, *['ablation'] * chosen.ablate]
     for name in wanted:
         if name not in SECTIONS:
             raise BackendError(f"section '{name}' is not known; give {', '.join(SECTIONS)}")
@@ -206,14 +200,20 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
         run('experts', partial(networks.experts, options, model))
     run('accuracy', partial(accuracy.accuracy, options))
     run('memory', partial(resources.growth, options, chosen.frames))
-    run('ros', partial(_over_dds, options))
+    # Imported late, because they need ROS.
+    run('ros', lambda: _module('over_dds').latency(options, 'nano'))
+    run('images', lambda: _module('images').images(options, 'nano'))
 
 
 def _peer(name: str) -> Any:
     """Import the module of a peer."""
     if importlib.util.find_spec(name) is None:
         raise BackendError(f'not installed: pip install {name} pillow scipy')
-    return importlib.import_module(f'vitpose_ros.tools.bench.{name}_peer')
+    return _module(f'{name}_peer')
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f'vitpose_ros.tools.bench.{name}')
 
 
 @contextmanager
@@ -234,8 +234,3 @@ def _model(options: Options, name: str) -> Iterator[tuple[Model, Any]]:
             return
         with compared.weights() as weights:
             yield Model(name, weights), compared
-
-
-def _over_dds(options: Options) -> None:
-    """Measure the node; imported late, because it needs ROS."""
-    importlib.import_module('vitpose_ros.tools.bench.over_dds').latency(options, 'nano')

@@ -5,8 +5,8 @@ from dataclasses import fields
 
 import torch
 
-from vitpose_ros.core.backends import Decoding
-from vitpose_ros.core.backends.cuda import CudaBackend, Tuning
+from vitpose_ros.core.runtime import Decoding
+from vitpose_ros.core.runtime.cuda import CudaBackend, Tuning
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import on_gpu, subjects, timing
 from vitpose_ros.tools.bench.networks import network_run, without_waiting

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.tools.bench import subjects
 from vitpose_ros.tools.bench.options import Options
 

@@ -10,7 +10,7 @@ from datetime import date
 import cv2
 import torch
 
-from vitpose_ros.core.backends import processor
+from vitpose_ros.core.runtime import processor
 
 # What nvidia-smi is asked for, and what it is called here.
 CARD = {

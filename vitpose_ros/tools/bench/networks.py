@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitpose_ros.core.backends import Backend, Decoding
-from vitpose_ros.core.backends.cuda import CudaBackend
-from vitpose_ros.core.crops import crop_regions, normalise
+from vitpose_ros.core.geometry.crops import Cuts, crop_regions, normalise
+from vitpose_ros.core.runtime import Backend, Decoding
+from vitpose_ros.core.runtime.cuda import CudaBackend
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import product, subjects, timing
 from vitpose_ros.tools.bench.options import PEER, Options
@@ -201,7 +201,7 @@ def network_run(backend: Backend, crops: Tensor, counts: Sequence[int]) -> timin
     cutter.begin(people)
     frame = subjects.frame(people)
     regions = crop_regions(frame.boxes, backend.config.image_size)
-    cutter.cut(frame, regions, np.ones(people, bool), np.arange(people))
+    cutter.cut(frame, Cuts(regions, np.ones(people, bool), np.arange(people)))
     return partial(backend.keypoints, cutter.batch(), counts, Decoding())
 
 

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import torch
 
-from vitpose_ros.core.backends import Decoding
-from vitpose_ros.core.backends.base import decode_set
-from vitpose_ros.core.backends.cuda import CudaCrops
-from vitpose_ros.core.crops import crop_regions
+from vitpose_ros.core.geometry.crops import Cuts, crop_regions
 from vitpose_ros.core.jpeg import read_jpeg
+from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.runtime import Decoding
+from vitpose_ros.core.runtime.base import decode_set
+from vitpose_ros.core.runtime.cuda import CudaCrops
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import subjects, timing
 from vitpose_ros.tools.bench.options import SIZE, Options
@@ -52,7 +53,7 @@ def crops_run(
 
     def run() -> None:
         cutter.begin(people)
-        cut(frame, regions, udp, np.arange(people))
+        cut(frame, Cuts(regions, udp, np.arange(people)))
         cutter.batch()
 
     return timing.synchronous(run, device)
@@ -62,8 +63,8 @@ def jpeg_run(cutter: Any, frame: Any, device: torch.device) -> timing.Run:
     """Return such a run for the same frame as a JPEG file, which is decoded each time."""
     _, file = cv2.imencode('.jpg', frame.pixels)
 
-    def cut(_: Any, *where: Any) -> None:
-        cutter.cut(replace(frame, image=read_jpeg(file)), *where)
+    def cut(_: Any, cuts: Cuts) -> None:
+        cutter.cut(replace(frame, image=read_jpeg(file)), cuts)
 
     return crops_run(cutter, cut, frame, device)
 
@@ -77,15 +78,19 @@ def decoding(options: Options, device: torch.device) -> None:
     ) as table:
         table.note = 'Kernel by kernel; within a pass decoding is part of its graph.'
         for name in DECODED:
-            skeleton = SKELETONS[name]
+            skeleton, udp = SKELETONS[name], name in PUBLIC_UDP
             for people in (1, 8, 32):
                 maps = subjects.heatmaps(people, len(skeleton)).to(device)
 
-                def there(maps: torch.Tensor = maps, skeleton: Any = skeleton) -> object:
-                    return decode_set(maps, None, skeleton, Decoding())[0].cpu()
+                def there(
+                    maps: torch.Tensor = maps, skeleton: Any = skeleton, udp: bool = udp
+                ) -> object:
+                    return decode_set(maps, None, skeleton, Decoding(), udp=udp)[0].cpu()
 
-                def here(maps: torch.Tensor = maps, skeleton: Any = skeleton) -> object:
-                    return decode_set(maps.cpu(), None, skeleton, Decoding())[0]
+                def here(
+                    maps: torch.Tensor = maps, skeleton: Any = skeleton, udp: bool = udp
+                ) -> object:
+                    return decode_set(maps.cpu(), None, skeleton, Decoding(), udp=udp)[0]
 
                 with table.attempt(f'{name}, {people} people'), torch.inference_mode():
                     contenders: dict[str, timing.Run] = {'there': there, 'here': here}

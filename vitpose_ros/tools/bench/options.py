@@ -8,16 +8,17 @@ from typing import Any
 
 import torch
 
-from vitpose_ros.core.backends import Backend, BackendError, choose, open_backend
-from vitpose_ros.core.backends.cuda import CudaBackend
-from vitpose_ros.core.backends.onnx import is_installed as has_onnx
-from vitpose_ros.core.backends.openvino import INTEL_GPU
-from vitpose_ros.core.backends.openvino import is_installed as has_openvino
-from vitpose_ros.core.calibration import calibrate
-from vitpose_ros.core.checkpoints import load_network, read_checkpoint
-from vitpose_ros.core.estimator import MAX_BATCH
-from vitpose_ros.core.int8 import calibration_path
-from vitpose_ros.core.vit import ViTPose
+from vitpose_ros.core import runtime
+from vitpose_ros.core.model.vit import ViTPose
+from vitpose_ros.core.runtime import Backend, BackendError, choose, open_backend
+from vitpose_ros.core.runtime.calibration import calibrate
+from vitpose_ros.core.runtime.cuda import CudaBackend
+from vitpose_ros.core.runtime.int8 import calibration_path
+from vitpose_ros.core.runtime.onnx import is_installed as has_onnx
+from vitpose_ros.core.runtime.openvino import INTEL_GPU
+from vitpose_ros.core.runtime.openvino import is_installed as has_openvino
+from vitpose_ros.core.runtime.options import DEFAULTS
+from vitpose_ros.core.weights import load_network, read_checkpoint
 from vitpose_ros.tools.bench.results import Results
 from vitpose_ros.tools.bench.subjects import Model, crops
 
@@ -63,7 +64,7 @@ class Options:
     @property
     def ready(self) -> int:
         """How many crops backends get ready for, where their memory is looked at."""
-        return max(self.batches) if self.dry else MAX_BATCH
+        return max(self.batches) if self.dry else DEFAULTS.max_batch
 
     def contenders(self) -> list[tuple[str, str]]:
         """Return backends and precisions to compare."""
@@ -102,11 +103,13 @@ class Options:
     ) -> Backend:
         return open_backend(
             network,
-            backend,
-            device=self.device,
-            precision=precision,
-            threads=self.threads,
-            max_batch=max(*self.batches, *self.people),
+            runtime.Options(
+                backend=backend,
+                device=self.device,
+                precision=precision,
+                threads=self.threads,
+                max_batch=max(*self.batches, *self.people),
+            ),
             calibration=calibration,
         )
 

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -37,8 +38,9 @@ def latency(options: Options, model: str) -> None:
         _measure(table, options, model)
 
 
-def _measure(table: Table, options: Options, model: str) -> None:
-    """Start the node, send it frames, and add the rows."""
+@contextmanager
+def running_node(options: Options, model: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start pose_node, and ROS in this process; end both."""
     os.environ.setdefault('ROS_DOMAIN_ID', str(20 + os.getpid() % 80))
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'pose_node'
@@ -47,15 +49,21 @@ def _measure(table: Table, options: Options, model: str) -> None:
     node = subprocess.Popen([str(path), '--ros-args', *arguments])
     try:
         rclpy.init()
+        yield node
+    finally:
+        node.terminate()
+        node.wait()
+        rclpy.try_shutdown()
+
+
+def _measure(table: Table, options: Options, model: str) -> None:
+    """Start the node, send it frames, and add the rows."""
+    with running_node(options, model):
         camera = Camera()
         camera.spin_until(lambda: bool(camera.values))  # it is active
         received = [camera.ask() for _ in range(FRAMES * options.rounds)]
         camera.values = {}
         camera.spin_until(lambda: bool(camera.values))  # the next ones
-    finally:
-        node.terminate()
-        node.wait()
-        rclpy.try_shutdown()
     for stage in STAGES:
         name = 'stamp to published' if stage == 'latency' else stage
         figures = (float(camera.values[f'{stage}_{kind}_ms']) for kind in ('median', 'p95'))

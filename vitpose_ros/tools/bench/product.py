@@ -6,7 +6,7 @@ from typing import get_args
 
 import torch
 
-from vitpose_ros.core.backends import processor
+from vitpose_ros.core.runtime import processor
 from vitpose_ros.core.types import Precision
 from vitpose_ros.tools.bench import timing
 from vitpose_ros.tools.bench.options import Options

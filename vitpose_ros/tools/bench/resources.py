@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from vitpose_ros.core.backends import processor
 from vitpose_ros.core.estimator import PoseEstimator
-from vitpose_ros.core.export import CACHE_VARIABLE
+from vitpose_ros.core.runtime import processor
+from vitpose_ros.core.runtime.cache import CACHE_VARIABLE
 from vitpose_ros.core.types import Frame
 from vitpose_ros.tools.bench import subjects, timing
 from vitpose_ros.tools.bench.options import Options

@@ -6,8 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitpose_ros.core.crops import HostCrops, crop_regions, heatmap_to_image, normalise
-from vitpose_ros.core.heatmaps import decode
+from vitpose_ros.core.geometry.crops import (
+    Cuts,
+    HostCrops,
+    crop_regions,
+    heatmap_to_image,
+    normalise,
+)
+from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.tools.bench import subjects, timing
 from vitpose_ros.tools.bench.options import PEER, SIZE, Options
 
@@ -27,7 +33,7 @@ def crops(options: Options) -> None:
             def ours(frame: Any = frame, people: int = people) -> object:
                 cutter.begin(people)
                 regions, udp = crop_regions(frame.boxes, SIZE), np.ones(people, bool)
-                cutter.cut(frame, regions, udp, np.arange(people))
+                cutter.cut(frame, Cuts(regions, udp, np.arange(people)))
                 return normalise(cutter.batch(), out=pixels)
 
             contenders: dict[str, timing.Run] = {'ours': ours}

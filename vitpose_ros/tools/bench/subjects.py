@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitpose_ros.core.checkpoints import load_network, write_checkpoint
+from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame, Precision
-from vitpose_ros.core.vit import SIZES, ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import load_network, write_checkpoint
 
 WIDTH, HEIGHT = 1920, 1080
 TOY_INPUT = (64, 48)  # height, width of the crops of a toy
@@ -150,8 +150,9 @@ def flops(config: ViTPoseConfig) -> float:
 def weights_mb(config: ViTPoseConfig, precision: Precision) -> float:
     """Return the memory that the weights of a network take."""
     with torch.device('meta'):
-        count = sum(tensor.numel() for tensor in ViTPose(config).state_dict().values())
-    return count * getattr(torch, precision).itemsize / 1e6
+        count: int = sum(tensor.numel() for tensor in ViTPose(config).state_dict().values())
+    width: int = getattr(torch, precision).itemsize
+    return count * width / 1e6
 
 
 def xywh(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -102,5 +102,5 @@ def on_device_ms(queue: Run, device: torch.device) -> float:
         queue()
         end.record()
         end.synchronize()
-        times.append(begin.elapsed_time(end))
+        times.append(float(begin.elapsed_time(end)))
     return median(times)

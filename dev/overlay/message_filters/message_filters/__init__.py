@@ -1,7 +1,8 @@
 """Messages of several topics, brought together by the stamps in their headers.
 
 A stand-in for the ROS package of this name, which PyPI lacks: the same classes, arguments and
-semantics, as far as Subscriber, TimeSynchronizer and ApproximateTimeSynchronizer go.
+semantics as its releases since January 2026 (Humble 4.3.12, Jazzy 4.11.10, Kilted 7.1.5, Rolling
+7.3.5), as far as Subscriber, TimeSynchronizer and ApproximateTimeSynchronizer go.
 """
 
 import itertools
@@ -58,7 +59,8 @@ class Subscriber(SimpleFilter):
 class TimeSynchronizer(SimpleFilter):
     """Gives out one message of each filter together, once their stamps are equal.
 
-    Each filter's newest queue_size messages, by stamp, wait for their counterparts.
+    Each filter's newest queue_size messages, by stamp, wait for their counterparts, until a set
+    with a later stamp has come out: what is older than that is forgotten.
     """
 
     def __init__(self, fs: Sequence[SimpleFilter], queue_size: int) -> None:
@@ -82,6 +84,9 @@ class TimeSynchronizer(SimpleFilter):
             common = set(self.queues[0]).intersection(*self.queues[1:])
             for stamp in sorted(common):
                 self._give_out([stamp] * len(self.queues))
+                for queue in self.queues:
+                    for older in [waiting for waiting in queue if waiting < stamp]:
+                        del queue[older]
 
     def _keep(self, msg: Any, stamp: int, queue: dict[int, Any]) -> None:
         queue[stamp] = msg

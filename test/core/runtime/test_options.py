@@ -1,0 +1,94 @@
+"""What options take, and that what they don't is named before anything is loaded."""
+
+import re
+
+import numpy as np
+import pytest
+
+from vitpose_ros.core import BackendError, OptionError, Options, PoseEstimator, VitposeError
+from vitpose_ros.core.runtime.options import table
+
+
+@pytest.mark.parametrize(
+    ('values', 'words'),
+    [
+        ({'threads': -1}, 'threads is -1; give 0 to 1024'),
+        ({'threads': 10**6}, 'threads is 1000000; give 0 to 1024'),
+        ({'threads': '2'}, 'threads is 2; give 0'),
+        ({'threads': True}, 'threads is True'),
+        ({'max_batch': 0}, 'max_batch is 0; give 1 to 1024'),
+        ({'max_batch': -3}, 'max_batch is -3'),
+        ({'max_batch': 2.5}, 'max_batch is 2.5'),
+        ({'device': 'cpu:0'}, "device is 'cpu:0'; give auto, cpu, cuda, cuda:N or intel_gpu"),
+        ({'device': 'tpu'}, "device is 'tpu'"),
+        ({'device': None}, "device is 'None'"),
+        ({'backend': 'tpu'}, "backend is 'tpu'; give auto, torch, onnx or openvino"),
+        (
+            {'precision': 'half'},
+            "precision is 'half'; give auto, float32, bfloat16, float16 or int",
+        ),
+        ({'cuda_graphs': 'on'}, "cuda_graphs is 'on'; give auto or off"),
+        ({'decode': 'dark'}, "decode is 'dark'; give reference or hybrid"),
+        ({'image_size': 256}, 'image_size is 256; give height and width'),
+        ({'image_size': (16, 16)}, r'image_size is (16, 16); .* multiples of 16 from 32 to 1024'),
+        ({'image_size': (256, 190)}, r'image_size is (256, 190)'),
+        ({'image_size': (256, 192, 3)}, r'image_size is (256, 192, 3)'),
+        ({'image_size': (256.0, 192.0)}, r'image_size is (256.0, 192.0)'),
+        (
+            {'keypoint_sets': 'coco,body'},
+            "keypoint_sets has 'body', which is not known; known are",
+        ),
+        ({'keypoint_sets': ['coco', 7]}, "keypoint_sets has '7'"),
+        ({'flip_test': 'yes'}, "flip_test is 'yes'; give True or False"),
+    ],
+)
+def test_what_an_option_does_not_take_is_named_with_what_it_takes(values, words):
+    pattern = words.replace('(', r'\(').replace(')', r'\)')
+    with pytest.raises(OptionError, match=pattern):
+        Options(**values)
+    values = dict(values)
+    with pytest.raises(VitposeError, match=pattern):
+        PoseEstimator.load('absent.pth', values.pop('device', 'cpu'), **values)
+
+
+def test_values_are_what_they_are_whatever_type_they_came_in():
+    options = Options(
+        keypoint_sets=' coco, aic,coco', image_size=[256, 192], threads=np.int64(2), max_batch=1
+    )
+    assert options.keypoint_sets == ('coco', 'aic') and options.image_size == (256, 192)
+    assert (
+        Options(keypoint_sets='').keypoint_sets is None is Options(keypoint_sets=[]).keypoint_sets
+    )
+    assert Options(keypoint_sets=('aic', 'coco')).keypoint_sets == ('aic', 'coco')
+    assert Options(device='cuda:12').device == 'cuda:12'
+    assert hash(options) == hash(Options(**vars(options)))
+
+
+def test_each_option_is_described():
+    for entry in table():
+        text = entry.metadata['description']
+        assert re.match('[a-z]', text) and not text.endswith('.'), entry.name
+
+
+def test_more_threads_than_the_machine_has_do_no_harm():
+    estimator = PoseEstimator.load('nano', 'cpu', backend='torch', threads=4, image_size=(64, 48))
+    assert np.isfinite(estimator.estimate(np.zeros((64, 48, 3), np.uint8)).scores).all()
+
+
+def test_several_keypoint_sets_may_come_as_one_string():
+    estimator = PoseEstimator.load('nano', 'cpu', keypoint_sets='coco,aic')
+    assert [skeleton.name for skeleton in estimator.skeletons] == ['coco', 'aic']
+
+
+def test_the_size_of_a_file_for_onnx_runtime_is_its_own(tmp_path):
+    (tmp_path / 'x.onnx').write_bytes(b'')
+    with pytest.raises(OptionError, match=r"image_size is \(256, 192\), but '.*x.onnx' is of one"):
+        PoseEstimator.load(tmp_path / 'x.onnx', 'cpu', image_size=(256, 192))
+
+
+def test_all_errors_have_one_base():
+    from vitpose_ros import core
+
+    errors = [getattr(core, name) for name in core.__all__ if name.endswith('Error')]
+    assert len(errors) == 8 and all(issubclass(error, VitposeError) for error in errors)
+    assert issubclass(core.DeviceError, BackendError)

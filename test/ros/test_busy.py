@@ -1,0 +1,160 @@
+"""Whatever the node is at, it answers; and no camera waits for another's crowd."""
+
+import time
+
+import numpy as np
+import pytest
+from harness import clip_frame, detections_of, image_of, new_stamp
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import SingleThreadedExecutor
+
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.weights import write_checkpoint
+
+LIMIT_S = 120
+LARGE = ViTPoseConfig(embed_dim=1280, depth=8, num_heads=16, num_keypoints={'coco': 17})
+CROWD = 64
+SUBJECT_S = 0.03  # that each takes in the network
+
+
+@pytest.fixture
+def ask_for(probe):
+    """Ask for a transition, and return the future of the answer."""
+    client = probe.create_client(ChangeState, '/pose_node/change_state')
+
+    def ask(label):
+        assert client.wait_for_service(LIMIT_S)
+        request = ChangeState.Request()
+        request.transition.label = label
+        return client.call_async(request)
+
+    return ask
+
+
+@pytest.mark.parametrize('backend', ['torch', 'openvino'])
+def test_while_a_network_is_loaded_services_and_diagnostics_answer(
+    backend, start, probe, ask_for, tmp_path
+):
+    path = tmp_path / 'large.safetensors'
+    write_checkpoint(path, LARGE, ViTPose(LARGE).state_dict())
+    start('pose_node', device='cpu', model=path, backend=backend, autostart='false')
+    assert probe.state() == 'unconfigured'
+    probe.set_parameter('max_subjects', 5)  # so that the client is there
+    configured = ask_for('configure')
+    states, slowest = [], 0.0
+    while not configured.done():
+        begin = time.monotonic()
+        states.append(probe.state())
+        slowest = max(slowest, time.monotonic() - begin)
+        if states.count('configuring') == 1:
+            assert probe.set_parameter('max_subjects', 6).successful
+            refused = probe.set_parameter('max_batch', 4)
+            assert not refused.successful and 'read when the node is configured' in refused.reason
+            probe.wait_for_status(b'\x00', 'being configured', 'network')
+            probe.wait_for_status(b'\x00', 'being configured')
+            assert not configured.done(), 'all that while the network is loaded'
+    print(f'{backend}: {len(states)} answers, the slowest after {slowest:.2f} s')
+    assert configured.result().success and probe.state() == 'inactive'
+
+
+def test_deactivate_waits_for_one_pass_and_meanwhile_the_node_answers(start, probe, ask_for):
+    node = start(
+        'rigged_node.py', environment={'RIG': 'idle=0.25'}, device='cpu', max_batch=16
+    )  # 4 s a pass
+    probe.wait_until_matched()
+    probe.state()
+    image = image_of(clip_frame()[0])
+    before = node.log.count('pass ')
+    probe.send(image, detections_of(image, [[10 + i, 10, 200 + i, 400] for i in range(CROWD)]))
+    probe.wait(lambda: node.log.count('pass ') > before, 'the first pass', LIMIT_S)
+    deactivated = ask_for('deactivate')
+    states = []
+    while not deactivated.done():
+        states.append(probe.state())
+        if states.count('deactivating') == 1:
+            assert probe.set_parameter('max_subjects', 6).successful
+            probe.statuses.clear()
+            probe.wait(lambda: 'pose_node: network' in probe.statuses, 'diagnostics')
+            assert not deactivated.done(), 'all that during the pass'
+    assert 'deactivating' in states and deactivated.result().success
+    assert node.log.count('pass ') == before + 1, 'three of the four passes were left out'
+    assert probe.keypoints == []
+    assert probe.values()['unfinished'] == 1
+    assert probe.transition('activate')
+    probe.wait_until_matched()
+    image = image_of(clip_frame()[0])
+    probe.ask(image, detections_of(image, []))
+
+
+def test_requests_are_answered_one_after_the_other(start, probe, ask_for):
+    start('pose_node', device='cpu', autostart='false')
+    futures = [ask_for(label) for label in ('configure', 'activate', 'deactivate', 'cleanup')]
+    probe.wait(lambda: all(future.done() for future in futures), 'the answers', LIMIT_S)
+    assert [future.result().success for future in futures] == [True] * 4
+    assert probe.state() == 'unconfigured'
+
+
+def test_who_asks_and_does_not_wait_for_the_answer_does_no_harm(start, probe):
+    node = start('pose_node', device='cpu', autostart='false')
+    assert probe.state() == 'unconfigured'
+    client = probe.create_client(ChangeState, '/pose_node/change_state')
+    assert client.wait_for_service(LIMIT_S)
+    probe.rest(0.5)
+    request = ChangeState.Request()
+    request.transition.label = 'configure'
+    client.call_async(request)
+    probe.destroy_client(client)
+    probe.wait(lambda: probe.state() == 'inactive', 'configured', LIMIT_S)
+    assert node.alive and 'Traceback' not in node.log
+    assert probe.call(GetState, '/pose_node/get_state', GetState.Request())
+
+
+def test_a_camera_with_one_subject_does_not_wait_for_the_crowd_of_another(start, front_and_rear):
+    """Counted in forward passes, of which each frame of the crowd needs four."""
+    node = start(
+        'rigged_node.py',
+        environment={'RIG': f'idle={SUBJECT_S}'},
+        device='cpu',
+        cameras='front,rear',
+        max_batch=16,
+    )
+    crowd, single = front_and_rear
+    everyone = SingleThreadedExecutor()
+    for probe in front_and_rear:
+        probe.wait_until_matched()
+        everyone.add_node(probe)
+    picture = np.full((120, 160, 3), 90, np.uint8)
+    boxes = [[i, 10, 60 + i, 110] for i in range(CROWD)]
+    deadline = time.monotonic() + LIMIT_S
+    while len(crowd.keypoints) < 8 or len(single.keypoints) < 16:
+        assert time.monotonic() < deadline, (len(crowd.keypoints), len(single.keypoints))
+        for probe, own in ((crowd, boxes), (single, boxes[:1])):
+            image = image_of(picture)
+            image.header.stamp = new_stamp()
+            probe.send(image, detections_of(image, own))
+        for _ in range(5):
+            everyone.spin_once(timeout_sec=0.02)
+    everyone.shutdown()
+    events = [line.split() for line in node.log.splitlines() if line.startswith(('arr', 'answ'))]
+    answers = {
+        camera: [(int(stamp), int(count)) for what, name, stamp, count in events
+                 if what == 'answered' and name == f'~/{camera}/']
+        for camera in ('front', 'rear')
+    }  # fmt: skip
+    waits = []
+    for what, name, stamp, count in events:
+        if what == 'arrived' and name == 'rear':
+            # This frame, or a newer one that took its place.
+            later = [n for sent, n in answers['rear'] if sent >= int(stamp)]
+            waits += [later[0] - int(count)] if later else []
+    own = dict(answers['rear'])
+    of_those_answered = [
+        own[int(stamp)] - int(count)
+        for what, name, stamp, count in events
+        if what == 'arrived' and name == 'rear' and int(stamp) in own
+    ]
+    print('passes from arrival to answer', np.bincount(waits), np.bincount(of_those_answered))
+    assert max(waits) <= 2, 'answered at least once in two passes'
+    assert np.percentile(of_those_answered, 95) < 3
+    counts = [count for _, count in answers['front']]
+    assert max(np.diff(counts)) <= 2 * CROWD // 16, 'the crowd goes on, too'

@@ -1,0 +1,1 @@
+"""Where things are: crops of images, keypoints in heatmaps, cameras."""

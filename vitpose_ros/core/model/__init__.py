@@ -1,0 +1,1 @@
+"""The network: ViTPose and ViTPose++, as trained and folded."""

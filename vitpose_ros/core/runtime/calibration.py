@@ -1,0 +1,80 @@
+"""Calibrations for precision int8: what the inputs of a network's products reach on crops.
+
+ONNX Runtime's quantiser collects magnitudes and chooses where to cut them; the network runs in
+PyTorch.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitpose_ros.core.geometry.crops import normalise
+from vitpose_ros.core.runtime.int8 import Calibration, backbone_digest, products
+from vitpose_ros.core.weights import Checkpoint, CheckpointError
+
+PERCENTILE = 99.99  # of the magnitudes; what lies above is cut. Compared in models/README.md
+BINS = 2048
+BATCH = 8  # crops in one run
+
+
+def calibrate(
+    checkpoint: Checkpoint,
+    crops: dict[str, NDArray[np.uint8]],
+    of: str,
+    *,
+    image_size: tuple[int, int] | None = None,
+) -> Calibration:
+    """Calibrate a network on crops of each keypoint set, (n, h, w, 3) uint8 RGB.
+
+    of: what the crops are, for the file. Raises CheckpointError where ONNX Runtime is missing.
+    """
+    try:
+        import onnxruntime
+        from onnxruntime.quantization.calibrate import HistogramCollector
+    except ImportError as error:
+        raise CheckpointError(
+            f'quantising needs ONNX Runtime and onnx ({error}): pip install onnxruntime onnx'
+        ) from error
+    ranges = {}
+    for keypoint_set, own in crops.items():
+        network = checkpoint.network(keypoint_set, image_size=image_size)
+        collector = HistogramCollector('percentile', True, BINS, None, PERCENTILE, None)
+        layers = products(network, keypoint_set)
+        inputs: dict[str, NDArray[np.float32]] = {}
+        hooks = [
+            layer.register_forward_pre_hook(_keep(inputs, name)) for name, layer in layers.items()
+        ]
+        with contextlib.redirect_stdout(io.StringIO()):  # it talks
+            for start in range(0, len(own), BATCH):
+                part = torch.from_numpy(own[start : start + BATCH])
+                with torch.inference_mode():
+                    network(normalise(part).contiguous())
+                collector.collect(inputs)
+            found = collector.compute_collection_result()
+        for hook in hooks:
+            hook.remove()
+        ranges[keypoint_set] = {
+            name: round(max(abs(float(value)) for value in found[name][:2]), 5) for name in layers
+        }
+    height, width = image_size or checkpoint.config.image_size
+    made = {
+        'tool': f'onnxruntime {onnxruntime.__version__}, HistogramCollector',
+        'method': f'percentile {PERCENTILE} of the magnitudes, {BINS} bins',
+        'crops': {name: len(own) for name, own in crops.items()},
+        'of': of,
+        'image_size': [height, width],
+    }
+    return Calibration(backbone_digest(network), made, ranges)
+
+
+def _keep(inputs: dict[str, NDArray[np.float32]], name: str) -> Callable[[nn.Module, Any], None]:
+    def hook(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        inputs[name] = arguments[0].numpy()
+
+    return hook

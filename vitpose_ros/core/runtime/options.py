@@ -1,0 +1,171 @@
+"""How a network is run: one table for Python, command lines and the node, checked in one place."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, get_args
+
+from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.runtime.base import Decoding
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.types import Precision
+
+BACKENDS = ('auto', 'torch', 'onnx', 'openvino')
+DEVICE = re.compile(r'auto|cpu|cuda(:\d{1,3})?|intel_gpu')
+PATCH = 16  # pixels that the sides of a crop are multiples of
+SMALLEST, LARGEST = 32, 1024  # pixels, side of a crop
+MOST_THREADS, MOST_BATCH = 1024, 1024
+
+
+class OptionError(VitposeError, ValueError):
+    """A value that an option does not take."""
+
+
+def _option(
+    default: Any,
+    description: str,
+    *,
+    choices: Sequence[str] = (),
+    minimum: int = 0,
+    maximum: int = 0,
+) -> Any:
+    """Describe an option: with choices, or a whole number of a range."""
+    about = {
+        'description': description,
+        'choices': choices,
+        'minimum': minimum,
+        'maximum': maximum,
+    }
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a network is run. Raises OptionError, which names the option and what it takes."""
+
+    device: str = _option(
+        'auto',
+        "where the network runs: 'cpu', 'cuda', 'cuda:N', 'intel_gpu' (through OpenVINO), or "
+        "'auto': CUDA where there is some, and the processor where it fails",
+    )
+    backend: str = _option(
+        'auto',
+        "what runs the network: 'torch' (PyTorch), 'onnx' (ONNX Runtime), 'openvino', or 'auto': "
+        'torch on CUDA; on a processor openvino if it is installed, else torch',
+        choices=BACKENDS,
+    )
+    precision: str = _option(
+        'auto',
+        "what the network computes with; 'auto': float16 on GPUs, on a processor bfloat16 where a "
+        'measurement at the start finds that faster, else float32; name one for the same '
+        "keypoints at every start. 'int8' (OpenVINO, ONNX Runtime) is less accurate and needs a "
+        "calibration by 'models quantize'",
+        choices=('auto', *get_args(Precision)),
+    )
+    threads: int = _option(
+        0,
+        'threads of the processor that the network uses; 0: one less than there are cores',
+        maximum=MOST_THREADS,
+    )
+    max_batch: int = _option(
+        16,
+        'most subjects in one forward pass, the rest goes into further ones; it bounds the memory',
+        minimum=1,
+        maximum=MOST_BATCH,
+    )
+    cuda_graphs: str = _option(
+        'auto',
+        "on a GPU with PyTorch: 'auto' launches a whole pass at once, as a CUDA graph, where that "
+        "can be had; 'off' launches kernels one by one",
+        choices=('auto', 'off'),
+    )
+    # Names, or a string of them with commas; becomes a tuple. None: the network's first.
+    keypoint_sets: str | Sequence[str] | None = _option(
+        None,
+        "keypoint sets to use, as in 'coco,ap10k', of those that the network has; its first "
+        'without it; a single one runs fastest',
+    )
+    # Height and width. None: those that the network was trained with.
+    image_size: tuple[int, int] | None = _option(
+        None, 'height and width of the crops in pixels, multiples of 16'
+    )
+    decode: str = _option(
+        'reference',
+        "how heatmaps become keypoints: 'reference', as the public networks were evaluated, or "
+        "'hybrid', more accurate within five heatmap cells of the crop's border (coco and mpii)",
+        choices=('reference', 'hybrid'),
+    )
+    flip_test: bool = _option(
+        False,
+        'average with the mirrored image, as published accuracies do; takes twice the time',
+    )
+    heatmap_spread: bool = _option(
+        False, 'measure how far the heatmap of each keypoint spreads, in pixels squared'
+    )
+
+    def __post_init__(self) -> None:
+        """Check all."""
+        if not (isinstance(self.device, str) and DEVICE.fullmatch(self.device)):
+            raise OptionError(
+                f"device is '{self.device}'; give auto, cpu, cuda, cuda:N or intel_gpu (through "
+                'OpenVINO)'
+            )
+        for entry in fields(self):
+            about, value = entry.metadata, getattr(self, entry.name)
+            if about['choices'] and value not in about['choices']:
+                *most, last = about['choices']
+                raise OptionError(f"{entry.name} is '{value}'; give {', '.join(most)} or {last}")
+            if about['maximum'] and not (
+                _is_whole(value) and about['minimum'] <= value <= about['maximum']
+            ):
+                raise OptionError(
+                    f'{entry.name} is {value}; give {about["minimum"]} to {about["maximum"]}'
+                )
+            if isinstance(entry.default, bool) and not isinstance(value, bool):
+                raise OptionError(f'{entry.name} is {value!r}; give True or False')
+        object.__setattr__(self, 'keypoint_sets', _names(self.keypoint_sets))
+        object.__setattr__(self, 'image_size', _size(self.image_size))
+
+    @property
+    def decoding(self) -> Decoding:
+        """What is done with the heatmaps."""
+        return Decoding(self.flip_test, self.decode == 'hybrid', self.heatmap_spread)
+
+
+def table() -> tuple[Field[Any], ...]:
+    """Return the options as dataclass fields; their metadata has description and range."""
+    return fields(Options)
+
+
+def _is_whole(value: Any) -> bool:
+    return hasattr(value, '__index__') and not isinstance(value, bool)
+
+
+def _names(keypoint_sets: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names of keypoint sets, each once; None for none."""
+    if isinstance(keypoint_sets, str):
+        keypoint_sets = [name.strip() for name in keypoint_sets.split(',') if name.strip()]
+    for name in keypoint_sets or ():
+        if name not in SKELETONS:
+            raise OptionError(
+                f"keypoint_sets has '{name}', which is not known; known are {', '.join(SKELETONS)}"
+            )
+    return tuple(dict.fromkeys(keypoint_sets)) if keypoint_sets else None
+
+
+def _size(image_size: Any) -> tuple[int, int] | None:
+    """Return height and width of a crop."""
+    if image_size is None:
+        return None
+    sides = tuple(image_size) if isinstance(image_size, Sequence) else ()
+    if len(sides) != 2 or not all(
+        _is_whole(side) and SMALLEST <= side <= LARGEST and side % PATCH == 0 for side in sides
+    ):
+        raise OptionError(
+            f'image_size is {image_size}; give height and width of the crops, multiples of '
+            f'{PATCH} from {SMALLEST} to {LARGEST}, as (256, 192)'
+        )
+    return int(sides[0]), int(sides[1])
+
+
+DEFAULTS = Options()

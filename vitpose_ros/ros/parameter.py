@@ -1,0 +1,102 @@
+"""What a parameter may hold: described once, made of what a user wrote, and checked."""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import Field, field
+from typing import Any, TypeAlias, cast
+
+from vitpose_ros.core.runtime import options
+
+Value: TypeAlias = bool | int | float | str | tuple[str, ...]
+
+
+def parameter(
+    default: Value,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[str] = (),
+    live: bool = False,
+    per_camera: bool = False,
+) -> Any:
+    """Describe a parameter; its type is that of the default.
+
+    live: a change takes effect at once, not at the next configure. per_camera:
+    '<camera>.<parameter>' sets it for one camera, where there are several.
+    """
+    return field(
+        default=default,
+        metadata={
+            'description': description,
+            'minimum': minimum,
+            'maximum': maximum,
+            'choices': choices,
+            'live': live,
+            'per_camera': per_camera,
+        },
+    )
+
+
+def option(name: str, note: str = '') -> Any:
+    """Describe a parameter that is an option of the network; note: what the node adds."""
+    [entry] = (entry for entry in options.table() if entry.name == name)
+    about, default = entry.metadata, cast(Value, entry.default)
+    is_ranged = about['maximum'] > 0
+    return parameter(
+        default,
+        about['description'][:1].upper() + about['description'][1:] + note,
+        minimum=about['minimum'] if is_ranged else None,
+        maximum=about['maximum'] if is_ranged else None,
+        choices=about['choices'],
+    )
+
+
+def of_type(entry: Field[Any], value: Any, name: str = '') -> Value:
+    """Return a value in the type of a parameter. Raises ValueError where that cannot be.
+
+    This is the one place where a text with commas becomes a list. A whole number serves where a
+    number is wanted, and a single word or number as a list of one. name: that of the parameter,
+    if not the table's.
+    """
+    default: Any = entry.default
+    kind = type(default)
+    if kind is tuple:
+        return _words(value, name or entry.name)
+    if isinstance(value, bool) and 'off' in entry.metadata['choices']:
+        value = default if value else 'off'  # which YAML reads as false
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        wanted = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}
+        raise ValueError(
+            f"parameter {name or entry.name} is {value!r}, of type '{type(value).__name__}'; "
+            f'give {wanted[kind]}'
+        )
+    plain: Value = value
+    return plain
+
+
+def _words(value: Any, name: str) -> tuple[str, ...]:
+    """Return the words of a list; None, which ROS makes of an empty one, has none."""
+    entries = list(value) if isinstance(value, (list, tuple, array)) else [value]
+    if value is None:
+        entries = []
+    if not all(isinstance(entry, (str, int)) and not isinstance(entry, bool) for entry in entries):
+        raise ValueError(f'parameter {name} is {value!r}; give a list of words')
+    words = ','.join(str(entry) for entry in entries).split(',')
+    return tuple(word.strip() for word in words if word.strip())
+
+
+def check(entry: Field[Any], value: Value, name: str = '') -> None:
+    """Raise ValueError for a value that is none of the choices, or out of range.
+
+    name: that of the parameter, if not the table's.
+    """
+    data, name = entry.metadata, name or entry.name
+    if data['choices'] and value not in data['choices']:
+        raise ValueError(f"parameter {name} is '{value}'; give {' or '.join(data['choices'])}")
+    if data['minimum'] is not None and not data['minimum'] <= value <= data['maximum']:
+        raise ValueError(
+            f'parameter {name} is {value}; give {data["minimum"]} to {data["maximum"]}'
+        )

@@ -1,0 +1,173 @@
+"""Pictures and videos: found, read one after the other, and written with something drawn in."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_ros.core.errors import VitposeError
+
+PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.gif')
+RATE_HZ = 25.0  # of a video that does not tell
+BAR = 30  # characters
+REPORT_S = 10.0  # between lines about the progress, where there is no terminal
+
+
+class MediaError(VitposeError):
+    """A picture or video that cannot be read or written."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A picture, or a frame of a video."""
+
+    path: Path  # of the file
+    frame: int  # of the video; 0 for a picture
+    number: int  # among all shots
+    image: NDArray[np.uint8]  # (h, w, 3) BGR
+
+
+def find_files(sources: Sequence[Path]) -> list[Path]:
+    """Return pictures and videos, those of folders too, sorted. Raises MediaError."""
+    found = set()
+    for source in sources:
+        if source.is_dir():
+            own = {p for p in source.iterdir() if p.suffix.lower() in PICTURES + VIDEOS}
+            if not own:
+                raise MediaError(f"'{source}': no picture and no video in that folder")
+            found |= own
+        elif source.is_file():
+            found.add(source)
+        else:
+            raise MediaError(f"'{source}' is not there; give pictures, videos or folders of them")
+    return sorted(found)
+
+
+def is_video(path: Path) -> bool:
+    """Tell whether a file counts as a video."""
+    return path.suffix.lower() not in PICTURES
+
+
+def count_shots(files: Sequence[Path]) -> int:
+    """Return how many shots there are, as far as videos tell."""
+    return sum(
+        max(0, int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)))
+        if is_video(path)
+        else 1
+        for path in files
+    )
+
+
+def read_shots(files: Sequence[Path], unreadable: list[Path]) -> Iterator[Shot]:
+    """Yield the shots of all files, numbered from 0.
+
+    Those that OpenCV does not read are added to unreadable; a picture among them keeps its number.
+    """
+    number = 0
+    for path in files:
+        frame = 0
+        for frame, image in enumerate(_images(path), 1):
+            yield Shot(path, frame - 1, number, image)
+            number += 1
+        if not frame:
+            unreadable.append(path)
+            number += not is_video(path)
+
+
+def _images(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Yield what a file holds, (h, w, 3) BGR."""
+    if not is_video(path):
+        if (picture := cv2.imread(str(path))) is not None:
+            yield picture
+        return
+    video = cv2.VideoCapture(str(path))
+    try:
+        while True:
+            ok, image = video.read()
+            if not ok:
+                return
+            yield image
+    finally:
+        video.release()
+
+
+class Pictures:
+    """Writes shots into a folder: pictures under their names, videos as .mp4."""
+
+    def __init__(self, folder: Path, files: Sequence[Path]) -> None:
+        """Take the folder, which is made, and the files whose shots will come.
+
+        Raises MediaError where one would be overwritten, by itself or by another.
+        """
+        self._places: dict[Path, Path] = {}
+        for path in files:
+            place = folder / (f'{path.stem}.mp4' if is_video(path) else path.name)
+            if place.exists() and place.resolve() in {other.resolve() for other in files}:
+                raise MediaError(f"'{place}' would overwrite a source; give another --output")
+            if place in self._places.values():
+                raise MediaError(f"two sources would become '{place}'; do them one by one")
+            self._places[path] = place
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MediaError(f"'{folder}': {error.strerror}; give another --output") from error
+        self._video: tuple[Path, cv2.VideoWriter, tuple[int, int]] | None = None
+
+    def write(self, shot: Shot, image: NDArray[np.uint8]) -> None:
+        """Write what was made of a shot, (h, w, 3) BGR."""
+        place = self._places[shot.path]
+        if not is_video(shot.path):
+            if not cv2.imwrite(str(place), image):
+                raise MediaError(f"'{place}' cannot be written")
+            return
+        if self._video is None or self._video[0] != shot.path:
+            self.close()
+            rate_hz = cv2.VideoCapture(str(shot.path)).get(cv2.CAP_PROP_FPS)
+            size = image.shape[1], image.shape[0]
+            codec = cv2.VideoWriter_fourcc(*'mp4v')
+            writer = cv2.VideoWriter(str(place), codec, rate_hz if rate_hz > 0 else RATE_HZ, size)
+            if not writer.isOpened():
+                raise MediaError(f"'{place}' cannot be written: OpenCV has no encoder for it")
+            self._video = shot.path, writer, size
+        self._video[1].write(cv2.resize(image, self._video[2]))
+
+    def close(self) -> None:
+        """Finish the video that is written."""
+        if self._video is not None:
+            self._video[1].release()
+            self._video = None
+
+
+class Progress:
+    """Shows on stderr how far something is: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._began_s = self._said_s = time.monotonic()
+
+    def add(self) -> None:
+        """Count one more."""
+        self._done += 1
+        now_s = time.monotonic()
+        rate = self._done / max(now_s - self._began_s, 1e-9)
+        total = max(self._total, self._done)
+        text = f'{self._done}/{total}, {rate:.1f} per second'
+        if sys.stderr.isatty():
+            filled = BAR * self._done // total
+            bar = '#' * filled + '.' * (BAR - filled)
+            print(f'\r[{bar}] {text}', end='', file=sys.stderr, flush=True)
+        elif now_s - self._said_s > REPORT_S:
+            self._said_s = now_s
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End the line."""
+        if sys.stderr.isatty() and self._done:
+            print(file=sys.stderr)

@@ -1,0 +1,150 @@
+"""Estimate poses in pictures and videos: draw them, and write them as JSON."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from vitpose_ros.core.estimator import PoseEstimator
+from vitpose_ros.core.poses import Poses
+from vitpose_ros.core.skeletons import keypoint_set_of_class
+from vitpose_ros.core.types import Frame, as_boxes, box_fault
+from vitpose_ros.tools import command
+from vitpose_ros.tools.boxes import BoxFile
+from vitpose_ros.tools.media import (
+    MediaError,
+    Pictures,
+    Progress,
+    Shot,
+    count_shots,
+    find_files,
+    read_shots,
+)
+
+TOGETHER = 8  # shots that share forward passes
+OUTPUT = Path('predicted')
+
+
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
+    parser.add_argument(
+        'sources', type=Path, nargs='+', metavar='SOURCE', help='a picture, a video, or a folder'
+    )
+    command.add_model(parser)
+    parser.add_argument(
+        '--boxes', type=Path, metavar='FILE',
+        help="of the subjects, in COCO's results format: bbox as x, y, width, height; the picture "
+        'by file_name, else by image_id as its index in sorted order, from 0. Without it each '
+        'picture is one subject',
+    )  # fmt: skip
+    parser.add_argument('--box-threshold', type=float, default=0.0, help='least score of a box; 0')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the poses there')
+    parser.add_argument(
+        '--output', type=Path, metavar='FOLDER',
+        help=f'write pictures and videos with the poses there; {OUTPUT}, if there is no --json',
+    )  # fmt: skip
+    command.add_options(parser)
+    return command.run(parser, _predict, arguments)
+
+
+def _predict(chosen: argparse.Namespace) -> None:
+    """Do all of it; what cannot be read or written is named before the network is loaded."""
+    options = command.read_options(chosen)
+    files = find_files(chosen.sources)
+    boxes = None if chosen.boxes is None else BoxFile(chosen.boxes, chosen.box_threshold)
+    output = chosen.output or (None if chosen.json else OUTPUT)
+    with ExitStack() as stack:
+        pictures = None
+        if output is not None:
+            pictures = Pictures(output, files)
+            stack.callback(pictures.close)
+        listing = None
+        if chosen.json is not None:
+            listing = _Listing(stack.enter_context(_open(chosen.json)))
+            stack.callback(listing.close)
+        estimator = PoseEstimator.with_options(chosen.model, options)
+        if estimator.backend.warning:
+            print(f'warning: {estimator.backend.warning}', file=sys.stderr)
+        progress = Progress(count_shots(files))
+        stack.callback(progress.close)
+        subjects = shots = 0
+        unreadable: list[Path] = []
+        for shot, poses in _poses(estimator, read_shots(files, unreadable), boxes):
+            if listing is not None:
+                listing.add(shot, poses)
+            if pictures is not None:
+                pictures.write(shot, poses.draw(shot.image, channels='bgr'))
+            progress.add()
+            shots, subjects = shots + 1, subjects + len(poses)
+    places = ', '.join(str(place) for place in (output, chosen.json) if place is not None)
+    print(f'{subjects} subjects in {shots} pictures: {places}')
+    if unreadable:
+        names = ', '.join(f"'{path}'" for path in unreadable)
+        raise MediaError(f'OpenCV does not read {names}: left out')
+
+
+def _poses(
+    estimator: PoseEstimator, shots: Iterator[Shot], boxes: BoxFile | None
+) -> Iterator[tuple[Shot, Poses]]:
+    """Estimate the poses in shot after shot."""
+    while some := list(islice(shots, TOGETHER)):
+        frames = [_frame(estimator, shot, boxes) for shot in some]
+        yield from zip(some, estimator.predict(frames), strict=True)
+
+
+def _frame(estimator: PoseEstimator, shot: Shot, boxes: BoxFile | None) -> Frame:
+    """Return a shot with its boxes; those that are none are left out, and that is said."""
+    height, width = shot.image.shape[:2]
+    if boxes is None:
+        return Frame(shot.image, as_boxes((0, 0, width, height)), 'bgr')
+    found = boxes.of(shot)
+    corners, good = as_boxes(found.corners), []
+    for index, box in enumerate(corners):
+        if fault := box_fault(box, width, height):
+            where = f"'{boxes.path}': box {box.round(1).tolist()} of '{shot.path}'"
+            print(f'warning: {where} {fault}; it is left out', file=sys.stderr)
+        else:
+            good.append(index)
+    names = [found.class_names[index] for index in good]
+    loaded = [skeleton.name for skeleton in estimator.skeletons]
+    return Frame(
+        shot.image,
+        corners[good],
+        'bgr',
+        keypoint_sets=[keypoint_set_of_class(name, loaded) or loaded[0] for name in names],
+        class_names=names,
+        track_ids=[found.track_ids[index] for index in good],
+        box_scores=np.array([found.scores[index] for index in good], dtype=np.float32),
+    )
+
+
+class _Listing:
+    """Writes a JSON list, an object per line, as they come."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._between = '[\n'
+
+    def add(self, shot: Shot, poses: Poses) -> None:
+        """Write the poses of a shot."""
+        about = {'source': str(shot.path), 'frame': shot.frame, **poses.to_dict()}
+        self._file.write(self._between + json.dumps(about, allow_nan=False))
+        self._between = ',\n'
+
+    def close(self) -> None:
+        """End the list."""
+        self._file.write('[]\n' if self._between == '[\n' else '\n]\n')
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        return path.open('w', encoding='utf-8')
+    except OSError as error:
+        raise MediaError(f"'{path}': {error.strerror}; give another --json") from error
