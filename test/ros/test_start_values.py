@@ -52,6 +52,33 @@ def test_wrong_values_are_a_failed_configure_and_right_ones_help(start, probe, t
     assert node.stop()[0] == 0
 
 
+@pytest.mark.parametrize(
+    ('name', 'value', 'said'),
+    [
+        ('/detections.subscription.reliability', 'banana', "is 'banana'; give match, reliable"),
+        ('/image.subscription.depth', '-1', 'depth'),
+        ('/pose_node/markers.publisher.depth', 'abc', 'depth'),
+    ],
+)
+def test_wrong_quality_of_service_is_a_failed_configure(name, value, said, start, probe):
+    node = start('pose_node', device='cpu', **{f'qos_overrides.{name}': value})
+    status = probe.wait_for_status(b'\x02', 'cannot configure', 'network', 100)
+    assert said in status.message and 'not started' in node.log
+    assert not probe.transition('configure')
+    probe.images.publish(image_of(clip_frame()[0]))
+    probe.rest(1.0)
+    assert node.alive and probe.state() == 'unconfigured' and 'AttributeError' not in node.log
+    # What was made before the failure is gone.
+    probe.wait(
+        lambda: (
+            probe.count_publishers('/pose_node/keypoints') == 0
+            and probe.count_subscribers('/image') == probe.count_subscribers('/detections') == 0
+        ),
+        'an end of what was half made',
+    )
+    assert node.stop()[0] == 0
+
+
 @pytest.fixture
 def embedded(ros):
     """Nodes in the process of the test."""
