@@ -44,6 +44,7 @@ class PoseNode(BusyLifecycleNode):
         self._trouble = ThrottledLog(self.get_logger())
         self._log_handler = NodeHandler(self.get_logger())
         logging.getLogger(PACKAGE).addHandler(self._log_handler)
+        self._log_level = logging.getLogger(PACKAGE).level
         logging.getLogger(PACKAGE).setLevel(logging.INFO)  # what takes long, too
         self._state = State.UNCONFIGURED
         self._failure = ''  # why the last configure or activate failed
@@ -150,6 +151,7 @@ class PoseNode(BusyLifecycleNode):
         self.in_background(self._stop)
         self.end_background()
         logging.getLogger(PACKAGE).removeHandler(self._log_handler)
+        logging.getLogger(PACKAGE).setLevel(self._log_level)
         super().destroy_node()
 
     def _start(self) -> None:
