@@ -128,8 +128,8 @@ def _known(entry: Any) -> dict[str, Any]:
     """Return what is known of a box, checked. Raises ValueError, which says what is wrong."""
     if not isinstance(entry, dict):
         raise ValueError(f'is {shorten(repr(entry))}, expected an object with bbox')
-    entry = {name: value for name, value in entry.items() if value is not None}
-    bbox = entry.get('bbox')
+    known = {str(name): value for name, value in entry.items() if value is not None}
+    bbox = known.get('bbox')
     if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_number, bbox))):
         raise ValueError(
             f'has bbox {shorten(repr(bbox))}, expected 4 numbers: x, y, width, height'
@@ -139,11 +139,11 @@ def _known(entry: Any) -> dict[str, Any]:
         ('file_name', lambda value: isinstance(value, str), 'a name'),
         ('image_id', lambda value: type(value) is int, 'a whole number'),
     ):
-        if name in entry and not fits(entry[name]):
-            raise ValueError(f'has {name} {shorten(repr(entry[name]))}, expected {expected}')
-    if not entry.keys() & {'file_name', 'image_id'}:
+        if name in known and not fits(known[name]):
+            raise ValueError(f'has {name} {shorten(repr(known[name]))}, expected {expected}')
+    if not known.keys() & {'file_name', 'image_id'}:
         raise ValueError('has neither file_name nor image_id; each needs one')
-    return entry
+    return known
 
 
 def _read(path: Path) -> list[Any]:
