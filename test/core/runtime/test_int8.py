@@ -152,6 +152,8 @@ def test_a_calibration_does_not_serve_a_network_of_which_one_weight_moved():
         ({'backbone': '0' * 16}, 'was made for other weights'),
         ({'ranges': {'coco': {}}}, "lacks ranges of keypoint set 'coco'"),
         ({'ranges': {'coco': {'a': -1.0}}}, 'a has the range -1.0'),
+        ({'made': {}}, 'made lacks crops'),
+        ({'made': dict.fromkeys(('tool', 'method', 'crops', 'of'), 5)}, 'made has crops 5'),
     ],
 )
 def test_a_calibration_that_does_not_serve_is_named_with_the_remedy(
