@@ -280,6 +280,11 @@ def test_a_bad_box_is_raised_or_skipped_as_asked(estimator, clip):
     expected = estimator.estimate(image, boxes, channels='bgr')
     assert np.array_equal(found.keypoints, expected.keypoints)
     assert found.track_ids == ('a', 'c', 'd')
+    about = {'track_ids': np.arange(4), 'box_scores': np.arange(4) / 4, 'class_names': None}
+    about['keypoint_sets'] = np.array(['coco'] * 4)
+    found = estimator.estimate(image, with_bad, channels='bgr', on_bad_box='skip', **about)
+    assert found.track_ids == ('0', '2', '3') and found.box_scores == (0, 0.5, 0.75)
+    assert not found.class_names
     assert len(estimator.estimate(image, [[9, 9, 1, 1]], on_bad_box='skip')) == 0
     with pytest.raises(FrameError, match="on_bad_box is 'ignore'; give raise or skip"):
         estimator.estimate(image, boxes, on_bad_box='ignore')

@@ -124,9 +124,9 @@ class PoseEstimator:
         *,
         channels: Channels = 'rgb',
         keypoint_sets: Sequence[str] | None = None,
-        class_names: Sequence[str] = (),
-        track_ids: Sequence[str] = (),
-        box_scores: Sequence[float] = (),
+        class_names: Any = None,
+        track_ids: Any = None,
+        box_scores: Any = None,
         on_bad_box: Literal['raise', 'skip'] = 'raise',
     ) -> Poses:
         """Estimate the poses of the subjects in one image.
@@ -149,9 +149,8 @@ class PoseEstimator:
         if on_bad_box == 'skip':
             good = [i for i, box in enumerate(corners) if box_fault(box, width, height) is None]
             for name, values in about.items():
-                if values and not isinstance(values, str):
-                    given = per_box(values, len(corners), name)
-                    about[name] = [given[index] for index in good]
+                said = per_box(name, values, len(corners))
+                about[name] = said and [said[index] for index in good]
             corners = corners[good]
         [poses] = self.predict([Frame(image, corners, channels, **about)])
         return poses
