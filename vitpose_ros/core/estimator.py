@@ -100,8 +100,8 @@ class PoseEstimator:
         """Load a network: a known name, a file, or a Hugging Face directory.
 
         Where the device is 'auto' and the GPU fails, it is the processor, with cpu_instead
-        whatever the device is; the backend's warning says why. What takes long is logged. An ONNX file that
-        models export wrote has its keypoint set, precision and image size in it.
+        whatever the device is; the backend's warning says why. What takes long is logged. An ONNX
+        file that models export wrote has its keypoint set, precision and image size in it.
         Raises CheckpointError for weights that do not fit, DeviceError for a device that is not
         there, BackendError for what does not fit together or is not installed, ExportError where
         graphs for a backend cannot be written; all are VitposeError.
