@@ -9,7 +9,8 @@ import pytest
 import torch
 from random_weights import SeveralHeads
 
-from vitpose_ros.core import SKELETONS, Frame, FrameError, PoseEstimator
+from vitpose_ros.core import SKELETONS, Frame, FrameError, Options, PoseEstimator
+from vitpose_ros.core.runtime.choice import INSTEAD
 
 CLIP = Path(__file__).parents[2] / 'vitpose_ros' / 'demo' / 'data' / 'demo_clip.mp4'
 
@@ -231,6 +232,14 @@ def test_a_device_that_is_not_there_is_named():
         PoseEstimator.load('nano', 'tpu')
     with pytest.raises(ValueError, match='is not there'):
         PoseEstimator.load('nano', f'cuda:{torch.cuda.device_count()}')
+
+
+def test_the_cpu_serves_instead_where_that_is_asked_for():
+    options = Options(device='cuda:77', precision='float16', image_size=(64, 48))
+    estimator = PoseEstimator.with_options('nano', options, cpu_instead=True)
+    assert estimator.backend.warning.startswith("device 'cuda:77' is not there")
+    assert estimator.backend.warning.count(INSTEAD) == 1
+    assert np.isfinite(estimator.estimate(np.zeros((64, 48, 3), np.uint8)).scores).all()
 
 
 @pytest.mark.cuda
