@@ -132,8 +132,7 @@ class Poses:
             'skeleton': pose.skeleton,
             'keypoints': _numbers(pose),
         }
-        if pose.heatmap_spread is not None:
-            spread = pose.heatmap_spread[:, (0, 0, 1), (0, 1, 1)].ravel()
+        if (spread := pose.spread_entries) is not None:
             subject['heatmap_spread'] = _rounded(spread, PIXEL_DIGITS)
         return subject
 

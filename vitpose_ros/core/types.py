@@ -197,3 +197,9 @@ class Pose:
     def score(self) -> float:
         """The mean of the keypoints' scores."""
         return float(self.scores.mean())
+
+    @property
+    def spread_entries(self) -> NDArray[np.float32] | None:
+        """The heatmap's spread as (k, 3): xx, xy and yy; None where it was not asked for."""
+        spread = self.heatmap_spread
+        return None if spread is None else spread[:, (0, 0, 1), (0, 1, 1)]
