@@ -22,6 +22,7 @@ WRONG = {
     'palette': ('3', "palette is 3, of type 'int'; give a text"),
     'max_age_ms': ('-1.0', 'max_age_ms is -1.0; give 0.0 to 3600000.0'),
     'sync_queue_size': ('0', 'sync_queue_size is 0; give 1 to 1000'),
+    'backend': ("'tpu'", "parameter backend is 'tpu'; give auto, torch, onnx or openvino"),
 }
 
 
@@ -43,7 +44,7 @@ def test_wrong_values_are_a_failed_configure_and_right_ones_help(start, probe, t
     assert probe.state() == 'unconfigured'
     probe.wait_for_status(b'\x00', 'unconfigured')  # the camera
 
-    good = [0.5, 5, 2, True, False, 'id', 0, 30]
+    good = [0.5, 5, 2, True, False, 'id', 0, 30, 'auto']
     for name, value in zip(WRONG, good, strict=True):
         assert not probe.transition('configure'), f'{name} is wrong still'
         assert probe.set_parameter(name, value).successful
@@ -133,6 +134,8 @@ def test_types_and_ranges_are_described(embedded):
     described = node.describe_parameter('min_detection_score')
     assert described.type == ParameterType.PARAMETER_DOUBLE
     assert described.floating_point_range[0].to_value == 1.0
+    described = node.describe_parameter('backend')
+    assert described.additional_constraints == 'auto, torch, onnx or openvino'
     described = node.describe_parameter('max_subjects')
     assert described.type == ParameterType.PARAMETER_INTEGER
     assert described.integer_range[0].from_value == 1

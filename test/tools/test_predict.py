@@ -215,7 +215,7 @@ def test_what_cannot_be_is_named_in_one_line(
         (['--json', 'no/x.json'], '--json: there is no folder no'),
         (['--json', 'x' * 300], 'File name too long'),
         (['--threads', '-1'], '--threads: threads is -1; give 0 to 1024'),
-        (['--threads', 'two'], '--threads: threads is two; give 0 to 1024'),
+        (['--threads', 'two'], "--threads: threads is 'two'; give 0 to 1024"),
         (['--device', 'cpu:0'], "--device: device is 'cpu:0'; give auto, cpu, cuda, cuda:N"),
         (['--image-size', '16x16'], '--image-size: image_size is (16, 16); give height and width'),
         (['--keypoint-sets', 'coco,body'], "--keypoint-sets: keypoint_sets has 'body'"),

@@ -14,6 +14,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from vitpose_ros.core.runtime.options import either
 from vitpose_ros.ros.parameter import Value, check, of_type
 from vitpose_ros.ros.parameters import Parameters, table
 
@@ -208,7 +209,7 @@ def _descriptor(entry: Field[Any], description: str, *, least: Value) -> Paramet
     data = entry.metadata
     descriptor = ParameterDescriptor(
         description=description + data['description'],
-        additional_constraints=' or '.join(data['choices']),
+        additional_constraints=either(data['choices']) if data['choices'] else '',
         # What users give is brought into its type: 3 is as good as 3.0, a word as a list of one.
         dynamic_typing=True,
     )

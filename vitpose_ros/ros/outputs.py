@@ -143,7 +143,6 @@ class CameraOutput:
                 result.frame.pixels,
                 result.frame.channels,
                 result.poses,
-                result.detections,
                 header=result.header,
                 style=parameters.style,
             )
