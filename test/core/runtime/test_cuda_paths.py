@@ -679,7 +679,7 @@ def test_a_capture_that_fails_leaves_its_pool_and_random_numbers(
     """Up to PyTorch 2.11 only the end of a good capture lets the generator draw again."""
     driver.failing = failing
     number = torch.zeros(1)
-    monkeypatch.setattr(torch, 'zeros', lambda *_, device: number)
+    monkeypatch.setattr(torch, 'zeros', lambda *_, **__: number)
     recorder = Recorder(torch.device('cuda', 3))
     with pytest.raises(RuntimeError, match='no capture'):
         recorder.record(list)
