@@ -280,6 +280,7 @@ def test_what_does_not_fit_is_named(dataset, tmp_path):
         (['--results', '/'], 'is a folder'),
         (['--threads', '-3'], 'argument --threads: threads is -3; give 0 to 1024'),
         (['--max-batch', '0'], 'argument --max-batch: max_batch is 0; give 1 to 1024'),
+        (['--cuda-graphs', 'on'], "argument --cuda-graphs: cuda_graphs is 'on'; give auto or off"),
         (['--limit', '0'], 'argument --limit: 0 is too few'),
     ],
 )

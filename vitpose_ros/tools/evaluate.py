@@ -59,7 +59,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         default='keypoint_results.json',
         help='the file to write; keypoint_results.json if left out',
     )
-    names = ('device', 'backend', 'precision', 'threads', 'max_batch')
+    names = ('device', 'backend', 'precision', 'threads', 'max_batch', 'cuda_graphs')
     command.add_options(parser, *names, precision='float32')
     return parser
 
