@@ -9,6 +9,8 @@ import dataclasses
 import logging
 import subprocess
 import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -670,6 +672,24 @@ def test_graphs_of_a_recorder_share_stream_and_pool_and_let_other_threads_work(d
     Recorder(torch.device('cuda', 0)).record(list)
     _, other_pool, other_stream, _ = driver.captures[-1]
     assert other_pool is not pool and other_stream is not stream
+
+
+def test_threads_capture_one_after_the_other(driver):
+    inside, most = [], []
+
+    def function():
+        inside.append(None)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+
+    recorders = [Recorder(torch.device('cuda', 0)) for _ in range(3)]
+    threads = [threading.Thread(target=r.record, args=(function,)) for r in recorders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(driver.captures) == 3 and set(most) == {1}
 
 
 @pytest.mark.parametrize('failing', [1, 2])

@@ -7,6 +7,7 @@ built on them runs and is tested there.
 import contextlib
 import functools
 import logging
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -114,10 +115,15 @@ def pinned(*size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor
     return torch.empty(*size, dtype=dtype, pin_memory=device.type == 'cuda')
 
 
+# To wait for a whole device may break a capture of another thread, so ours take turns.
+_CAPTURING = threading.RLock()
+
+
 def finish(device: torch.device) -> None:
     """Wait until the device has nothing left to do."""
     if device.type == 'cuda':
-        torch.cuda.synchronize(device)
+        with _CAPTURING:
+            torch.cuda.synchronize(device)
 
 
 def free_cache(device: torch.device) -> None:
@@ -177,7 +183,7 @@ class Recorder:
         if self._device.type != 'cuda':
             function()
             return function
-        with between(self._device, self._stream):
+        with _CAPTURING, between(self._device, self._stream):
             for _ in range(WARM_UP):
                 function()
             graph = torch.cuda.CUDAGraph()
