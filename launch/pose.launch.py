@@ -138,6 +138,8 @@ def rviz_remappings(cameras, remappings, node_name):
         (topic, targets.get(f'{camera}{topic}', f'{camera}{topic}'))
         for topic in ('image', 'image/compressed', 'camera_info')
     ]
+    # What its Camera display makes of the topic 'image' lies in the root, whatever the namespace.
+    inputs.append(('/camera_info', inputs[-1][1]))
     outputs = [
         (f'pose_node/{topic}', f'{node_name}/{camera}{topic}') for topic in ('markers', 'overlay')
     ]

@@ -81,6 +81,7 @@ def test_the_topics_of_every_camera_are_found():
         ('image', '/camera/image_raw'),
         ('image/compressed', '/camera/image_raw/compressed'),
         ('camera_info', '/camera/camera_info'),
+        ('/camera_info', '/camera/camera_info'),
     ]
     elsewhere = topics([], '/camera/image_raw', '/yolo', '/calibration')
     assert ('camera_info', '/calibration') in rviz_remappings([], elsewhere, 'pose_node')
@@ -99,6 +100,7 @@ def test_the_topics_of_every_camera_are_found():
         ('image', '/front/image_raw'),
         ('image/compressed', '/front/image_raw/compressed'),
         ('camera_info', '/front/camera_info'),
+        ('/camera_info', '/front/camera_info'),
         ('pose_node/markers', 'eyes/front/markers'),
         ('pose_node/overlay', 'eyes/front/overlay'),
     ]
@@ -111,7 +113,9 @@ def test_the_topics_of_every_camera_are_found():
 def test_topics_that_nobody_names_stay():
     topics, rviz_remappings = parts_of(POSE, 'topics', 'rviz_remappings')
     assert all(source == target for source, target in topics([], 'image', 'detections'))
-    assert rviz_remappings([], topics([], 'image', 'detections'), 'pose_node') == []
+    # RViz looks for the calibration in the root, whatever the namespace.
+    rules = rviz_remappings([], topics([], 'image', 'detections'), 'pose_node')
+    assert rules == [('/camera_info', 'camera_info')]
     assert topics(['front', 'rear'], 'image', 'detections') == []
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from write_tables import TABLES
 
+from vitpose_ros import core
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.ros import parameters
@@ -99,6 +100,17 @@ def test_the_written_tables_are_those_of_the_code(name):
     text = (ROOT / name).read_text()
     assert TABLES[name](text) == text, 'run python dev/write_tables.py'
     assert all(entry in text for entry in TABLE), 'the tables are written at all'
+
+
+def test_examples_in_the_readme_import_what_they_use():
+    examples = re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.S)
+    assert len(examples) >= 2
+    for nodes in map(list, map(ast.walk, map(ast.parse, examples))):
+        imported = {
+            name.name for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names
+        }
+        used = {node.id for node in nodes if isinstance(node, ast.Name)}
+        assert used & set(core.__all__) <= imported
 
 
 def test_the_readme_lists_every_encoding():

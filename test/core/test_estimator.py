@@ -9,7 +9,8 @@ import pytest
 import torch
 from random_weights import SeveralHeads
 
-from vitpose_ros.core import SKELETONS, Frame, FrameError, PoseEstimator
+from vitpose_ros.core import SKELETONS, Frame, FrameError, Options, PoseEstimator
+from vitpose_ros.core.runtime.choice import INSTEAD
 
 CLIP = Path(__file__).parents[2] / 'vitpose_ros' / 'demo' / 'data' / 'demo_clip.mp4'
 
@@ -233,6 +234,14 @@ def test_a_device_that_is_not_there_is_named():
         PoseEstimator.load('nano', f'cuda:{torch.cuda.device_count()}')
 
 
+def test_the_cpu_serves_instead_where_that_is_asked_for():
+    options = Options(device='cuda:77', precision='float16', image_size=(64, 48))
+    estimator = PoseEstimator.with_options('nano', options, cpu_instead=True)
+    assert estimator.backend.warning.startswith("device 'cuda:77' is not there")
+    assert estimator.backend.warning.count(INSTEAD) == 1
+    assert np.isfinite(estimator.estimate(np.zeros((64, 48, 3), np.uint8)).scores).all()
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
 def test_cuda_gives_the_keypoints_of_the_cpu(estimator, clip):
@@ -280,6 +289,11 @@ def test_a_bad_box_is_raised_or_skipped_as_asked(estimator, clip):
     expected = estimator.estimate(image, boxes, channels='bgr')
     assert np.array_equal(found.keypoints, expected.keypoints)
     assert found.track_ids == ('a', 'c', 'd')
+    about = {'track_ids': np.arange(4), 'box_scores': np.arange(4) / 4, 'class_names': None}
+    about['keypoint_sets'] = np.array(['coco'] * 4)
+    found = estimator.estimate(image, with_bad, channels='bgr', on_bad_box='skip', **about)
+    assert found.track_ids == ('0', '2', '3') and found.box_scores == (0, 0.5, 0.75)
+    assert not found.class_names
     assert len(estimator.estimate(image, [[9, 9, 1, 1]], on_bad_box='skip')) == 0
     with pytest.raises(FrameError, match="on_bad_box is 'ignore'; give raise or skip"):
         estimator.estimate(image, boxes, on_bad_box='ignore')

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vitpose_ros.core import Frame
+from vitpose_ros.core import SKELETONS, Frame, Pose, draw_poses
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops
 from vitpose_ros.core.jpeg import ImageError, decode_image, read_jpeg
 
@@ -159,3 +159,12 @@ def test_a_frame_names_what_is_wrong_beside_a_jpeg():
         Frame(jpeg, [[50, 5, 60, 20]], 'bgr')
     with pytest.raises(ValueError, match=r'shape \(32, 48, 3\); rgba images have \(h, w, 4\)'):
         Frame(jpeg, [], 'rgba')
+
+
+def test_poses_are_drawn_into_the_pixels():
+    jpeg = read_jpeg(encode(picture()))
+    points = np.linspace(5, 25, 2 * len(SKELETONS['coco']), dtype=np.float32).reshape(-1, 2)
+    pose = Pose('coco', points, np.ones(len(points), np.float32))
+    drawn = draw_poses(jpeg, [pose], channels='bgr')
+    assert np.array_equal(drawn, draw_poses(jpeg.pixels, [pose], channels='bgr'))
+    assert np.array_equal(jpeg.pixels, decode_image(jpeg.data)) and (drawn != jpeg.pixels).any()

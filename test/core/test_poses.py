@@ -107,6 +107,21 @@ def test_a_dictionary_is_json_and_says_all():
     assert unknown['class'] is unknown['score'] is unknown['track_id'] is None
 
 
+def test_whatever_is_said_of_boxes_can_be_drawn_and_written():
+    image = np.zeros((100, 200, 3), np.uint8)
+    poses = filled(
+        ['coco', 'coco'],
+        class_names=[None, 'dog'],
+        track_ids=np.array([7, 8]),
+        box_scores=[None, float('inf')],
+    )
+    expected = draw_poses(image, poses, labels=['7', 'dog 8'], numbers=[7, 8])
+    assert np.array_equal(poses.draw(image), expected)
+    first, second = json.loads(json.dumps(poses.to_dict(), allow_nan=False))['subjects']
+    assert (first['class'], first['track_id'], first['score']) == (None, '7', None)
+    assert (second['class'], second['track_id'], second['score']) == ('dog', '8', None)
+
+
 def test_coco_results_are_what_pycocotools_takes():
     coco = pytest.importorskip('pycocotools.coco')
     poses = filled(['coco', 'coco'], box_scores=[0.5, NAN])

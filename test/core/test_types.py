@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from vitpose_ros.core import Frame, FrameError
 
@@ -81,6 +82,17 @@ def test_one_box_and_one_keypoint_set_stand_for_several():
         ({'class_names': ['dog'] * 3}, '3 class names for 2 boxes'),
         ({'track_ids': ['7']}, '1 track ids for 2 boxes'),
         ({'box_scores': [0.5]}, '1 box scores for 2 boxes'),
+        ({'box_scores': ['x', 'y']}, r"box_scores\[0\] is 'x'; give a number, or None if not"),
+        ({'box_scores': 0.5}, 'box_scores is 0.5; give a list with one per box'),
+        ({'box_scores': [0.5, True]}, r'box_scores\[1\] is True'),
+        ({'box_scores': np.ones((2, 3))}, r'box_scores\[0\] is array'),
+        ({'track_ids': np.array(7)}, r'track_ids is array\(7\); give a list'),
+        ({'track_ids': np.ones((2, 3))}, r'track_ids\[0\] is array'),
+        ({'track_ids': ['7', b'8']}, r"track_ids\[1\] is b'8'; give a text or a number"),
+        ({'class_names': 'ab'}, "class_names is 'ab'; give a list"),
+        ({'class_names': ['dog', ['cat']]}, r"class_names\[1\] is \['cat'\]"),
+        ({'keypoint_sets': [['coco'], 'coco']}, r"keypoint set \['coco'\] is not known"),
+        ({'keypoint_sets': 5}, 'keypoint_sets is 5; give a list'),
     ],
 )
 def test_what_does_not_fit_the_boxes_is_named(about, words):
@@ -92,3 +104,39 @@ def test_what_does_not_fit_the_boxes_is_named(about, words):
 def test_boxes_that_are_no_numbers_are_named(boxes):
     with pytest.raises(FrameError, match='boxes are no numbers'):
         Frame(IMAGE, boxes)
+
+
+@pytest.mark.parametrize(
+    ('given', 'texts'),
+    [
+        (None, ()),
+        ([], ()),
+        ([1, 2], ('1', '2')),
+        (np.array([1, 2]), ('1', '2')),
+        (torch.tensor([1.0, 2.0]), ('1', '2')),
+        ([np.int64(7), 2.5], ('7', '2.5')),
+        (np.array(['a', 'b']), ('a', 'b')),
+        (['a', None], ('a', '')),
+        ([NAN, 'b'], ('', 'b')),
+    ],
+)
+def test_names_and_track_ids_become_texts(given, texts):
+    frame = Frame(IMAGE, [[1, 2, 3, 4]] * 2, class_names=given, track_ids=given)
+    assert frame.class_names == frame.track_ids == texts
+    assert all(type(text) is str for text in frame.class_names)
+
+
+@pytest.mark.parametrize(
+    ('given', 'scores'),
+    [
+        (None, ()),
+        (np.array([0.5, 1.0], np.float32), (0.5, 1.0)),
+        (torch.tensor([0.5, 1.0]), (0.5, 1.0)),
+        ([1, None], (1.0, NAN)),
+        ([NAN, np.float32(0.25)], (NAN, 0.25)),
+    ],
+)
+def test_box_scores_become_numbers(given, scores):
+    found = Frame(IMAGE, [[1, 2, 3, 4]] * 2, box_scores=given).box_scores
+    assert np.array_equal(found, scores, equal_nan=True)
+    assert all(type(score) is float for score in found)

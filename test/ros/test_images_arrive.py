@@ -88,7 +88,7 @@ def test_the_profile_is_for_fast_dds_and_holds_images_in_shared_memory():
         for transport in root.iterfind('.//dds:transport_descriptor', names)
     }
     assert set(kinds) == {'SHM', 'UDPv4'}, 'and other hosts are still reached'
-    assert int(kinds['SHM'].findtext('dds:segment_size', namespaces=names)) >= 16 * 2**20
+    assert int(kinds['SHM'].findtext('dds:segment_size', namespaces=names)) >= 2 * 3840 * 2160 * 3
     used = [entry.text for entry in root.iterfind('.//dds:userTransports/*', names)]
     assert used == [t.findtext('dds:transport_id', namespaces=names) for t in kinds.values()]
     assert root.findtext('.//dds:useBuiltinTransports', namespaces=names) == 'false'

@@ -12,21 +12,6 @@ from vitpose_ros.ros.pairing import CameraInput, Limits
 LIMIT_S = 120
 # The transports as the middleware has them without a profile, whatever the shell says.
 DEFAULTS = {'FASTDDS_DEFAULT_PROFILES_FILE': None, 'FASTRTPS_DEFAULT_PROFILES_FILE': None}
-# A shared memory that holds several images of 4K.
-PROFILE = """<?xml version="1.0" encoding="UTF-8" ?>
-<dds xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"><profiles>
-  <transport_descriptors>
-    <transport_descriptor>
-      <transport_id>shm</transport_id><type>SHM</type><segment_size>134217728</segment_size>
-    </transport_descriptor>
-    <transport_descriptor><transport_id>udp</transport_id><type>UDPv4</type></transport_descriptor>
-  </transport_descriptors>
-  <participant profile_name="large" is_default_profile="true"><rtps>
-    <userTransports><transport_id>shm</transport_id><transport_id>udp</transport_id>
-    </userTransports><useBuiltinTransports>false</useBuiltinTransports>
-  </rtps></participant>
-</profiles></dds>
-"""
 
 
 def test_lost_images_are_counted_and_a_warning_names_the_remedy(start, probe):
@@ -46,9 +31,7 @@ def test_lost_images_are_counted_and_a_warning_names_the_remedy(start, probe):
     assert 'config/fastdds.xml' in node.log
 
 
-def test_without_a_detector_a_4k_camera_costs_bounded_memory(start, probe, tmp_path):
-    profile = tmp_path / 'profile.xml'
-    profile.write_text(PROFILE)
+def test_without_a_detector_a_4k_camera_costs_bounded_memory(start, probe):
     node = start('pose_node', device='cpu')
     probe.wait(lambda: probe.skeletons, 'pose_node active', LIMIT_S)
     probe.rest(2.0)
@@ -56,7 +39,6 @@ def test_without_a_detector_a_4k_camera_costs_bounded_memory(start, probe, tmp_p
     start(
         'sending_node.py',
         arguments=['', '2', '60', '3840', '2160', 'without_detections'],
-        environment={'FASTDDS_DEFAULT_PROFILES_FILE': str(profile)},
     )
     peak = own = 0.0
 

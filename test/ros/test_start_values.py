@@ -22,6 +22,7 @@ WRONG = {
     'palette': ('3', "palette is 3, of type 'int'; give a text"),
     'max_age_ms': ('-1.0', 'max_age_ms is -1.0; give 0.0 to 3600000.0'),
     'sync_queue_size': ('0', 'sync_queue_size is 0; give 1 to 1000'),
+    'backend': ("'tpu'", "parameter backend is 'tpu'; give auto, torch, onnx or openvino"),
 }
 
 
@@ -43,12 +44,39 @@ def test_wrong_values_are_a_failed_configure_and_right_ones_help(start, probe, t
     assert probe.state() == 'unconfigured'
     probe.wait_for_status(b'\x00', 'unconfigured')  # the camera
 
-    good = [0.5, 5, 2, True, False, 'id', 0, 30]
+    good = [0.5, 5, 2, True, False, 'id', 0, 30, 'auto']
     for name, value in zip(WRONG, good, strict=True):
         assert not probe.transition('configure'), f'{name} is wrong still'
         assert probe.set_parameter(name, value).successful
     assert probe.transition('configure') and probe.transition('activate')
     probe.wait_until_matched()
+    assert node.stop()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'said'),
+    [
+        ('/detections.subscription.reliability', 'banana', "is 'banana'; give match, reliable"),
+        ('/image.subscription.depth', '-1', 'depth'),
+        ('/pose_node/markers.publisher.depth', 'abc', 'depth'),
+    ],
+)
+def test_wrong_quality_of_service_is_a_failed_configure(name, value, said, start, probe):
+    node = start('pose_node', device='cpu', **{f'qos_overrides.{name}': value})
+    status = probe.wait_for_status(b'\x02', 'cannot configure', 'network', 100)
+    assert said in status.message and 'not started' in node.log
+    assert not probe.transition('configure')
+    probe.images.publish(image_of(clip_frame()[0]))
+    probe.rest(1.0)
+    assert node.alive and probe.state() == 'unconfigured' and 'AttributeError' not in node.log
+    # What was made before the failure is gone.
+    probe.wait(
+        lambda: (
+            probe.count_publishers('/pose_node/keypoints') == 0
+            and probe.count_subscribers('/image') == probe.count_subscribers('/detections') == 0
+        ),
+        'an end of what was half made',
+    )
     assert node.stop()[0] == 0
 
 
@@ -106,6 +134,8 @@ def test_types_and_ranges_are_described(embedded):
     described = node.describe_parameter('min_detection_score')
     assert described.type == ParameterType.PARAMETER_DOUBLE
     assert described.floating_point_range[0].to_value == 1.0
+    described = node.describe_parameter('backend')
+    assert described.additional_constraints == 'auto, torch, onnx or openvino'
     described = node.describe_parameter('max_subjects')
     assert described.type == ParameterType.PARAMETER_INTEGER
     assert described.integer_range[0].from_value == 1

@@ -1,8 +1,10 @@
 """bench runs, its figures are what they are called, and its peer is the same network."""
 
+import contextlib
 import importlib.util
 import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +20,16 @@ from vitpose_ros.core.geometry.crops import (
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.core.runtime import integers, nvidia, onnx, processor
 from vitpose_ros.core.weights import load_network
-from vitpose_ros.tools.bench import main, product, resources, subjects, timing, transformers_peer
+from vitpose_ros.tools.bench import (
+    machine,
+    main,
+    networks,
+    product,
+    resources,
+    subjects,
+    timing,
+    transformers_peer,
+)
 from vitpose_ros.tools.bench.options import Options, installed
 from vitpose_ros.tools.bench.results import Results, lines_of, read
 from vitpose_ros.tools.bench.tables import Table
@@ -130,6 +141,61 @@ def test_what_cannot_be_had_on_a_device_is_left_out_unasked(monkeypatch):
     found, missing = installed('cuda')
     assert found == ['torch']
     assert any('pip install onnxruntime-gpu' in reason for reason in missing)
+
+
+def test_cuda_that_pytorch_lacks_costs_its_figures_alone(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    monkeypatch.setattr(nvidia, 'ask_driver', lambda: nvidia.Driver(('RTX 0',)))
+    arguments = [*QUICK, '--device', 'cuda', '--sections', 'product']
+    for backends, code in (('onnx', 0), ('torch,onnx', 1)):
+        assert main([*arguments, '--backends', backends]) == code
+        printed = capsys.readouterr()
+        assert 'TFLOP/s' in printed.out
+        assert ("torch: device 'cuda' is not there" in printed.err) == bool(code)
+
+
+def test_only_torch_runs_dry(capsys):
+    assert main([*QUICK, '--device', 'dry', '--backends', 'onnx,torch']) == 1
+    assert "device 'dry' is for torch alone" in capsys.readouterr().err
+
+
+def test_the_card_that_was_chosen_is_measured_and_named(monkeypatch):
+    current, queued, asked = [0], [], []
+
+    @contextlib.contextmanager
+    def on(device):
+        before, current[0] = current[0], device.index
+        yield
+        current[0] = before
+
+    def mark(*_, **__):
+        queued.append(current[0])
+
+    event = SimpleNamespace(record=mark, synchronize=mark, elapsed_time=lambda _: 2.0)
+    monkeypatch.setattr(torch.cuda, 'device', on)
+    monkeypatch.setattr(torch.cuda, 'Event', lambda **_: event)
+    monkeypatch.setattr(torch.cuda, '_sleep', mark)
+    device = torch.device('cuda', 1)
+    assert timing.on_device_ms(mark, device) == 2.0
+    assert set(queued) == {1} and current == [0]
+    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda place: f'card {place.index}')
+    monkeypatch.setattr(machine, 'card', lambda index: asked.append(index) or {})
+    assert machine.about(1, [], device)['gpu'] == 'card 1' and asked == [1]
+
+
+def test_int8_has_no_share_of_a_product_in_floats():
+    backend = Options(Results(None), 'cpu').open(
+        subjects.Model('nano', toy=True), 'torch', 'float32'
+    )
+    shares = {}
+    for precision in ('float32', 'int8'):
+        backend.precision = precision
+        with Results(None).table('t', 'T', tuple('abcdefghijk')) as table:
+            networks.Bout(table, {f'torch {precision}': backend}, None, 1, 1e9).run(1)
+        [row] = table.rows
+        shares[row[1]] = row[7]
+    assert shares['float32'] > 0 and shares['int8'] is None
 
 
 def test_the_machine_is_measured_by_a_product_that_fills_it():

@@ -280,6 +280,7 @@ def test_what_does_not_fit_is_named(dataset, tmp_path):
         (['--results', '/'], 'is a folder'),
         (['--threads', '-3'], 'argument --threads: threads is -3; give 0 to 1024'),
         (['--max-batch', '0'], 'argument --max-batch: max_batch is 0; give 1 to 1024'),
+        (['--cuda-graphs', 'on'], "argument --cuda-graphs: cuda_graphs is 'on'; give auto or off"),
         (['--limit', '0'], 'argument --limit: 0 is too few'),
     ],
 )
@@ -297,6 +298,74 @@ def test_files_are_read_before_the_network_is_loaded(dataset, tmp_path, capsys):
         images = str(dataset / 'images')
         assert evaluate.main([arguments[0], images, *arguments[1:], '--model', 'absent']) == 1
         assert words in capsys.readouterr().err
+
+
+def changed_file(dataset, tmp_path, change):
+    """Write the keypoint file, changed."""
+    content = json.loads((dataset / 'people.json').read_text())
+    change(content)
+    (tmp_path / 'changed.json').write_text(json.dumps(content))
+    return str(tmp_path / 'changed.json')
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda c: c.update(annotations=[5]), "an annotation is 5; is this COCO's format?"),
+        (lambda c: c.update(annotations=5), 'annotations is 5, expected a list'),
+        (lambda c: c.update(images=[None]), 'an image is None'),
+        (lambda c: c.update(categories=[{}]), "a category without 'id'"),
+        (lambda c: c['images'][0].pop('file_name'), "an image without 'file_name'"),
+        (lambda c: c['images'][0].update(file_name=3), 'an image with file_name 3'),
+        (lambda c: c['images'][0].update(width='x'), "an image with width 'x', expected a number"),
+        (lambda c: c['images'][0].update(id=[1]), 'an image with id [1]'),
+        (lambda c: c['annotations'][0].update(keypoints=5), 'an annotation with keypoints 5'),
+        (
+            lambda c: c['annotations'][0].update(keypoints=['a']),
+            "keypoints ['a'], expected a list",
+        ),
+        (lambda c: c['annotations'][0].update(bbox=['x', 1, 2, 3]), "bbox ['x', 1, 2, 3]"),
+        (lambda c: c['annotations'][0].update(area='x'), "an annotation with area 'x'"),
+        (lambda c: c['annotations'][0].pop('image_id'), "an annotation without 'image_id'"),
+    ],
+)
+def test_entries_that_do_not_fit_are_named_before_the_network_is_loaded(
+    change, words, dataset, tmp_path, capsys
+):
+    path = changed_file(dataset, tmp_path, change)
+    assert evaluate.main([path, str(dataset / 'images'), '--model', 'absent']) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f'{path}: ' in line and words in line
+
+
+def test_categories_may_have_names_of_keypoints(dataset, tmp_path):
+    def change(content):
+        content['categories'][0].update(keypoints=['nose'], skeleton=[[1, 2]])
+
+    coco.read_annotations(Path(changed_file(dataset, tmp_path, change)))
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'bbox': ['a', 1, 2, 3]}, "a box with bbox ['a', 1, 2, 3], expected 4 numbers"),
+        ({'bbox': [1, 1, None, 3]}, 'a box with bbox [1, 1, None, 3]'),
+        ({'bbox': [1, 1, 10**400, 3]}, 'a box with bbox [1, 1, 1000'),
+        ({'score': None}, 'a box with score None, expected a number'),
+        ({'image_id': [1]}, 'a box with image_id [1]'),
+        (None, 'no box to look at'),
+    ],
+)
+def test_boxes_that_do_not_fit_are_named_before_the_network_is_loaded(
+    change, words, dataset, tmp_path, capsys
+):
+    box = {'image_id': 0, 'category_id': 1, 'bbox': [1, 1, 9, 9], 'score': 0.5}
+    path = tmp_path / 'boxes.json'
+    path.write_text(json.dumps([] if change is None else [{**box, **change}]))
+    arguments = [str(dataset / 'people.json'), str(dataset / 'images'), '--boxes', str(path)]
+    assert evaluate.main([*arguments, '--model', 'absent']) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f'{path}: {words}' in line and len(line) < 500
 
 
 def test_without_pycocotools_the_way_to_get_it_is_named(dataset, monkeypatch, capsys):

@@ -350,6 +350,7 @@ def test_an_onnx_file_of_ours_is_described(several, tmp_path, capsys):
     [
         (['build', 'nano', '--max-batch', '0'], 'argument --max-batch: max_batch is 0; give 1 to'),
         (['build', 'nano', '--threads', '-3'], 'argument --threads: threads is -3; give 0 to'),
+        (['build', 'nano', '--cuda-graphs', 'on'], "cuda_graphs is 'on'; give auto or off"),
         (
             ['build', 'nano', '--precision', 'int4'],
             "argument --precision: precision is 'int4'; give",

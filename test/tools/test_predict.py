@@ -1,6 +1,8 @@
 """The command that turns pictures and videos into poses: pictures, a video and JSON."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from vitpose_ros.core import PoseEstimator
+from vitpose_ros.demo.sources import ImageSource
 from vitpose_ros.tools import predict
 
 DATA = Path(__file__).parents[2] / 'vitpose_ros' / 'demo' / 'data'
@@ -185,8 +188,8 @@ def test_what_is_no_box_or_no_picture_costs_itself_alone(folder, tmp_path, capsy
         (['a.png', '--boxes', 'absent.json'], "'absent.json': No such file"),
         (['a.png', '--boxes', 'a.png'], "'a.png': not JSON"),
         (['a.png', '--boxes', 'object.json'], 'which is a list of boxes'),
-        (['a.png', '--boxes', 'odd.json'], "box 0 is {'bbox': 3}; each needs bbox"),
-        (['a.png', '--json', 'no/x.json'], "'no/x.json': No such file or directory"),
+        (['a.png', '--boxes', 'odd.json'], 'box 0 has bbox 3, expected 4 numbers'),
+        (['x' * 300], "xxx…' is not there"),
         (['a.png', '--output', '.'], "'a.png' would overwrite a source"),
         (['a.png', 'empty/../a.png', '--output', 'o'], "two sources would become 'o/a.png'"),
         (['a.png', '--output', 'object.json'], "'object.json': File exists"),
@@ -209,8 +212,10 @@ def test_what_cannot_be_is_named_in_one_line(
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
+        (['--json', 'no/x.json'], '--json: there is no folder no'),
+        (['--json', 'x' * 300], 'File name too long'),
         (['--threads', '-1'], '--threads: threads is -1; give 0 to 1024'),
-        (['--threads', 'two'], '--threads: threads is two; give 0 to 1024'),
+        (['--threads', 'two'], "--threads: threads is 'two'; give 0 to 1024"),
         (['--device', 'cpu:0'], "--device: device is 'cpu:0'; give auto, cpu, cuda, cuda:N"),
         (['--image-size', '16x16'], '--image-size: image_size is (16, 16); give height and width'),
         (['--keypoint-sets', 'coco,body'], "--keypoint-sets: keypoint_sets has 'body'"),
@@ -220,4 +225,85 @@ def test_what_cannot_be_is_named_in_one_line(
 def test_what_an_option_does_not_take_reads_as_in_python(arguments, words, capsys):
     with pytest.raises(SystemExit):
         predict.main(['a.png', *arguments], prog='predict')
-    assert f'argument {words}' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert 'argument --' in error and words in error
+
+
+BOX = {'bbox': [5, 5, 50, 80], 'file_name': '0.png'}
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'bbox': '1234'}, "has bbox '1234', expected 4 numbers"),
+        ({'bbox': [1, 2, True, 4]}, 'has bbox [1, 2, True, 4]'),
+        ({'bbox': [10**400, 2, 3, 4]}, 'has bbox [1000'),
+        ({'bbox': None}, 'has bbox None'),
+        ({'score': 10**400}, 'has score 1000'),
+        ({'score': '0.5'}, "has score '0.5', expected a number"),
+        ({'image_id': 1e999}, 'has image_id inf, expected a whole number'),
+        ({'image_id': 0.7}, 'has image_id 0.7'),
+        ({'image_id': True}, 'has image_id True'),
+        ({'file_name': ['0.png']}, "has file_name ['0.png'], expected a name"),
+        ({'file_name': None}, 'has neither file_name nor image_id'),
+    ],
+)
+def test_a_box_that_is_none_is_named_with_its_value(change, words, folder, tmp_path, capsys):
+    (tmp_path / 'boxes.json').write_text(json.dumps([BOX, {**BOX, **change}]))
+    arguments = ('--boxes', tmp_path / 'boxes.json', '--model', 'absent', '--json', 'x.json')
+    assert run(folder, *arguments) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"boxes.json': box 1 {words}" in line and len(line) < 500
+
+
+@pytest.mark.parametrize(
+    ('about', 'words'),
+    [
+        ({'image_id': 397133}, 'with image_id 397133; without file_name it is the index'),
+        ({'image_id': -1}, 'with image_id -1;'),
+        ({'image_id': 5, 'file_name': None}, 'with image_id 5;'),
+        ({'file_name': 'other.png'}, "with file_name 'other.png'; file_name is the name of"),
+        ({'file_name': 'short.avi'}, "with file_name 'short.avi'; of a video each box needs"),
+    ],
+)
+def test_boxes_of_no_picture_are_counted_and_the_first_is_named(
+    about, words, folder, tmp_path, capsys
+):
+    lost = {'bbox': [5, 5, 50, 80], **about}
+    arguments = (folder / '0.png', '--boxes', tmp_path / 'boxes.json', '--json', tmp_path / 'x')
+    (tmp_path / 'boxes.json').write_text(json.dumps([BOX, lost, lost]))
+    assert run(*arguments) == 0
+    [line] = [line for line in capsys.readouterr().err.splitlines() if 'warning: ' in line]
+    assert '2 of 3 boxes are of no picture, the first is box 1 ' + words in line
+    (tmp_path / 'boxes.json').write_text(json.dumps([lost]))
+    assert run(*arguments) == 1
+    assert f'1 of 1 boxes are of no picture, the first is box 0 {words}' in capsys.readouterr().err
+
+
+def test_what_is_null_is_not_known(folder, tmp_path):
+    names = ('score', 'track_id', 'class', 'category_id', 'image_id')
+    (tmp_path / 'boxes.json').write_text(json.dumps([{**BOX, **dict.fromkeys(names)}]))
+    arguments = ('--boxes', tmp_path / 'boxes.json', '--json', tmp_path / 'x.json')
+    assert run(folder / '0.png', *arguments, '--box-threshold', 0.5) == 0
+    [subject] = written(tmp_path / 'x.json')[0]['subjects']
+    assert subject['class'] is subject['score'] is subject['track_id'] is None
+
+
+def test_a_picture_that_claims_to_be_huge_costs_itself_alone(folder, tmp_path, capsys):
+    content = bytearray((folder / '1.png').read_bytes())
+    header = b'IHDR' + struct.pack('>II', 40000, 40000) + content[24:29]
+    content[12:33] = header + struct.pack('>I', zlib.crc32(header))
+    (folder / '1.png').write_bytes(content)
+    (folder / 'dir.jpg').mkdir()
+    assert run(folder, '--json', tmp_path / 'x.json') == 1
+    assert len(written(tmp_path / 'x.json')) == FRAMES - 1
+    error = capsys.readouterr().err
+    assert f"OpenCV does not read '{folder / '1.png'}': left out" in error
+    with pytest.raises(ValueError, match='not readable; is it damaged'):
+        list(ImageSource(str(folder)).images())
+
+
+def test_a_file_stays_as_it_is_where_the_network_cannot_be_loaded(folder, tmp_path):
+    (tmp_path / 'keep.json').write_text('mine')
+    assert run(folder, '--json', tmp_path / 'keep.json', '--model', 'nonsense') == 1
+    assert (tmp_path / 'keep.json').read_text() == 'mine'

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import NO_BOXES, Channels, Frame, Pose
 
@@ -86,7 +87,7 @@ def is_fine(skeleton: Skeleton, edge: tuple[int, int]) -> bool:
 
 
 def draw_poses(
-    image: NDArray[np.uint8],
+    image: NDArray[np.uint8] | Jpeg,
     poses: Iterable[Pose],
     *,
     channels: Channels = 'rgb',
@@ -100,7 +101,7 @@ def draw_poses(
     read a file. labels, one per pose, are written above the subjects; numbers, one per pose, are
     those of their tracks, for the colours. Raises FrameError for what is no such image.
     """
-    Frame(image, NO_BOXES, channels)  # checks it
+    image = Frame(image, NO_BOXES, channels).pixels  # checked, and decoded where it is a Jpeg
     canvas: NDArray[np.uint8] = np.ascontiguousarray(image).copy()
     unit = style.thickness * max(1.0, min(image.shape[:2]) / 240)  # of a line, in pixels
     limit = 4 * max(image.shape[:2])  # far outside; OpenCV overflows beyond 2^15 pixels

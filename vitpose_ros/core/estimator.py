@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vitpose_ros.core.jpeg import Jpeg
@@ -16,10 +18,12 @@ from vitpose_ros.core.runtime import (
     Backend,
     Decoding,
     DeviceError,
+    OptionError,
     Options,
     open_backend,
     open_onnx,
 )
+from vitpose_ros.core.runtime.choice import INSTEAD
 from vitpose_ros.core.runtime.int8 import calibration_path
 from vitpose_ros.core.runtime.options import DEFAULTS
 from vitpose_ros.core.skeletons import Skeleton
@@ -57,7 +61,7 @@ class PoseEstimator:
         """
         self.backend = backend
         self.decoding = decoding
-        self._passes = Passes(backend, decoding, max_batch)
+        self._passes = Passes(backend, decoding, Options(max_batch=max_batch).max_batch)
         # What the network estimates, in the order of its heads. Frames that do not say which
         # set their boxes get, get the first.
         self.skeletons: tuple[Skeleton, ...] = self._passes.skeletons
@@ -69,38 +73,49 @@ class PoseEstimator:
 
     @max_batch.setter
     def max_batch(self, count: int) -> None:
-        self._passes.max_batch = count
+        self._passes.max_batch = Options(max_batch=count).max_batch
 
     @classmethod
     def load(
-        cls, model: str | Path = EMBEDDED_MODEL, device: str = 'auto', **options: Any
+        cls,
+        model: str | Path = EMBEDDED_MODEL,
+        device: str | torch.device = 'auto',
+        **options: Any,
     ) -> 'PoseEstimator':
         """Load a network: a known name, a file, or a Hugging Face directory.
 
         device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'. options: the others of Options by
         name, as keypoint_sets='coco,aic'. Errors are those of with_options.
         """
-        return cls.with_options(model, Options(device=device, **options))
+        return cls.with_options(model, Options(**{'device': device, **options}))
 
     @classmethod
     def with_options(
-        cls, model: str | Path = EMBEDDED_MODEL, options: Options = DEFAULTS
+        cls,
+        model: str | Path = EMBEDDED_MODEL,
+        options: Options = DEFAULTS,
+        *,
+        cpu_instead: bool = False,
     ) -> 'PoseEstimator':
         """Load a network: a known name, a file, or a Hugging Face directory.
 
-        Where the device is 'auto' and the GPU fails, it is the processor; the backend's warning
-        says why. What takes long is logged. An ONNX file that models export wrote has its
-        keypoint set, precision and image size in it.
+        Where the device is 'auto' and the GPU fails, it is the processor, with cpu_instead
+        whatever the device is; the backend's warning says why. What takes long is logged. An ONNX
+        file that models export wrote has its keypoint set, precision and image size in it.
         Raises CheckpointError for weights that do not fit, DeviceError for a device that is not
         there, BackendError for what does not fit together or is not installed, ExportError where
         graphs for a backend cannot be written; all are VitposeError.
         """
+        if not isinstance(model, (str, PathLike)):
+            raise OptionError(
+                f'model is {model!r}; give a known name, a file, or a Hugging Face directory'
+            )
         try:
             return cls._opened(model, options)
         except DeviceError as error:
-            if options.device != 'auto':
+            if options.device != 'auto' and not cpu_instead:
                 raise
-            reason = f'{error}; the network runs on the CPU instead'
+            reason = f'{error}; {INSTEAD}'
         LOG.info(reason)
         # What was asked for of the precision may be for a GPU alone.
         estimator = cls._opened(model, replace(options, device='cpu', precision='auto'))
@@ -124,9 +139,9 @@ class PoseEstimator:
         *,
         channels: Channels = 'rgb',
         keypoint_sets: Sequence[str] | None = None,
-        class_names: Sequence[str] = (),
-        track_ids: Sequence[str] = (),
-        box_scores: Sequence[float] = (),
+        class_names: Any = None,
+        track_ids: Any = None,
+        box_scores: Any = None,
         on_bad_box: Literal['raise', 'skip'] = 'raise',
     ) -> Poses:
         """Estimate the poses of the subjects in one image.
@@ -149,9 +164,8 @@ class PoseEstimator:
         if on_bad_box == 'skip':
             good = [i for i, box in enumerate(corners) if box_fault(box, width, height) is None]
             for name, values in about.items():
-                if values and not isinstance(values, str):
-                    given = per_box(values, len(corners), name)
-                    about[name] = [given[index] for index in good]
+                said = per_box(name, values, len(corners))
+                about[name] = said and [said[index] for index in good]
             corners = corners[good]
         [poses] = self.predict([Frame(image, corners, channels, **about)])
         return poses

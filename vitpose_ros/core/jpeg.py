@@ -5,6 +5,7 @@ ITU-T T.81 (the JPEG standard), annex B, and Adobe's Technical Note 5116 for its
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -30,6 +31,15 @@ def decode_image(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Decode an image file by OpenCV to (h, w, 3) BGR; None where it is not readable."""
     try:
         image = cv2.imdecode(data, FLAGS) if len(data) else None
+    except cv2.error:  # a size beyond OpenCV's limits
+        image = None
+    return None if image is None else np.asarray(image, dtype=np.uint8)
+
+
+def read_picture(path: Path) -> NDArray[np.uint8] | None:
+    """Read an image file by OpenCV to (h, w, 3) BGR, turned by its tags; None: not readable."""
+    try:
+        image = cv2.imread(str(path))
     except cv2.error:  # a size beyond OpenCV's limits
         image = None
     return None if image is None else np.asarray(image, dtype=np.uint8)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.drawing import DEFAULT_STYLE, Style, draw_poses, label, track_number
 from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Channels, Frame, Pose
 
@@ -131,8 +132,7 @@ class Poses:
             'skeleton': pose.skeleton,
             'keypoints': _numbers(pose),
         }
-        if pose.heatmap_spread is not None:
-            spread = pose.heatmap_spread[:, (0, 0, 1), (0, 1, 1)].ravel()
+        if (spread := pose.spread_entries) is not None:
             subject['heatmap_spread'] = _rounded(spread, PIXEL_DIGITS)
         return subject
 
@@ -175,7 +175,11 @@ class Poses:
         )
 
     def draw(
-        self, image: NDArray[np.uint8], *, channels: Channels = 'rgb', style: Style = DEFAULT_STYLE
+        self,
+        image: NDArray[np.uint8] | Jpeg,
+        *,
+        channels: Channels = 'rgb',
+        style: Style = DEFAULT_STYLE,
     ) -> NDArray[np.uint8]:
         """Return a copy of the image with the skeletons, and what is known of them, drawn in."""
         ids = self.track_ids or [''] * len(self)
@@ -197,7 +201,7 @@ class Poses:
     def _box_score(self, index: int) -> float | None:
         """Return the score of a box; None where it has none."""
         score = float(self.box_scores[index]) if len(self.box_scores) else np.nan
-        return None if np.isnan(score) else score
+        return score if np.isfinite(score) else None
 
 
 def _rounded(values: NDArray[np.floating], digits: int) -> list[float | None]:

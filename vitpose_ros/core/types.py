@@ -1,7 +1,8 @@
 """What flows through the package: a frame with boxes goes in, poses come out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -61,12 +62,63 @@ def as_boxes(boxes: Any) -> NDArray[np.float32]:
     return array
 
 
-def per_box(values: Sequence[Any], count: int, name: str) -> tuple[Any, ...]:
-    """Return a copy of what is said of each of so many boxes. Raises FrameError."""
-    if len(values) != count:
+def _keypoint_set(value: Any, _: str) -> str:
+    if not (isinstance(value, str) and value in SKELETONS):
+        raise FrameError(f'keypoint set {value!r} is not known; known are {", ".join(SKELETONS)}')
+    return str(value)
+
+
+def _text(value: Any, name: str) -> str:
+    """Return a name or number as text; empty for None and NaN."""
+    if value is None:
+        return ''
+    if isinstance(value, bool) or not isinstance(value, (str, Real)):
+        raise FrameError(f'{name} is {value!r}; give a text or a number, or None if not known')
+    if value != value:
+        return ''
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _score(value: Any, name: str) -> float:
+    """Return a score; NaN for None."""
+    if value is None:
+        return float('nan')
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise FrameError(f'{name} is {value!r}; give a number, or None if not known')
+    return float(value)
+
+
+# What may be said of boxes → what reads one value. Raises FrameError, which has the name in it.
+PER_BOX: Mapping[str, Callable[[Any, str], Any]] = {
+    'keypoint_sets': _keypoint_set,
+    'class_names': _text,
+    'track_ids': _text,
+    'box_scores': _score,
+}
+
+
+def per_box(name: str, values: Any, count: int) -> tuple[Any, ...] | None:
+    """Return what is said of each of so many boxes, checked and copied. Raises FrameError.
+
+    Where nothing is said it is empty, and None for keypoint sets.
+    """
+    is_set = name == 'keypoint_sets'
+    if values is None:
+        return None if is_set else ()
+    if isinstance(values, str) and is_set:
+        values = (values,) * count
+    try:
+        given = None if isinstance(values, (str, bytes)) else tuple(values)
+    except TypeError:  # a number, an array without dimensions
+        given = None
+    if given is None:
+        raise FrameError(f'{name} is {values!r}; give a list with one per box')
+    if len(given) != count and (given or is_set):
         what = name.replace('_', ' ')
-        raise FrameError(f'{len(values)} {what} for {count} boxes; give one per box')
-    return tuple(values)
+        raise FrameError(f'{len(given)} {what} for {count} boxes; give one per box')
+    # Scalars of numpy and PyTorch become those of Python.
+    plain = [value.item() if getattr(value, 'ndim', None) == 0 else value for value in given]
+    return tuple(PER_BOX[name](value, f'{name}[{i}]') for i, value in enumerate(plain))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +136,11 @@ class Frame:
     # Which keypoints each box gets, by the keys of SKELETONS; one name: all boxes alike; None:
     # the estimator's first set.
     keypoint_sets: Sequence[str] | None = None
-    class_names: Sequence[str] = ()  # per box; handed on
-    track_ids: Sequence[str] = ()  # per box; handed on
-    box_scores: Sequence[float] | NDArray[np.float32] = ()  # per box; handed on
+    # Handed on, per box, where they are given. Numbers become texts. An entry that is None is not
+    # known: '' and NaN then.
+    class_names: Any = ()  # (n,) str
+    track_ids: Any = ()  # (n,) str
+    box_scores: Any = ()  # (n,) float
 
     def __post_init__(self) -> None:
         """Check all, and copy what is said of the boxes."""
@@ -98,23 +152,8 @@ class Frame:
                 raise FrameError(f'box {index}, {box.tolist()}, {fault}')
         boxes.flags.writeable = False
         object.__setattr__(self, 'boxes', boxes)
-        sets = self.keypoint_sets
-        if sets is not None:
-            sets = (
-                (sets,) * len(boxes)
-                if isinstance(sets, str)
-                else per_box(sets, len(boxes), 'keypoint_sets')
-            )
-            for name in sets:
-                if name not in SKELETONS:
-                    raise FrameError(
-                        f"keypoint set '{name}' is not known; known are {', '.join(SKELETONS)}"
-                    )
-        object.__setattr__(self, 'keypoint_sets', sets)
-        for name in ('class_names', 'track_ids', 'box_scores'):
-            values = getattr(self, name)
-            if len(values):
-                object.__setattr__(self, name, per_box(values, len(boxes), name))
+        for name in PER_BOX:
+            object.__setattr__(self, name, per_box(name, getattr(self, name), len(boxes)))
 
     def _checked_size(self) -> tuple[int, int]:
         """Return height and width of the image. Raises FrameError for what is no image."""
@@ -158,3 +197,9 @@ class Pose:
     def score(self) -> float:
         """The mean of the keypoints' scores."""
         return float(self.scores.mean())
+
+    @property
+    def spread_entries(self) -> NDArray[np.float32] | None:
+        """The heatmap's spread as (k, 3): xx, xy and yy; None where it was not asked for."""
+        spread = self.heatmap_spread
+        return None if spread is None else spread[:, (0, 0, 1), (0, 1, 1)]

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.jpeg import read_picture
+
 IMAGE_SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png'}
 DEFAULT_RATE_HZ = 30.0
 DEMO = 'demo'  # names the clip that comes with the package
@@ -26,7 +28,9 @@ class ImageSource:
         self.rate_hz = DEFAULT_RATE_HZ  # of the source itself, where it has one
         path = DEMO_CLIP if source == DEMO else Path(source).expanduser()
         if path.is_dir():
-            self._files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            self._files = sorted(
+                p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
+            )
             if not self._files:
                 raise ValueError(
                     f"source '{source}': no images in this folder; expected names ending in "
@@ -46,7 +50,7 @@ class ImageSource:
         """Yield the images once, from the first to the last."""
         if self._files:
             for file in self._files:
-                image = cv2.imread(str(file))
+                image = read_picture(file)
                 if image is None:
                     raise ValueError(f"image '{file}': not readable; is it damaged?")
                 yield image

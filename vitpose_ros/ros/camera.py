@@ -14,6 +14,7 @@ from vitpose_ros.ros.diagnostics import CameraReport
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.outputs import CameraOutput
 from vitpose_ros.ros.pairing import CameraInput, Limits, OnFrame
+from vitpose_ros.ros.pairing import Counts as Arrivals
 from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.subscriptions import MatchedSubscription
 from vitpose_ros.ros.timing import FrameTimes, Rates, Recent
@@ -53,6 +54,18 @@ class Tally:
         """Return the counts, and the summary of the last seconds."""
         with self._lock:
             return dict(self._counts), self._recent.summary(time.monotonic())
+
+
+def _counts(arrived: Arrivals, held: Counts, tallied: dict[str, int]) -> dict[str, int]:
+    return {
+        **asdict(arrived),
+        'overwritten': held.overwritten,
+        'too_old': held.too_old,
+        **tallied,
+    }
+
+
+NOT_OPENED = CameraReport(_counts(Arrivals(), Counts(), Tally().read()[0]))
 
 
 class Camera:
@@ -110,6 +123,14 @@ class Camera:
             self._node, CameraInfo, self._camera_info_topic(), self._on_camera_info, depth=1
         )
 
+    def try_open(self, log: ThrottledLog) -> None:
+        """Open and close, so that quality of service that cannot be had is an error now."""
+        try:
+            self.open(lambda *_: None, Counts, log)
+        finally:
+            self.close_input()
+            self._input = None
+
     def close_input(self) -> None:
         """Unsubscribe; the counts stay."""
         self.is_open = False
@@ -132,15 +153,9 @@ class Camera:
     def report(self) -> CameraReport:
         """Tell how the camera fares, or fared when it was open last."""
         if self._input is None:
-            return CameraReport()
-        arrived, held = self._input.counts, self._held()
+            return NOT_OPENED
         tallied, summary = self.tally.read()
-        counts = {
-            **asdict(arrived),
-            'overwritten': held.overwritten,
-            'too_old': held.too_old,
-            **tallied,
-        }
+        counts = _counts(self._input.counts, self._held(), tallied)
         if not self.is_open:
             return CameraReport(counts)
         self._rates.add(time.monotonic(), counts)

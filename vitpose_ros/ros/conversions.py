@@ -3,10 +3,9 @@
 from array import array
 from collections.abc import Sequence
 
-import numpy as np
 from std_msgs.msg import Header
 
-from vitpose_ros.core import Pose, Poses, Skeleton
+from vitpose_ros.core import Poses, Skeleton
 from vitpose_ros.msg import Keypoints, KeypointsArray, SkeletonInfo, SkeletonInfoArray
 from vitpose_ros.ros.detections import Detections
 
@@ -14,11 +13,12 @@ from vitpose_ros.ros.detections import Detections
 def keypoints_message(
     header: Header, size: tuple[int, int], detections: Detections, poses: Poses
 ) -> KeypointsArray:
-    """Make the message for the poses in an image of size (width, height); one pose a detection."""
+    """Make the message for the poses in an image of size (width, height); one per detection."""
     message = KeypointsArray(header=header, image_width=size[0], image_height=size[1])
     boxes = detections.boxes
     centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     for index, pose in enumerate(poses):
+        spread = pose.spread_entries
         message.subjects.append(
             Keypoints(
                 track_id=detections.ids[index],
@@ -33,18 +33,10 @@ def keypoints_message(
                 x=array('f', pose.keypoints[:, 0].tobytes()),
                 y=array('f', pose.keypoints[:, 1].tobytes()),
                 keypoint_score=array('f', pose.scores.tobytes()),
-                heatmap_spread=_spread_entries(pose),
+                heatmap_spread=array('f', b'' if spread is None else spread.tobytes()),
             )
         )
     return message
-
-
-def _spread_entries(pose: Pose) -> 'array[float]':
-    """Return xx, xy and yy of each keypoint, or nothing where they were not computed."""
-    if pose.heatmap_spread is None:
-        return array('f')
-    entries = pose.heatmap_spread[:, (0, 0, 1), (0, 1, 1)]
-    return array('f', entries.astype(np.float32).tobytes())
 
 
 def skeletons_message(skeletons: Sequence[Skeleton], model: str) -> SkeletonInfoArray:

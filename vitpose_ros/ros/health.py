@@ -27,7 +27,7 @@ class Health:
     state: State
     enabled: bool
     network: Network | None
-    failure: str  # why the last configure failed
+    failure: str  # why the last configure or activate failed
     fault: str  # what keeps the worker from its work
     loss: str  # of the device: why the process ends
 
@@ -41,8 +41,8 @@ class Health:
     def status(self, name: str) -> DiagnosticStatus:
         """Make the status of node and network."""
         level, message = OK, self.idle or 'active'
-        if self.state == State.UNCONFIGURED and self.failure:
-            level, message = ERROR, f'cannot configure: {self.failure}'
+        if self.failure and self.state in (State.UNCONFIGURED, State.INACTIVE):
+            level, message = ERROR, self.failure
         if self.fault:
             level, message = ERROR, self.fault
         if self.loss:

@@ -1,12 +1,12 @@
 """The network of a configured node."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from vitpose_ros.core import DeviceError, Frame, Options, PoseEstimator
+from vitpose_ros.core import Frame, Options, PoseEstimator
 from vitpose_ros.ros.classes import KeypointSetChoice
 from vitpose_ros.ros.memory import release_memory
 from vitpose_ros.ros.parameters import Parameters
@@ -47,7 +47,6 @@ def load(values: Parameters, log: Logger) -> Network:
     Without the device asked for, it runs on the CPU. Raises the errors of PoseEstimator.load, and
     ValueError for keypoint sets that are not in use.
     """
-    faults = []
     options = Options(
         device=values.device,
         backend=values.backend,
@@ -60,16 +59,8 @@ def load(values: Parameters, log: Logger) -> Network:
         decode=values.decode,
         cuda_graphs=values.cuda_graphs,
     )
-    try:
-        estimator = PoseEstimator.with_options(values.model, options)
-    except DeviceError as error:
-        faults.append(f'{error}; the network runs on the CPU instead')
-        # What was asked for of the precision may be for a GPU alone.
-        options = replace(options, device='cpu', precision='auto')
-        estimator = PoseEstimator.with_options(values.model, options)
-    if estimator.backend.warning:
-        faults.append(estimator.backend.warning)
-    warning = '; '.join(faults)
+    estimator = PoseEstimator.with_options(values.model, options, cpu_instead=True)
+    warning = estimator.backend.warning
     if warning:
         log.error(warning)
     release_memory(log.warning)  # what loading took

@@ -14,6 +14,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from vitpose_ros.core.runtime.options import either
 from vitpose_ros.ros.parameter import Value, check, of_type
 from vitpose_ros.ros.parameters import Parameters, table
 
@@ -37,6 +38,8 @@ class NodeParameters:
         self._of_cameras: dict[str, dict[str, Value]] = {}  # camera → what differs for it
         self._merged: Mapping[str, Parameters] = {}  # camera → values
         self._fresh = ''  # a parameter that is being declared
+        # rclpy offers no other way to see values for parameters that nobody declares.
+        self._given: Mapping[str, Any] = getattr(node, '_parameter_overrides', {})
         for entry in TABLE.values():
             default: Any = entry.default
             value = self._declare(entry, entry.name, default)
@@ -72,6 +75,11 @@ class NodeParameters:
     def of(self, camera: str) -> Callable[[], Parameters]:
         """Return what returns the values for one camera at present."""
         return lambda: self._merged.get(camera, self.values)
+
+    @property
+    def overrides_qos(self) -> bool:
+        """Whether the user gave values for qualities of service."""
+        return any(name.startswith('qos_overrides.') for name in self._given)
 
     def _merge(self) -> None:
         self._merged = {
@@ -109,8 +117,7 @@ class NodeParameters:
         return value
 
     def _warn_of_unknown(self) -> None:
-        # rclpy offers no other way to see values for parameters that nobody declares.
-        for name in getattr(self._node, '_parameter_overrides', {}):
+        for name in self._given:
             if self._node.has_parameter(name) or name.startswith('qos_overrides.'):
                 continue
             near = difflib.get_close_matches(name, TABLE, 1)
@@ -202,7 +209,7 @@ def _descriptor(entry: Field[Any], description: str, *, least: Value) -> Paramet
     data = entry.metadata
     descriptor = ParameterDescriptor(
         description=description + data['description'],
-        additional_constraints=' or '.join(data['choices']),
+        additional_constraints=either(data['choices']) if data['choices'] else '',
         # What users give is brought into its type: 3 is as good as 3.0, a word as a list of one.
         dynamic_typing=True,
     )

@@ -91,13 +91,23 @@ class CameraOutput:
         self._marker_maker = MarkerMaker(skeletons)
         self._last_header = Header()
         few = QoSProfile(depth=10)
-        self._keypoints = create_publisher(node, KeypointsArray, f'{prefix}keypoints', few)
-        self._markers = create_publisher(node, MarkerArray, f'{prefix}markers', few)
-        self._overlay = create_publisher(node, Image, f'{prefix}overlay', few)
+        self._publishers: list[Any] = []
+
+        def publisher(kind: type, topic: str) -> Any:
+            self._publishers.append(create_publisher(node, kind, f'{prefix}{topic}', few))
+            return self._publishers[-1]
+
+        try:
+            self._keypoints = publisher(KeypointsArray, 'keypoints')
+            self._markers = publisher(MarkerArray, 'markers')
+            self._overlay = publisher(Image, 'overlay')
+        except Exception:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Destroy the publishers."""
-        for publisher in (self._keypoints, self._markers, self._overlay):
+        for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def publish_keypoints(self, result: Result, *, since_s: float) -> KeypointsArray:
@@ -133,7 +143,6 @@ class CameraOutput:
                 result.frame.pixels,
                 result.frame.channels,
                 result.poses,
-                result.detections,
                 header=result.header,
                 style=parameters.style,
             )

@@ -6,10 +6,9 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from vitpose_ros.core import Poses, draw_poses
-from vitpose_ros.core.drawing import Style, label, track_number
+from vitpose_ros.core import Poses
+from vitpose_ros.core.drawing import Style
 from vitpose_ros.core.types import Channels
-from vitpose_ros.ros.detections import Detections
 from vitpose_ros.ros.images import image_message
 
 # Colour needs three channels; those that lack them or have more are converted first.
@@ -24,7 +23,6 @@ def overlay_message(
     image: NDArray[np.uint8],
     channels: Channels,
     poses: Poses,
-    detections: Detections,
     *,
     header: Header,
     style: Style,
@@ -32,12 +30,5 @@ def overlay_message(
     """Make the overlay of an image: rgb8 for an RGB image, bgr8 for all others."""
     if channels in TO_BGR:
         image, channels = cv2.cvtColor(image, TO_BGR[channels]), 'bgr'
-    numbers = [track_number(track_id, index) for index, track_id in enumerate(detections.ids)]
-    labels = [
-        label(class_id, track_id)
-        for class_id, track_id in zip(detections.class_ids, detections.ids, strict=True)
-    ]
-    canvas = draw_poses(
-        image, poses, channels=channels, style=style, labels=labels, numbers=numbers
-    )
+    canvas = poses.draw(image, channels=channels, style=style)
     return image_message(canvas, f'{channels}8', header)

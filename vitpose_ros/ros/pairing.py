@@ -69,19 +69,12 @@ class CameraInput:
         self._newest_ns = [0, 0]  # stamps of images and detections
         self._since_s: list[dict[Any, float]] = [{}, {}]  # key in a queue → since when it waits
         self._lock = threading.RLock()  # on the queues: they are closed in another thread
+        self.image_topic: str = node.resolve_topic_name(image_topic)
         if compressed:
-            image_topic = f'{node.resolve_topic_name(image_topic)}/compressed'
-        kind = CompressedImage if compressed else Image
-        self._subscriptions = [
-            MatchedSubscription(node, kind, image_topic, self._on_image, count_lost=True)
-        ]
+            self.image_topic += '/compressed'
+        self._detections_topic: str | None = None
         if detections_topic is not None:
-            self._subscriptions.append(
-                MatchedSubscription(node, Detection2DArray, detections_topic, self._on_detections)
-            )
-        topics = [subscription.topic_name for subscription in self._subscriptions]
-        self.image_topic = topics[0]
-        self._detections_topic = topics[1] if len(topics) > 1 else None
+            self._detections_topic = node.resolve_topic_name(detections_topic)
         self._watch = PairWatch(
             time.monotonic(),
             image_topic=self.image_topic,
@@ -92,6 +85,26 @@ class CameraInput:
         self._timer = node.create_timer(
             CHECK_PERIOD_S, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
+        self._subscriptions: list[MatchedSubscription] = []
+        try:
+            self._subscribe(CompressedImage if compressed else Image)
+        except Exception:
+            self.close()
+            raise
+
+    def _subscribe(self, kind: type) -> None:
+        """Subscribe to images of this kind, and to detections; last, because they may come now."""
+        self._subscriptions.append(
+            MatchedSubscription(
+                self._node, kind, self.image_topic, self._on_image, count_lost=True
+            )
+        )
+        if self._detections_topic is not None:
+            self._subscriptions.append(
+                MatchedSubscription(
+                    self._node, Detection2DArray, self._detections_topic, self._on_detections
+                )
+            )
 
     def close(self) -> None:
         """Unsubscribe, and forget what waits."""

@@ -42,12 +42,11 @@ def option(name: str, note: str = '') -> Any:
     """Describe a parameter that is an option of the network; note: what the node adds."""
     [entry] = (entry for entry in options.table() if entry.name == name)
     about, default = entry.metadata, cast(Value, entry.default)
-    is_ranged = about['maximum'] > 0
     return parameter(
         default,
         about['description'][:1].upper() + about['description'][1:] + note,
-        minimum=about['minimum'] if is_ranged else None,
-        maximum=about['maximum'] if is_ranged else None,
+        minimum=about['minimum'],
+        maximum=about['maximum'],
         choices=about['choices'],
     )
 
@@ -93,10 +92,4 @@ def check(entry: Field[Any], value: Value, name: str = '') -> None:
 
     name: that of the parameter, if not the table's.
     """
-    data, name = entry.metadata, name or entry.name
-    if data['choices'] and value not in data['choices']:
-        raise ValueError(f"parameter {name} is '{value}'; give {' or '.join(data['choices'])}")
-    if data['minimum'] is not None and not data['minimum'] <= value <= data['maximum']:
-        raise ValueError(
-            f'parameter {name} is {value}; give {data["minimum"]} to {data["maximum"]}'
-        )
+    options.check_value(f'parameter {name or entry.name}', value, entry.metadata)

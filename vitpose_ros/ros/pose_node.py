@@ -14,8 +14,8 @@ from std_srvs.srv import SetBool
 from vitpose_ros.core.runtime.faults import is_device_lost
 from vitpose_ros.ros import network
 from vitpose_ros.ros.activity import Activity
-from vitpose_ros.ros.camera import Camera
-from vitpose_ros.ros.diagnostics import CameraReport, camera_status, diagnostics, image_loss
+from vitpose_ros.ros.camera import NOT_OPENED, Camera
+from vitpose_ros.ros.diagnostics import camera_status, diagnostics, image_loss
 from vitpose_ros.ros.health import Health, State
 from vitpose_ros.ros.lifecycle import BusyLifecycleNode
 from vitpose_ros.ros.logs import NodeHandler, ThrottledLog
@@ -44,9 +44,10 @@ class PoseNode(BusyLifecycleNode):
         self._trouble = ThrottledLog(self.get_logger())
         self._log_handler = NodeHandler(self.get_logger())
         logging.getLogger(PACKAGE).addHandler(self._log_handler)
+        self._log_level = logging.getLogger(PACKAGE).level
         logging.getLogger(PACKAGE).setLevel(logging.INFO)  # what takes long, too
         self._state = State.UNCONFIGURED
-        self._failure = ''  # why the last configure failed
+        self._failure = ''  # why the last configure or activate failed
         self._loss = ''  # of the device: why this process ends
         self._enabled = True
         # Of the configured node. Replaced as a whole, because other threads look at them.
@@ -70,13 +71,16 @@ class PoseNode(BusyLifecycleNode):
             self.in_background(self._autostart)
 
     def _autostart(self) -> None:
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
-        else:
-            self.get_logger().error(
-                'not started: set the parameters right, then configure and activate '
-                f'(ros2 lifecycle set {self.get_fully_qualified_name()} configure)'
-            )
+        for name, trigger in (
+            ('configure', self.trigger_configure),
+            ('activate', self.trigger_activate),
+        ):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                self.get_logger().error(
+                    f'not started: set right what is wrong, then {name} '
+                    f'(ros2 lifecycle set {self.get_fully_qualified_name()} {name})'
+                )
+                return
 
     # Lifecycle. rclpy swallows the exceptions of these callbacks, so they are caught here.
 
@@ -92,9 +96,11 @@ class PoseNode(BusyLifecycleNode):
             self._cameras = cameras
             for name in values.camera_names():
                 cameras[name] = Camera(self, name, skeletons, self._settings.of(name))
+                if self._settings.overrides_qos:
+                    cameras[name].try_open(self._trouble)
         except Exception as error:
-            self._failure = str(error)
-            self.get_logger().error(f'cannot configure: {error}')
+            self._failure = f'cannot configure: {error}'
+            self.get_logger().error(self._failure)
             if is_device_lost(error):
                 self._on_device_lost(error)
             self._free()
@@ -113,8 +119,10 @@ class PoseNode(BusyLifecycleNode):
             self._skeletons.publish()
             if self._enabled:
                 self._start()
+            self._failure = ''
         except Exception as error:
-            self.get_logger().error(f'cannot activate: {error}')
+            self._failure = f'cannot activate: {error}'
+            self.get_logger().error(self._failure)
             self._stop()
             self._state = State.INACTIVE
             super().on_deactivate(state)
@@ -143,6 +151,7 @@ class PoseNode(BusyLifecycleNode):
         self.in_background(self._stop)
         self.end_background()
         logging.getLogger(PACKAGE).removeHandler(self._log_handler)
+        logging.getLogger(PACKAGE).setLevel(self._log_level)
         super().destroy_node()
 
     def _start(self) -> None:
@@ -232,7 +241,7 @@ class PoseNode(BusyLifecycleNode):
         statuses = [health.status(self._status_name('network'))]
         for name in cameras or self._settings.values.camera_names():
             camera = cameras.get(name)
-            report = CameraReport() if camera is None else camera.report()
+            report = NOT_OPENED if camera is None else camera.report()
             topic = '' if camera is None else camera.topic
             status_name = self._status_name(name or 'camera')
             statuses.append(camera_status(status_name, topic, report, idle=health.idle))

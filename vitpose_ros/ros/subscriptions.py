@@ -84,7 +84,12 @@ class MatchedSubscription:
         self._subscriptions: list[tuple[QoSProfile, Any]] = []
         self._settled_s = float('inf')  # since when there is one subscription
         self._heard: deque[tuple[int, int]] = deque(maxlen=64)  # stamps, before that
-        self._settle(self._wanted(self._publishers()) or self._undecided())
+        try:
+            self._settle(self._wanted(self._publishers()) or self._undecided())
+        except Exception:
+            for _, subscription in self._subscriptions:
+                node.destroy_subscription(subscription)
+            raise
         # Steady, because a simulated clock may stand still.
         self._timer = node.create_timer(
             CHECK_PERIOD_S, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -151,7 +156,9 @@ class MatchedSubscription:
         old = self._subscriptions
         kept = [(profile, s) for profile, s in old if profile in profiles]
         missing = [profile for profile in profiles if profile not in [known for known, _ in kept]]
-        self._subscriptions = kept + [(profile, self._subscribe(profile)) for profile in missing]
+        self._subscriptions = kept
+        for profile in missing:
+            kept.append((profile, self._subscribe(profile)))
         for profile, subscription in old:
             if profile not in profiles:
                 self._node.destroy_subscription(subscription)

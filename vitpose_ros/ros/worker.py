@@ -172,7 +172,15 @@ class Worker:
                     height=height,
                 )
             keypoint_sets = [self._keypoint_sets.keypoint_set(c) for c in detections.class_ids]
-            frame = Frame(image, detections.boxes, channels, keypoint_sets)
+            frame = Frame(
+                image,
+                detections.boxes,
+                channels,
+                keypoint_sets,
+                detections.class_ids,
+                detections.ids,
+                detections.scores,
+            )
         except Exception as error:
             self._lost(waiting, error)
             return None

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.weights.files import shorten
+from vitpose_ros.tools.coco import is_number
 from vitpose_ros.tools.media import Shot, is_video
 
 PERSON = 1  # COCO's number
@@ -24,6 +26,7 @@ class Boxes:
     class_names: list[str] = field(default_factory=list)
     track_ids: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)  # NaN where there is none
+    indices: list[int] = field(default_factory=list)  # in the file
 
 
 class BoxFile:
@@ -32,7 +35,7 @@ class BoxFile:
     The file is a list of objects with bbox (x, y, width, height in pixels) and file_name, or
     image_id: the number of the picture among all, in sorted order, from 0. Of a video image_id is
     its frame, where file_name is there, too. They may have score, track_id, and class or
-    category_id (1 is a person, others stay numbers).
+    category_id (1 is a person, others stay numbers). What is null is not known.
     """
 
     def __init__(self, path: Path, threshold: float = 0.0) -> None:
@@ -40,33 +43,37 @@ class BoxFile:
         self.path = path
         self._of_number: dict[int, Boxes] = {}
         self._of_name: dict[str, dict[int | None, Boxes]] = {}
+        self._waiting: dict[int, Mapping[str, Any]] = {}  # those that no picture has used yet
         for index, entry in enumerate(_read(path)):
             try:
-                self._add(entry, threshold)
-            except (KeyError, TypeError, ValueError) as error:
-                raise BoxesError(
-                    f"'{path}': box {index} is {str(entry)[:80]}; each needs bbox (4 numbers) and "
-                    'file_name or image_id'
-                ) from error
+                self._add(index, _known(entry), threshold)
+            except ValueError as error:
+                raise BoxesError(f"'{path}': box {index} {error}") from error
+        self._count = len(self._waiting)
 
-    def _add(self, entry: Mapping[str, Any], threshold: float) -> None:
-        x, y, width, height = (float(value) for value in entry['bbox'])
+    def _add(self, index: int, entry: Mapping[str, Any], threshold: float) -> None:
+        x, y, width, height = map(float, entry['bbox'])
         score = float(entry.get('score', 'nan'))
         if score < threshold:
             return
+        number = entry.get('image_id')
         if 'file_name' in entry:
-            frame = int(entry['image_id']) if 'image_id' in entry else None
-            of_file = self._of_name.setdefault(str(entry['file_name']), {})
-            boxes = of_file.setdefault(frame, Boxes())
+            of_file = self._of_name.setdefault(entry['file_name'], {})
+            boxes = of_file.setdefault(number, Boxes())
         else:
-            boxes = self._of_number.setdefault(int(entry['image_id']), Boxes())
+            boxes = self._of_number.setdefault(entry['image_id'], Boxes())
         boxes.corners.append((x, y, x + width, y + height))
         boxes.class_names.append(_class_name(entry))
         boxes.track_ids.append(str(entry.get('track_id', '')))
         boxes.scores.append(score)
+        boxes.indices.append(index)
+        self._waiting[index] = entry
 
     def of(self, shot: Shot) -> Boxes:
-        """Return the boxes of a picture, or of a frame of a video; none where it has none."""
+        """Return the boxes of a picture, or of a frame of a video; none where it has none.
+
+        They count as used from then on.
+        """
         found = Boxes()
         for name in dict.fromkeys((str(shot.path), shot.path.as_posix(), shot.path.name)):
             of_file = self._of_name.get(name, {})
@@ -77,7 +84,31 @@ class BoxFile:
                     _extend(found, of_file[key])
         if shot.number in self._of_number:
             _extend(found, self._of_number[shot.number])
+        for index in found.indices:
+            self._waiting.pop(index, None)
         return found
+
+    def unused(self) -> str:
+        """Say how many boxes no picture has used, and why the first has not; '' if all are."""
+        if not self._waiting:
+            return ''
+        index, entry = next(iter(self._waiting.items()))
+        names = [f'{key} {entry[key]!r}' for key in ('file_name', 'image_id') if key in entry]
+        if 'file_name' not in entry:
+            hint = 'without file_name it is the index of a picture in sorted order, from 0'
+        elif 'image_id' not in entry and is_video(Path(entry['file_name'])):
+            hint = 'of a video each box needs image_id, its frame'
+        else:
+            hint = 'file_name is the name of a picture, or its path as given'
+        return (
+            f"'{self.path}': {len(self._waiting)} of {self._count} boxes are of no picture, the "
+            f'first is box {index} with {shorten(" and ".join(names))}; {hint}'
+        )
+
+    @property
+    def missed(self) -> bool:
+        """Whether there are boxes, and no picture has used one."""
+        return 0 < self._count == len(self._waiting)
 
 
 def _extend(boxes: Boxes, more: Boxes) -> None:
@@ -91,6 +122,28 @@ def _class_name(entry: Mapping[str, Any]) -> str:
             return str(entry[key])
     number = entry.get('category_id', '')
     return 'person' if number == PERSON else str(number)
+
+
+def _known(entry: Any) -> dict[str, Any]:
+    """Return what is known of a box, checked. Raises ValueError, which says what is wrong."""
+    if not isinstance(entry, dict):
+        raise ValueError(f'is {shorten(repr(entry))}, expected an object with bbox')
+    known = {str(name): value for name, value in entry.items() if value is not None}
+    bbox = known.get('bbox')
+    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_number, bbox))):
+        raise ValueError(
+            f'has bbox {shorten(repr(bbox))}, expected 4 numbers: x, y, width, height'
+        )
+    for name, fits, expected in (
+        ('score', is_number, 'a number'),
+        ('file_name', lambda value: isinstance(value, str), 'a name'),
+        ('image_id', lambda value: type(value) is int, 'a whole number'),
+    ):
+        if name in known and not fits(known[name]):
+            raise ValueError(f'has {name} {shorten(repr(known[name]))}, expected {expected}')
+    if not known.keys() & {'file_name', 'image_id'}:
+        raise ValueError('has neither file_name nor image_id; each needs one')
+    return known
 
 
 def _read(path: Path) -> list[Any]:

@@ -7,8 +7,9 @@ are, and of poses that are alike in the OKS the best counts.
 """
 
 import json
+import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.skeletons import Skeleton
 from vitpose_ros.core.types import box_fault
+from vitpose_ros.core.weights.files import is_file, shorten
 from vitpose_ros.tools.command import ToolError
 
 ALIKE = 0.9  # OKS above which two poses are of one person
 FIGURES = ('AP', 'AP50', 'AP75', 'APm', 'APl', 'AR', 'AR50', 'AR75', 'ARm', 'ARl')
 # COCO-WholeBody keeps its keypoints in lists of their own.
 PARTS = ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts', 'righthand_kpts')
+DEFAULTED = ('area', 'iscrowd', 'num_keypoints')
 NEEDED = ('id', 'image_id', 'category_id', 'bbox')  # of an annotation
 
 Result = dict[str, Any]
@@ -50,8 +53,21 @@ def read_annotations(path: Path) -> Result:
     content = read_json(path)
     if not isinstance(content, dict) or not {'images', 'annotations'} <= content.keys():
         raise DatasetError(f'{path}: not a COCO keypoint file; it has no images')
-    if not any('keypoints' in entry for entry in content['annotations']):
+    for name, what, needed in (
+        ('images', 'an image', ('id', 'file_name')),
+        ('annotations', 'an annotation', ()),
+        ('categories', 'a category', ('id',)),
+    ):
+        entries = content.get(name, [])
+        if not isinstance(entries, list):
+            raise DatasetError(f'{path}: {name} is {shorten(repr(entries))}, expected a list')
+        for entry in entries:
+            _check_entry(path, what, entry, needed, ('width', 'height'))
+    people = [entry for entry in content['annotations'] if 'keypoints' in entry]
+    if not people:
         raise DatasetError(f'{path}: no annotation has keypoints')
+    for entry in people:
+        _check_entry(path, 'an annotation', entry, NEEDED, (*PARTS, *DEFAULTED))
     return content
 
 
@@ -60,6 +76,8 @@ def read_boxes(path: Path) -> list[Result]:
     boxes = read_json(path)
     if not isinstance(boxes, list):
         raise DatasetError(f'{path}: not a COCO results file; it should be a list of boxes')
+    if not boxes:
+        raise DatasetError(f'{path}: no box to look at')
     for box in boxes:
         _check_entry(path, 'a box', box, ('image_id', 'category_id', 'bbox', 'score'))
     return boxes
@@ -75,12 +93,45 @@ def read_json(path: Path) -> Any:
         raise DatasetError(f'{path}: not JSON ({error})') from error
 
 
-def _check_entry(path: Path, what: str, entry: Result, needed: Sequence[str]) -> None:
+def is_number(value: Any) -> bool:
+    """Tell whether a value out of JSON is a finite number that float takes."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_number, value))
+
+
+# What the values of entries are.
+VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(
+        ('id', 'image_id', 'category_id'),
+        (lambda value: type(value) in (int, str), 'a whole number'),
+    ),
+    **dict.fromkeys(('score', 'width', 'height', *DEFAULTED), (is_number, 'a number')),
+    **dict.fromkeys(PARTS, (_is_list, 'a list of numbers')),
+    'bbox': (lambda value: _is_list(value) and len(value) == 4, '4 numbers: [x, y, w, h]'),
+    'file_name': (lambda value: isinstance(value, str), 'a name'),
+}
+
+
+def _check_entry(
+    path: Path, what: str, entry: Any, needed: Sequence[str], possible: Sequence[str] = ()
+) -> None:
+    if not isinstance(entry, dict):
+        raise DatasetError(f"{path}: {what} is {shorten(repr(entry))}; is this COCO's format?")
     for name in needed:
-        if not isinstance(entry, dict) or name not in entry:
+        if name not in entry:
             raise DatasetError(f"{path}: {what} without '{name}'; is this COCO's format?")
-    if not isinstance(entry['bbox'], list) or len(entry['bbox']) != 4:
-        raise DatasetError(f'{path}: {what} with bbox {entry["bbox"]}, expected [x, y, w, h]')
+    for name in (*needed, *possible):
+        fits, expected = VALUES[name]
+        if name in entry and not fits(entry[name]):
+            raise DatasetError(
+                f'{path}: {what} with {name} {shorten(repr(entry[name]))}, expected {expected}'
+            )
 
 
 class Dataset:
@@ -104,7 +155,6 @@ class Dataset:
         content = read_annotations(annotations) if content is None else content
         people = [entry for entry in content['annotations'] if 'keypoints' in entry]
         for entry in people:
-            _check_entry(annotations, 'an annotation', entry, NEEDED)
             entry['keypoints'] = self._joined(entry, annotations)
             # Some sets have no outlines.
             entry.setdefault('area', float(np.prod(entry['bbox'][2:])))
@@ -186,7 +236,7 @@ class Dataset:
         found = []
         for image_id, subjects in of_image.items():
             path = self.images / self._images[image_id]['file_name']
-            if not path.is_file():
+            if not is_file(path):
                 raise DatasetError(f'{path}: no image there; is {self.images} the right folder?')
             boxes, scores, categories = zip(*subjects, strict=True)
             found.append(

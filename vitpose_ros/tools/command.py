@@ -152,6 +152,10 @@ def size(text: str) -> tuple[int, int]:
 def new_file(text: str) -> Path:
     """Read the name of a file to write; it fails before any work, not after it."""
     path = Path(text)
+    try:
+        path.exists()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f'{path}: {error.strerror}') from error
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f'there is no folder {path.parent}')
     if path.is_dir():

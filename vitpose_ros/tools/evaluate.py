@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.geometry.crops import crop_regions
+from vitpose_ros.core.jpeg import read_picture
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame, Pose
 from vitpose_ros.tools import command
@@ -59,7 +59,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         default='keypoint_results.json',
         help='the file to write; keypoint_results.json if left out',
     )
-    names = ('device', 'backend', 'precision', 'threads', 'max_batch')
+    names = ('device', 'backend', 'precision', 'threads', 'max_batch', 'cuda_graphs')
     command.add_options(parser, *names, precision='float32')
     return parser
 
@@ -110,7 +110,7 @@ def estimate(estimator: PoseEstimator, subjects: Sequence[Subjects]) -> list[Res
     results: list[Result] = []
     began = said = time.monotonic()
     for done, image in enumerate(subjects, 1):
-        pixels = cv2.imread(str(image.path))
+        pixels = read_picture(image.path)
         if pixels is None:
             raise DatasetError(f'{image.path}: no image there that OpenCV reads')
         try:

@@ -1,5 +1,6 @@
 """Pictures and videos: found, read one after the other, and written with something drawn in."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.jpeg import read_picture
+from vitpose_ros.core.weights.files import is_file, shorten
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.gif')
@@ -37,15 +40,21 @@ def find_files(sources: Sequence[Path]) -> list[Path]:
     """Return pictures and videos, those of folders too, sorted. Raises MediaError."""
     found = set()
     for source in sources:
-        if source.is_dir():
-            own = {p for p in source.iterdir() if p.suffix.lower() in PICTURES + VIDEOS}
+        if os.path.isdir(source):  # noqa: PTH112 - no error for names that are too long
+            own = {
+                path
+                for path in source.iterdir()
+                if path.suffix.lower() in PICTURES + VIDEOS and path.is_file()
+            }
             if not own:
                 raise MediaError(f"'{source}': no picture and no video in that folder")
             found |= own
-        elif source.is_file():
+        elif is_file(source):
             found.add(source)
         else:
-            raise MediaError(f"'{source}' is not there; give pictures, videos or folders of them")
+            raise MediaError(
+                f"'{shorten(str(source))}' is not there; give pictures, videos or folders of them"
+            )
     return sorted(found)
 
 
@@ -83,7 +92,7 @@ def read_shots(files: Sequence[Path], unreadable: list[Path]) -> Iterator[Shot]:
 def _images(path: Path) -> Iterator[NDArray[np.uint8]]:
     """Yield what a file holds, (h, w, 3) BGR."""
     if not is_video(path):
-        if (picture := cv2.imread(str(path))) is not None:
+        if (picture := read_picture(path)) is not None:
             yield picture
         return
     video = cv2.VideoCapture(str(path))

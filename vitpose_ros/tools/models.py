@@ -110,7 +110,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     )
     part.add_argument('model', metavar='IN', help=command.MODEL)
     names = ('device', 'backend', 'precision', 'threads', 'keypoint_sets', 'max_batch')
-    command.add_options(part, *names)
+    command.add_options(part, *names, 'cuda_graphs')
     part.set_defaults(run=_build)
 
     part = commands.add_parser('info', help='describe weights')

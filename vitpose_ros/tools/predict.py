@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         'picture is one subject',
     )  # fmt: skip
     parser.add_argument('--box-threshold', type=float, default=0.0, help='least score of a box; 0')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the poses there')
+    parser.add_argument(
+        '--json', type=command.new_file, metavar='FILE', help='write the poses there'
+    )
     parser.add_argument(
         '--output', type=Path, metavar='FOLDER',
         help=f'write pictures and videos with the poses there; {OUTPUT}, if there is no --json',
@@ -65,13 +67,13 @@ def _predict(chosen: argparse.Namespace) -> None:
         if output is not None:
             pictures = Pictures(output, files)
             stack.callback(pictures.close)
-        listing = None
-        if chosen.json is not None:
-            listing = _Listing(stack.enter_context(_open(chosen.json)))
-            stack.callback(listing.close)
         estimator = PoseEstimator.with_options(chosen.model, options)
         if estimator.backend.warning:
             print(f'warning: {estimator.backend.warning}', file=sys.stderr)
+        listing = None  # an existing file stays as it is until the network is loaded
+        if chosen.json is not None:
+            listing = _Listing(stack.enter_context(_open(chosen.json)))
+            stack.callback(listing.close)
         progress = Progress(count_shots(files))
         stack.callback(progress.close)
         subjects = shots = 0
@@ -85,9 +87,17 @@ def _predict(chosen: argparse.Namespace) -> None:
             shots, subjects = shots + 1, subjects + len(poses)
     places = ', '.join(str(place) for place in (output, chosen.json) if place is not None)
     print(f'{subjects} subjects in {shots} pictures: {places}')
+    faults = []
     if unreadable:
         names = ', '.join(f"'{path}'" for path in unreadable)
-        raise MediaError(f'OpenCV does not read {names}: left out')
+        faults.append(f'OpenCV does not read {names}: left out')
+    if boxes is not None and (unused := boxes.unused()):
+        if boxes.missed:
+            faults.append(unused)
+        else:
+            print(f'warning: {unused}', file=sys.stderr)
+    if faults:
+        raise MediaError('; '.join(faults))
 
 
 def _poses(

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
+from vitpose_ros.core.jpeg import read_picture
 from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.types import Frame, box_fault
 from vitpose_ros.core.weights import CheckpointError
@@ -43,7 +43,7 @@ def crops_of_images(
     cutter = HostCrops(size)
     for index in chosen.astype(int):
         path, box = subjects[index]
-        image = cv2.imread(str(path))
+        image = read_picture(path)
         if image is None:
             LOG.warning("left out: '%s': no image there that OpenCV reads", path)
             continue

@@ -1,5 +1,6 @@
 """Every backend gives the keypoints of the plain network, and says what it cannot do."""
 
+import json
 import logging
 
 import numpy as np
@@ -329,20 +330,50 @@ def test_files_of_other_programs_are_refused(tmp_path):
         PoseEstimator.load(tmp_path / 'z.onnx', 'cpu')
 
 
+def with_field(name, value):
+    """Return what sets a field of the metadata."""
+    return lambda text: json.dumps({**json.loads(text), name: value})
+
+
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
         (lambda _: '{"embed_dim": ', 'damaged, or of another version'),
         (lambda _: '[' * 10**5, 'damaged, or of another version'),
         (lambda _: '[1, 2]', 'damaged, or of another version'),
-        (lambda text: text.replace('"precision"', '"accuracy"'), "KeyError: 'precision'"),
-        (lambda text: text.replace('float32', 'float8'), "precision 'float8'"),
+        (lambda text: text.replace('"precision"', '"accuracy"'), 'precision is missing'),
+        (
+            lambda text: text.replace('float32', 'float8'),
+            "precision is 'float8', expected float32 or",
+        ),
         (lambda text: text.replace('"depth": 8', '"depth": "x"'), 'damaged'),
         (
             lambda text: text.replace('"depth": 8', '"depth": 8, "colour": 1'),
             'colour is not known',
         ),
-        (lambda text: text.replace('{"coco": 17}', '{"hands": 17}'), "keypoint set 'hands' of 17"),
+        (
+            lambda text: text.replace('{"coco": 17}', '{"hands": 17}'),
+            "num_keypoints is {'hands': 17}",
+        ),
+        (lambda text: text.replace('{"coco": 17}', '{"coco": 17.0}'), 'num_keypoints is'),
+        (with_field('embed_dim', None), 'embed_dim is None, expected a whole number, 1 to'),
+        (with_field('num_heads', 0), 'num_heads is 0, expected a whole number'),
+        (with_field('num_heads', True), 'num_heads is True'),
+        (with_field('num_heads', 7), 'width 192 does not divide by 7 heads'),
+        (with_field('depth', 10**12), 'depth is 1000000000000, expected a whole number, 1 to'),
+        (with_field('image_size', [256]), 'image_size is [256], expected height and width'),
+        (with_field('image_size', [10]), 'image_size is [10], expected height and width'),
+        (with_field('image_size', [64, 47]), 'image size 64 x 47: give multiples'),
+        (with_field('decoder', 'x'), "decoder is 'x', expected classic or simple"),
+        (with_field('deconv_channels', 'x'), "deconv_channels is 'x', expected a whole number"),
+        (with_field('mlp_ratio', 1e999), 'mlp_ratio is inf, expected a whole number'),
+        (with_field('part_features', -1), 'part_features is -1'),
+        (with_field('attention', 3), 'attention is 3, expected full or'),
+        (with_field('attention', [3] * 8), 'attention is [3, 3'),
+        (with_field('attention', ['full']), 'attention for 1 blocks'),
+        (with_field('window_size', [8, 0]), 'window_size is [8, 0]'),
+        (with_field('udp', [{}]), 'udp is [{}], expected a list of keypoint sets'),
+        (with_field('folded', 3), 'folded is 3, expected true or false'),
         (lambda text: text.replace('{"coco": 17}', '{"mpii": 16}'), 'its output is'),
         (lambda text: text.replace('[64, 48]', '[48, 64]'), 'its input is'),
     ],

@@ -21,13 +21,16 @@ def test_a_busy_thread_and_a_capture_leave_each_other_alone():
 
     def use_the_gpu():
         own, random = stream(DEVICE), np.random.default_rng(0)
+        # No random numbers of the GPU: see Recorder.
+        here = torch.from_numpy(random.random((256, 256), np.float32))
         while not stop.is_set():
             try:
                 with on(DEVICE, own):
                     torch.empty(
                         int(random.integers(1, 400)) << 20, dtype=torch.uint8, device=DEVICE
                     )
-                    torch.randn(256, 256, device=DEVICE).sum().item()
+                    there = here.to(DEVICE)
+                    (there @ there).sum().item()
                 free_cache(DEVICE)
             except Exception as error:
                 errors.append(error)

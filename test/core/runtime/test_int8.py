@@ -152,6 +152,8 @@ def test_a_calibration_does_not_serve_a_network_of_which_one_weight_moved():
         ({'backbone': '0' * 16}, 'was made for other weights'),
         ({'ranges': {'coco': {}}}, "lacks ranges of keypoint set 'coco'"),
         ({'ranges': {'coco': {'a': -1.0}}}, 'a has the range -1.0'),
+        ({'made': {}}, 'made lacks crops'),
+        ({'made': dict.fromkeys(('tool', 'method', 'crops', 'of'), 5)}, 'made has crops 5'),
     ],
 )
 def test_a_calibration_that_does_not_serve_is_named_with_the_remedy(
@@ -312,7 +314,7 @@ def test_the_gain_is_how_many_times_as_fast_the_second_is():
 @pytest.mark.parametrize('name', RUNTIMES)
 def test_where_int8_is_slower_it_is_refused_or_warned_of(name, tiny, cache, monkeypatch):
     measured = []
-    monkeypatch.setattr(integers, 'gain', lambda *_: measured.append(1) or 0.83)
+    monkeypatch.setattr(integers, 'gain', lambda *given: measured.append(given[2]) or 0.83)
 
     def load():
         return PoseEstimator.load(tiny, 'cpu', backend=name, precision='int8', threads=1)
@@ -325,14 +327,18 @@ def test_where_int8_is_slower_it_is_refused_or_warned_of(name, tiny, cache, monk
         assert words in str(refused.value)
     monkeypatch.setattr(processor, 'has_int8', lambda: True)
     assert '0.83 times as fast as float32; set precision to auto' in load().backend.warning
-    assert measured == [1]  # and kept
+    assert measured == [15]  # rounds, of a measurement that is kept
 
 
-def test_a_measurement_allows_int8_without_the_flags(monkeypatch):
+def test_a_clear_gain_allows_int8_without_the_flags(monkeypatch):
     monkeypatch.setattr(processor, 'has_int8', lambda: False)
-    assert integers.judge(1.2, 'here') == ''
-    with pytest.raises(BackendError, match=r'here: 0\.99 times'):
-        integers.judge(0.99, 'here')
+    assert 'here: 1.20 times as fast as float32. Int8 is what this' in integers.judge(1.2, 'here')
+    assert 'it costs accuracy' in integers.judge(1.2, 'here')
+    for gain in (0.99, 1.05):  # the second may be noise
+        with pytest.raises(BackendError, match=f'here: {gain:.2f} times .* from 1.1 times up'):
+            integers.judge(gain, 'here')
+    monkeypatch.setattr(processor, 'has_int8', lambda: True)
+    assert integers.judge(1.05, 'here') == ''
 
 
 def test_what_this_processor_has_is_read_from_its_flags(monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.runtime import Decoding, DeviceError, Options, open_backend, open_onnx
@@ -21,6 +22,7 @@ from vitpose_ros.core.runtime.tensorrt import digest, external_files, load
 
 CONFIG = ViTPoseConfig(96, 1, 3, {'coco': 17}, folded=True, image_size=(64, 48))
 SIZE = (64, 48)
+NO_KERNEL = 'CUDA error cudaErrorNoKernelImageForDevice:no kernel image is available'
 
 
 def tiny_network():
@@ -48,7 +50,8 @@ class Session:
     """A session on the processor that says it is on a GPU, and keeps the sizes of its runs."""
 
     opened = []  # by all: the providers of each, with their options
-    broken, silent = (), ()  # providers that raise, and those that give the processor
+    # Providers that raise, those that give the processor, and those that fail in a run.
+    broken, silent, failing = (), (), ()
 
     def __init__(self, file, options, providers, enable_fallback):
         assert enable_fallback == 0
@@ -69,6 +72,8 @@ class Session:
         return self.real.io_binding()
 
     def run_with_iobinding(self, binding):
+        if self.name in Session.failing:
+            raise state.Fail(f'[ONNXRuntimeError] : 1 : FAIL : {NO_KERNEL}')
         self.real.run_with_iobinding(binding)
         self.sizes.append(binding.get_outputs()[0].shape()[0])
 
@@ -93,8 +98,9 @@ def gpu(monkeypatch, cache):
     monkeypatch.setattr(onnxruntime, 'InferenceSession', open_session)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
 
-    def pretend(*, tensorrt='', broken=(), silent=()):
-        Session.opened, Session.broken, Session.silent = [], broken, silent
+    def pretend(*, tensorrt='', broken=(), silent=(), failing=()):
+        Session.opened = []
+        Session.broken, Session.silent, Session.failing = broken, silent, failing
         found = load(library(TENSORRT))
         if tensorrt:
             found = type(found)(version=tensorrt)
@@ -135,7 +141,7 @@ def test_tensorrt_comes_first_and_what_it_leaves_gets_the_options_too(gpu, file)
     assert backend.description.endswith('with TensorRT, float32') and not backend.warning
 
 
-@pytest.mark.parametrize('how', ['broken', 'silent'])
+@pytest.mark.parametrize('how', ['broken', 'silent', 'failing'])
 def test_without_tensorrt_cuda_runs_on_the_same_device(how, gpu, file):
     gpu(tensorrt='101601', **{how: [TENSORRT]})
     backend = on_gpu(file)
@@ -146,7 +152,7 @@ def test_without_tensorrt_cuda_runs_on_the_same_device(how, gpu, file):
     assert 'TensorRT, which is faster, does not start: Tensorrt' in backend.warning
 
 
-@pytest.mark.parametrize('how', ['broken', 'silent'])
+@pytest.mark.parametrize('how', ['broken', 'silent', 'failing'])
 def test_where_no_provider_starts_it_is_named(how, gpu, file):
     gpu(tensorrt='101601', **{how: [TENSORRT, CUDA]})
     with pytest.raises(DeviceError, match=r'cannot use cuda:1: TensorrtExec.*; CUDAExecutionPr'):
@@ -160,9 +166,12 @@ def test_a_file_that_is_damaged_is_not_the_fault_of_the_gpu(gpu, tmp_path):
         on_gpu(tmp_path / 'x.onnx')
 
 
+@pytest.mark.parametrize('how', ['silent', 'failing'])
 @pytest.mark.parametrize(('name', 'found'), [('auto', 'openvino'), ('onnx', 'onnx')])
-def test_where_no_provider_starts_the_processor_runs_in_float32(name, found, gpu, cache, caplog):
-    gpu(silent=[CUDA])
+def test_where_no_provider_starts_the_processor_runs_in_float32(
+    name, found, how, gpu, cache, caplog
+):
+    gpu(**{how: [CUDA]})
     caplog.set_level(logging.INFO, 'vitpose_ros')
     network = tiny_network()
     backend = open_backend(network, Options(backend=name, precision='float16', threads=1))
@@ -209,7 +218,7 @@ def test_batches_are_padded_to_buckets_and_give_the_same(gpu, file):
     backend.bucket_sizes = [1, 3, 4, 12]
     assert backend.prepare(Decoding(), 12) == 12
     [session] = backend._graphs
-    assert session.sizes == [1, 3, 4, 12], 'each is run once before the first frame'
+    assert session.sizes == [1, 1, 3, 4, 12], 'each is run once before the first frame'
     for count, sizes in ((1, [1]), (2, [3]), (4, [4]), (5, [12]), (14, [12, 3]), (0, [])):
         session.sizes.clear()
         crops = torch.randint(0, 256, (count, *SIZE, 3), dtype=torch.uint8)
@@ -221,7 +230,6 @@ def test_batches_are_padded_to_buckets_and_give_the_same(gpu, file):
 
 def test_buckets_that_memory_does_not_suffice_for_are_left_out(gpu, file, monkeypatch):
     gpu()
-    state = pytest.importorskip('onnxruntime.capi.onnxruntime_pybind11_state')
     text = 'Failed to allocate memory for requested buffer of size 13111296'
     run = Session.run_with_iobinding
     limit = 3
@@ -237,7 +245,15 @@ def test_buckets_that_memory_does_not_suffice_for_are_left_out(gpu, file, monkey
     assert backend.prepare(Decoding(), 8) == 2 and backend.bucket_sizes == [1, 2]
     assert len(backend.heatmaps(torch.zeros(7, *SIZE, 3, dtype=torch.uint8), [7])[0]) == 7
     limit = 0
-    with pytest.raises(state.RuntimeException, match='Failed to allocate memory'):
+    with pytest.raises(DeviceError, match=r"'cuda:1' has too little free memory.* Failed to al"):
+        backend.prepare(Decoding(), 8)
+
+
+def test_a_gpu_that_fails_in_a_later_run_is_told(gpu, file):
+    gpu()
+    backend = on_gpu(file)
+    Session.failing = [CUDA]
+    with pytest.raises(DeviceError, match=r"'cuda:1' cannot run this network: Fail:.*no kernel"):
         backend.prepare(Decoding(), 8)
 
 

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 from vitpose_ros.core import BackendError, OptionError, Options, PoseEstimator, VitposeError
 from vitpose_ros.core.runtime.options import table
@@ -14,14 +15,14 @@ from vitpose_ros.core.runtime.options import table
     [
         ({'threads': -1}, 'threads is -1; give 0 to 1024'),
         ({'threads': 10**6}, 'threads is 1000000; give 0 to 1024'),
-        ({'threads': '2'}, 'threads is 2; give 0'),
+        ({'threads': '2'}, "threads is '2'; give 0"),
         ({'threads': True}, 'threads is True'),
         ({'max_batch': 0}, 'max_batch is 0; give 1 to 1024'),
         ({'max_batch': -3}, 'max_batch is -3'),
         ({'max_batch': 2.5}, 'max_batch is 2.5'),
         ({'device': 'cpu:0'}, "device is 'cpu:0'; give auto, cpu, cuda, cuda:N or intel_gpu"),
         ({'device': 'tpu'}, "device is 'tpu'"),
-        ({'device': None}, "device is 'None'"),
+        ({'device': None}, 'device is None'),
         ({'backend': 'tpu'}, "backend is 'tpu'; give auto, torch, onnx or openvino"),
         (
             {'precision': 'half'},
@@ -38,7 +39,14 @@ from vitpose_ros.core.runtime.options import table
             {'keypoint_sets': 'coco,body'},
             "keypoint_sets has 'body', which is not known; known are",
         ),
-        ({'keypoint_sets': ['coco', 7]}, "keypoint_sets has '7'"),
+        ({'keypoint_sets': ['coco', 7]}, 'keypoint_sets has 7'),
+        ({'keypoint_sets': 5}, 'keypoint_sets is 5; give names'),
+        ({'keypoint_sets': np.array(5)}, 'keypoint_sets is array(5)'),
+        ({'keypoint_sets': [['coco']]}, "keypoint_sets has .'coco'., which is not known"),
+        ({'threads': np.array(2)}, 'threads is array(2); give 0 to 1024'),
+        ({'threads': np.array([1, 2])}, 'threads is array'),
+        ({'backend': np.array(['onnx', 'torch'])}, 'backend is array'),
+        ({'image_size': (True, 192)}, 'image_size is (True, 192)'),
         ({'flip_test': 'yes'}, "flip_test is 'yes'; give True or False"),
     ],
 )
@@ -55,13 +63,32 @@ def test_values_are_what_they_are_whatever_type_they_came_in():
     options = Options(
         keypoint_sets=' coco, aic,coco', image_size=[256, 192], threads=np.int64(2), max_batch=1
     )
+    assert type(options.threads) is int
     assert options.keypoint_sets == ('coco', 'aic') and options.image_size == (256, 192)
     assert (
         Options(keypoint_sets='').keypoint_sets is None is Options(keypoint_sets=[]).keypoint_sets
     )
     assert Options(keypoint_sets=('aic', 'coco')).keypoint_sets == ('aic', 'coco')
     assert Options(device='cuda:12').device == 'cuda:12'
+    assert Options(device=torch.device('cuda', 1)).device == 'cuda:1'
+    assert Options(keypoint_sets=np.array(['coco'])).keypoint_sets == ('coco',)
     assert hash(options) == hash(Options(**vars(options)))
+
+
+@pytest.mark.parametrize('count', [0, -3, 1.5, None])
+def test_an_estimator_takes_no_max_batch_that_options_do_not(count):
+    estimator = PoseEstimator.load('nano', 'cpu', backend='torch', image_size=(64, 48))
+    with pytest.raises(OptionError, match=f'max_batch is {count}; give 1 to 1024'):
+        estimator.max_batch = count
+    assert estimator.max_batch == 16
+    with pytest.raises(OptionError, match=f'max_batch is {count}; give 1 to 1024'):
+        PoseEstimator(estimator.backend, max_batch=count)
+
+
+@pytest.mark.parametrize('model', [None, 5])
+def test_what_names_no_model_is_named(model):
+    with pytest.raises(OptionError, match=f'model is {model}; give a known name, a file'):
+        PoseEstimator.load(model, 'cpu')
 
 
 def test_each_option_is_described():

@@ -571,7 +571,7 @@ def test_an_unknown_width_without_heads_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ('section', 'key', 'value', 'words'),
     [
-        ('backbone_config', 'num_attention_heads', 'two', 'not readable'),
+        ('backbone_config', 'num_attention_heads', 'two', "num_attention_heads is 'two'"),
         ('backbone_config', 'image_size', 256, 'not readable'),
         ('backbone_config', 'hidden_act', 'relu', "hidden_act is 'relu'"),
         ('backbone_config', 'layer_norm_eps', 0.1, 'layer_norm_eps is 0.1'),
@@ -594,6 +594,34 @@ def test_a_configuration_that_does_not_fit_is_named(section, key, value, words, 
     message = error_of(tmp_path)
     if words is not None:
         assert words in message and 'config.json' in message
+
+
+@pytest.mark.parametrize('value', [float('inf'), float('nan'), 4.5, True, 'x', None])
+@pytest.mark.parametrize(
+    'key', ['hidden_size', 'num_hidden_layers', 'num_attention_heads', 'mlp_ratio', 'image_size']
+)
+def test_what_is_no_whole_number_in_a_configuration_is_named(key, value, tmp_path):
+    hugging_face_model(64, 1, 2).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / 'config.json').read_text())
+    config['backbone_config'][key] = [value, 192] if key == 'image_size' else value
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    message = error_of(tmp_path)
+    assert f"config.json': {key} is {value!r}, expected a whole number" in message
+
+
+def test_a_whole_number_of_a_configuration_may_have_a_point(tmp_path):
+    hugging_face_model(64, 1, 2).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / 'config.json').read_text())
+    config['backbone_config']['mlp_ratio'] = 4.0
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    assert load_network(tmp_path).config.mlp_ratio == 4
+
+
+@pytest.mark.parametrize('name', ['x' * 300, 'x' * 300 + '.pth', '~nobody-of-that-name/x.pth'])
+def test_a_name_that_no_file_can_have_is_refused(name):
+    with pytest.raises(CheckpointError) as error:
+        load_network(name)
+    assert name[:20] in str(error.value) and len(str(error.value)) < 700
 
 
 @pytest.mark.parametrize('text', ['{"backbone_config": ', '[' * 10**5 + ']' * 10**5, '[1]'])

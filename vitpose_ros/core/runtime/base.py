@@ -14,6 +14,7 @@ from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.geometry.crops import Crops, HostCrops
 from vitpose_ros.core.geometry.heatmaps import covariances, decode, merge_flipped
 from vitpose_ros.core.model.vit import ViTPoseConfig
+from vitpose_ros.core.runtime.faults import brief, is_out_of_memory
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Precision
 
@@ -28,6 +29,18 @@ class BackendError(VitposeError, ValueError):
 
 class DeviceError(BackendError):
     """A device that is not there."""
+
+
+def told(error: Exception, device: str) -> BackendError:
+    """Return an error that tells what keeps a device from being used, and the remedy."""
+    if isinstance(error, BackendError):
+        return error
+    if is_out_of_memory(error):
+        return DeviceError(
+            f"device '{device}' has too little free memory for this network: {brief(error)}; end "
+            'what else uses it, use a smaller network, or give cpu'
+        )
+    return DeviceError(f"device '{device}' cannot run this network: {brief(error)}")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ TEXTS: dict[str, Fault] = {
     'out of memory': 'out of memory',
     "can't allocate memory": 'out of memory',
     'cublas_status_alloc_failed': 'out of memory',
+    'cublas_status_not_initialized': 'out of memory',  # of cublasCreate, which allocates
     'cudnn_status_alloc_failed': 'out of memory',
     'cusolver_status_alloc_failed': 'out of memory',
     # the standard library of C++, on the processor

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from vitpose_ros.core.model.vit import DECONVOLUTION, ViTPose
 from vitpose_ros.core.weights import CheckpointError, find_model, models_command
+from vitpose_ros.core.weights.files import shorten
 
 LARGEST = 127
 SUFFIX = '.int8.json'
@@ -33,6 +34,7 @@ QUANTISED = (
     'deconv_layers.0',
     'deconv_layers.3',
 )
+MADE = {'tool', 'method', 'crops', 'of'}  # what a calibration tells of how it was made
 MAKE = models_command('quantize', 'MODEL', 'IMAGES')
 
 Layer = nn.Linear | nn.ConvTranspose2d
@@ -78,13 +80,17 @@ def read_calibration(path: Path) -> Calibration:
         if content.pop('vitpose_ros_int8') != FORMAT:
             raise ValueError('of another format')
         found = Calibration(**content)
+        if absent := MADE - found.made.keys():
+            raise ValueError(f'made lacks {min(absent)}')
+        if not isinstance(found.made['crops'], dict):
+            raise ValueError(f'made has crops {found.made["crops"]}')
         for name, value in (pair for own in found.ranges.values() for pair in own.items()):
             if not (isinstance(value, float) and 0 < value < float('inf')):
                 raise ValueError(f'{name} has the range {value}')
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"calibration '{path}': not one that this version reads ({error!r}); make it anew: "
-            f'{MAKE}'
+            f"calibration '{path}': not one that this version reads "
+            f'({shorten(repr(error))}); make it anew: {MAKE}'
         ) from error
     return found
 

@@ -30,11 +30,12 @@ from vitpose_ros.core.runtime.base import (
     DeviceError,
     GraphBackend,
     read_precision,
+    told,
 )
 from vitpose_ros.core.runtime.conversion import convert
 from vitpose_ros.core.runtime.cuda import CudaCrops, buckets
 from vitpose_ros.core.runtime.export import INPUT, OUTPUT
-from vitpose_ros.core.runtime.faults import is_out_of_memory
+from vitpose_ros.core.runtime.faults import brief, is_out_of_memory
 from vitpose_ros.core.runtime.int8 import calibration_of
 from vitpose_ros.core.runtime.onnx_file import read_onnx
 from vitpose_ros.core.runtime.options import Options
@@ -80,7 +81,7 @@ class OnnxBackend(GraphBackend):
 
         files: in the order of config.keypoint_sets. options: device ('cpu', 'cuda' or 'cuda:N'),
         threads, and max_batch, the most crops of one run on a GPU. Raises DeviceError where no
-        provider for the GPU starts.
+        provider for the GPU starts and runs.
         """
         device, max_batch = options.device, options.max_batch
         self._index = int(device.partition(':')[2] or 0)
@@ -97,12 +98,12 @@ class OnnxBackend(GraphBackend):
         self._most = max_batch
         self.bucket_sizes = buckets(max_batch)
         providers.load_cuda_libraries()
-        with_what = self._open(files)
-        self.description = f'onnx on cuda:{self._index} with {with_what}, {precision}'
         # With a PyTorch for CUDA, crops and heatmaps stay on the GPU.
         place = torch.device(f'cuda:{self._index}')
         if torch.cuda.is_available() and not nvidia.why_unusable(place):
             self.device = place
+        with_what = self._open(files)
+        self.description = f'onnx on cuda:{self._index} with {with_what}, {precision}'
 
     @classmethod
     def of_network(
@@ -185,23 +186,29 @@ class OnnxBackend(GraphBackend):
         return super().crops()
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:  # noqa: ARG002 - the same for all
-        """Run all buckets once; those that memory does not suffice for are left out."""
-        counts = self.config.num_keypoints.values()
+        """Run all buckets once; those that memory does not suffice for are left out.
+
+        Raises DeviceError where it does not suffice for one crop, or the GPU fails.
+        """
         for size in self.bucket_sizes:
-            crops = torch.zeros(
-                size, *self.config.image_size, 3, dtype=torch.uint8, device=self.device
-            )
             try:
-                for graph, k in zip(self._graphs, counts, strict=True):
-                    maps = torch.empty(size, k, *self.config.heatmap_size, device=self.device)
-                    self._run(graph, crops, maps)
+                self._run_once(size)
             except Exception as error:
                 fitting = [smaller for smaller in self.bucket_sizes if smaller < size]
                 if not fitting or not is_out_of_memory(error):
-                    raise
+                    raise told(error, f'cuda:{self._index}') from error
                 self.bucket_sizes, self._most = fitting, fitting[-1]
                 return self._most
         return max_batch
+
+    def _run_once(self, size: int) -> None:
+        """Run all graphs with so many crops."""
+        crops = torch.zeros(
+            size, *self.config.image_size, 3, dtype=torch.uint8, device=self.device
+        )
+        for graph, k in zip(self._graphs, self.config.num_keypoints.values(), strict=True):
+            maps = torch.empty(size, k, *self.config.heatmap_size, device=self.device)
+            self._run(graph, crops, maps)
 
     def _run(self, graph: Any, crops: torch.Tensor, heatmaps: torch.Tensor) -> None:
         crops = crops.to(self.device).contiguous()
@@ -226,23 +233,20 @@ class OnnxBackend(GraphBackend):
         graph.run_with_iobinding(binding)  # returns when it is done
 
     def _open(self, files: Sequence[Path]) -> str:
-        """Open the files on the best provider for a GPU that starts; return what it is called."""
-        failures = []
+        """Open the files on the best provider for a GPU that runs; return what it is called."""
+        failures: list[ProviderError] = []
         found = tensorrt.load(providers.library(TENSORRT))
         if found.version:
             try:
-                self._graphs = [
-                    self._session(file, TENSORRT, self._tensorrt_options(file, found.version))
-                    for file in files
-                ]
+                self._try(TENSORRT, [(f, self._tensorrt_options(f, found.version)) for f in files])
             except ProviderError as error:
-                failures.append(str(error))
+                failures.append(error)
             else:
                 return 'TensorRT'
         try:
-            self._graphs = [self._session(file, CUDA) for file in files]
+            self._try(CUDA, [(file, None) for file in files])
         except ProviderError as error:
-            failures.append(str(error))
+            failures.append(error)
         else:
             slower = 'ONNX Runtime runs with CUDA alone: TensorRT, which is faster,'
             self.warning = f'{slower} is not installed; {found.remedy}'
@@ -251,7 +255,21 @@ class OnnxBackend(GraphBackend):
             return 'CUDA'
         for file in files:
             self._session(file, CPU)  # raises where the file is at fault
-        raise DeviceError(f'ONNX Runtime cannot use cuda:{self._index}: {"; ".join(failures)}')
+        said = '; '.join(map(str, failures))
+        raise DeviceError(f'ONNX Runtime cannot use cuda:{self._index}: {said}') from failures[-1]
+
+    def _try(self, name: str, files: Sequence[tuple[Path, dict[str, str] | None]]) -> None:
+        """Open files on a provider, each with its options, and run them once.
+
+        A session opens also where no kernel of the provider runs on this GPU.
+        """
+        self._graphs = [self._session(file, name, options) for file, options in files]
+        try:
+            self._run_once(self.bucket_sizes[0])
+        except Exception as error:
+            error.__traceback__ = None  # which holds on to the sessions and their memory
+            self._graphs = []
+            raise ProviderError(f'{name}: {brief(error)}') from error
 
     def _session(self, file: Path, name: str, options: dict[str, str] | None = None) -> Any:
         """Open a file on a provider; options: those of TensorRT."""

@@ -1,9 +1,12 @@
 """How a network is run: one table for Python, command lines and the node, checked in one place."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, get_args
+
+import torch
 
 from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.runtime.base import Decoding
@@ -26,8 +29,8 @@ def _option(
     description: str,
     *,
     choices: Sequence[str] = (),
-    minimum: int = 0,
-    maximum: int = 0,
+    minimum: int | None = None,
+    maximum: int | None = None,
 ) -> Any:
     """Describe an option: with choices, or a whole number of a range."""
     about = {
@@ -39,10 +42,31 @@ def _option(
     return field(default=default, metadata=about)
 
 
+def either(choices: Sequence[str]) -> str:
+    """Return choices as a text: 'a, b or c'."""
+    *most, last = choices
+    return f'{", ".join(most)} or {last}'
+
+
+def check_value(name: str, value: Any, about: Mapping[str, Any]) -> None:
+    """Raise OptionError for a value that is none of the choices, or out of range.
+
+    about: choices, minimum and maximum, as the metadata of an option has them; whole numbers
+    where the minimum is one.
+    """
+    choices, least, most = about['choices'], about['minimum'], about['maximum']
+    if choices and not (isinstance(value, str) and value in choices):
+        raise OptionError(f'{name} is {value!r}; give {either(choices)}')
+    is_number = _is_whole(value) if isinstance(least, int) else isinstance(value, Real)
+    if least is not None and not (is_number and least <= value <= most):
+        raise OptionError(f'{name} is {value!r}; give {least} to {most}')
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How a network is run. Raises OptionError, which names the option and what it takes."""
 
+    # A torch.device becomes its name.
     device: str = _option(
         'auto',
         "where the network runs: 'cpu', 'cuda', 'cuda:N', 'intel_gpu' (through OpenVINO), or "
@@ -65,6 +89,7 @@ class Options:
     threads: int = _option(
         0,
         'threads of the processor that the network uses; 0: one less than there are cores',
+        minimum=0,
         maximum=MOST_THREADS,
     )
     max_batch: int = _option(
@@ -104,25 +129,15 @@ class Options:
     )
 
     def __post_init__(self) -> None:
-        """Check all."""
-        if not (isinstance(self.device, str) and DEVICE.fullmatch(self.device)):
-            raise OptionError(
-                f"device is '{self.device}'; give auto, cpu, cuda, cuda:N or intel_gpu (through "
-                'OpenVINO)'
-            )
+        """Check all, and bring each value into its type."""
+        object.__setattr__(self, 'device', _device(self.device))
         for entry in fields(self):
-            about, value = entry.metadata, getattr(self, entry.name)
-            if about['choices'] and value not in about['choices']:
-                *most, last = about['choices']
-                raise OptionError(f"{entry.name} is '{value}'; give {', '.join(most)} or {last}")
-            if about['maximum'] and not (
-                _is_whole(value) and about['minimum'] <= value <= about['maximum']
-            ):
-                raise OptionError(
-                    f'{entry.name} is {value}; give {about["minimum"]} to {about["maximum"]}'
-                )
+            value = getattr(self, entry.name)
+            check_value(entry.name, value, entry.metadata)
             if isinstance(entry.default, bool) and not isinstance(value, bool):
                 raise OptionError(f'{entry.name} is {value!r}; give True or False')
+            if type(entry.default) is int:  # numpy's become Python's
+                object.__setattr__(self, entry.name, int(value))
         object.__setattr__(self, 'keypoint_sets', _names(self.keypoint_sets))
         object.__setattr__(self, 'image_size', _size(self.image_size))
 
@@ -137,20 +152,38 @@ def table() -> tuple[Field[Any], ...]:
     return fields(Options)
 
 
+def _device(device: Any) -> str:
+    """Return the name of a device."""
+    name = str(device) if isinstance(device, torch.device) else device
+    if not (isinstance(name, str) and DEVICE.fullmatch(name)):
+        raise OptionError(
+            f'device is {name!r}; give auto, cpu, cuda, cuda:N or intel_gpu (through OpenVINO)'
+        )
+    return name
+
+
 def _is_whole(value: Any) -> bool:
-    return hasattr(value, '__index__') and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _names(keypoint_sets: str | Sequence[str] | None) -> tuple[str, ...] | None:
+def _names(keypoint_sets: Any) -> tuple[str, ...] | None:
     """Return the names of keypoint sets, each once; None for none."""
+    if keypoint_sets is None:
+        return None
     if isinstance(keypoint_sets, str):
         keypoint_sets = [name.strip() for name in keypoint_sets.split(',') if name.strip()]
-    for name in keypoint_sets or ():
-        if name not in SKELETONS:
+    try:
+        names = list(keypoint_sets)
+    except TypeError as error:
+        raise OptionError(
+            f"keypoint_sets is {keypoint_sets!r}; give names, as in 'coco,ap10k'"
+        ) from error
+    for name in names:
+        if not (isinstance(name, str) and name in SKELETONS):
             raise OptionError(
-                f"keypoint_sets has '{name}', which is not known; known are {', '.join(SKELETONS)}"
+                f'keypoint_sets has {name!r}, which is not known; known are {", ".join(SKELETONS)}'
             )
-    return tuple(dict.fromkeys(keypoint_sets)) if keypoint_sets else None
+    return tuple(dict.fromkeys(map(str, names))) or None
 
 
 def _size(image_size: Any) -> tuple[int, int] | None:

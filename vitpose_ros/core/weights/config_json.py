@@ -41,15 +41,18 @@ def read_metadata(config_file: Path) -> dict[str, str]:
                     f'{known[0]!r} is supported'
                 )
         metadata = {
-            ours: str(int(backbone[theirs]))
+            ours: str(_whole(config_file, theirs, backbone[theirs]))
             for theirs, ours in SHAPE.items()
             if theirs in backbone
         }
         if backbone.get('num_experts', 1) > 1 and 'part_features' in backbone:
-            metadata['part_features'] = str(int(backbone['part_features']))
+            rows = _whole(config_file, 'part_features', backbone['part_features'])
+            metadata['part_features'] = str(rows)
         if 'image_size' in backbone:
-            height, width = backbone['image_size']
-            metadata['image_size'] = f'{int(height)}x{int(width)}'
+            height, width = (
+                _whole(config_file, 'image_size', side) for side in backbone['image_size']
+            )
+            metadata['image_size'] = f'{height}x{width}'
         if 'use_simple_decoder' in config:
             metadata['decoder'] = 'simple' if config['use_simple_decoder'] else 'classic'
         return metadata
@@ -59,3 +62,13 @@ def read_metadata(config_file: Path) -> dict[str, str]:
         raise CheckpointError(
             f"configuration '{config_file}': not readable ({shorten(str(error))}); fetch it again"
         ) from error
+
+
+def _whole(config_file: Path, name: str, value: Any) -> int:
+    """Return a whole number, which may be written as 4.0."""
+    if type(value) is int or (isinstance(value, float) and value.is_integer()):
+        return int(value)
+    raise CheckpointError(
+        f"configuration '{config_file}': {name} is {shorten(repr(value))}, expected a whole "
+        'number; fetch it again'
+    )

@@ -77,6 +77,14 @@ def locate(path: Path) -> Path:
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether there is such a file; there is none of a name that is too long for one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read(path: Path) -> WeightFile:
     """Read a safetensors or PyTorch file, told apart by content.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.weights.files import CheckpointError, locate
+from vitpose_ros.core.weights.files import CheckpointError, locate, shorten
 
 EMBEDDED_MODEL = 'nano'
 DIRECTORY_VARIABLE = 'VITPOSE_ROS_MODELS'  # environment variable, instead of the cache directory
@@ -157,7 +157,7 @@ def unknown_model(name: str) -> CheckpointError:
     """Return the error for a name that is not known; it says which one is close."""
     close = difflib.get_close_matches(name, KNOWN_MODELS, n=1, cutoff=0.5)
     return CheckpointError(
-        f"model '{name}' is neither a known name nor a file"
+        f"model '{shorten(name)}' is neither a known name nor a file"
         + (f"; did you mean '{close[0]}'?" if close else '.')
         + f' For the known names: {models_command("list")}'
     )
@@ -170,9 +170,15 @@ def find_model(model: str | Path) -> Path:
     """
     known = KNOWN_MODELS.get(str(model))
     if known is None:
-        path = Path(model).expanduser()
-        if path.exists() or path.suffix or len(path.parts) > 1:
-            return locate(path)
+        try:
+            path = Path(model).expanduser()
+            if path.exists() or path.suffix or len(path.parts) > 1:
+                return locate(path)
+        except (OSError, RuntimeError) as error:  # too long, or ~ of somebody who is not there
+            raise CheckpointError(
+                f"model '{shorten(str(model))}' cannot be looked for "
+                f'({getattr(error, "strerror", None) or error}); give a known name or a file'
+            ) from error
         raise unknown_model(str(model))
     path = path_of(known)
     if path.is_file():

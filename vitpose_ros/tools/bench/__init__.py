@@ -12,7 +12,7 @@ from typing import Any, get_args
 import torch
 
 from vitpose_ros.core.model.vit import SIZES
-from vitpose_ros.core.runtime import BackendError, processor
+from vitpose_ros.core.runtime import BackendError, choose, processor
 from vitpose_ros.core.runtime.cache import CACHE_VARIABLE
 from vitpose_ros.core.runtime.options import MOST_THREADS
 from vitpose_ros.core.types import Precision
@@ -28,7 +28,7 @@ from vitpose_ros.tools.bench import (
     resources,
     stages,
 )
-from vitpose_ros.tools.bench.options import DRY, PEER, Options, installed
+from vitpose_ros.tools.bench.options import DRY, PEER, Options, cuda_device, installed
 from vitpose_ros.tools.bench.results import Results
 from vitpose_ros.tools.bench.subjects import Model
 
@@ -149,7 +149,8 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
             raise BackendError(f"section '{name}' is not known; give {', '.join(SECTIONS)}")
     threads = chosen.threads or processor.default_threads()
     torch.set_num_threads(threads)  # the peer's, too
-    results.about(machine.about(threads, [chosen.compare] if chosen.compare else []))
+    compared = [chosen.compare] if chosen.compare else []
+    results.about(machine.about(threads, compared, cuda_device(chosen.device)))
     peer = None
     if chosen.compare:
         with results.attempt(chosen.compare):
@@ -159,6 +160,8 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
         backends, missing = installed(chosen.device)
         for backend in missing:
             results.leave_out(backend)
+    if chosen.device == DRY and set(backends) != {'torch'}:
+        raise BackendError(f"device '{DRY}' is for torch alone; leave --backends out")
     options = Options(
         results,
         chosen.device,
@@ -173,6 +176,9 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
     if not options.contenders():
         raise BackendError('int8 is nothing that torch runs; add --backends onnx or openvino')
     gpu = options.cuda
+    if gpu is None and 'torch' in backends and chosen.device.startswith('cuda'):
+        with results.attempt('torch'):
+            choose('torch', chosen.device)  # says why not
 
     def run(name: str, section: Callable[[], None]) -> None:
         if name in wanted:

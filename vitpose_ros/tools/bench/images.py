@@ -176,7 +176,7 @@ class Listener(Node):
         for status in message.status:
             if status.name == 'pose_node: camera':
                 counts = {entry.key: entry.value for entry in status.values}
-                if 'images' in counts:  # there are none before it is active
+                if 'images_hz' in counts:  # only while it is active
                     self._count = int(counts['images'])
 
 

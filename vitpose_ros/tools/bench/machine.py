@@ -24,8 +24,13 @@ CARD = {
 LIMIT_S = 20.0
 
 
-def about(threads: int, modules: Sequence[str] = ()) -> dict[str, str | int]:
-    """Describe processor, GPU and versions; modules: of whom the version matters, too."""
+def about(
+    threads: int, modules: Sequence[str] = (), device: torch.device | None = None
+) -> dict[str, str | int]:
+    """Describe processor, GPU and versions.
+
+    modules: of whom the version matters, too. device: of CUDA, the one that is measured.
+    """
     facts: dict[str, str | int] = {
         'date': date.today().isoformat(),
         'processor': processor.name(),
@@ -40,11 +45,11 @@ def about(threads: int, modules: Sequence[str] = ()) -> dict[str, str | int]:
             facts[module] = importlib.import_module(module).__version__.split('-')[0]
         except ImportError:
             continue
-    if torch.cuda.is_available():
-        facts['gpu'] = torch.cuda.get_device_name()
+    if device is not None and device.type == 'cuda':
+        facts['gpu'] = torch.cuda.get_device_name(device)
         facts['CUDA'] = str(torch.version.cuda)
         facts['cuDNN'] = str(torch.backends.cudnn.version())
-        facts.update(card(torch.cuda.current_device()))
+        facts.update(card(device.index or 0))
     return facts
 
 

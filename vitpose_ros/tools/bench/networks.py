@@ -95,8 +95,8 @@ def network(options: Options, model: Model, peer: Any) -> None:
         table.note = (
             f'ratio: how many times as fast as {PEER}, eager, in its first row. GFLOP/s: of what '
             'the folded network needs, on a GPU in the time on the device. The matrix product: of '
-            'the same precision, on the same device. Largest difference: of the heatmaps, from '
-            'those of the first row of a batch, in parts of their peak.'
+            'the same precision, on the same device, where PyTorch has one. Largest difference: '
+            'of the heatmaps, from those of the first row of a batch, in parts of their peak.'
         )
         for key, backend in list(opened.items()):
             try:
@@ -137,7 +137,8 @@ class Bout:
         by_turns = dict(self._contenders)
         for backend in self._backends.values():
             # On a processor by turns, too: it is not equally fast all the time.
-            if backend.device.type == 'cpu':
+            here = backend.device.type == 'cpu' and ' on cpu' in backend.description
+            if here and backend.precision in product.FLOATS:
                 key = product.name(backend.precision)
                 by_turns[key] = product.run(backend.precision, backend.device)
         times = timing.interleave(by_turns, rounds=rounds, failed=self._table.fail)
@@ -159,11 +160,12 @@ class Bout:
         runs = self._peer if key == PEER else self._backends[key]
         work, seconds = self._work * self._batch, median(times[key])
         on_device: float | None = None
-        share: float | None
+        share: float | None = None
         if runs.device.type == 'cuda':
             on_device = timing.on_device_ms(without_waiting(self._contenders[key]), runs.device)
             rate = 1e3 * work / on_device
-            share = rate / product.rate(runs.precision, runs.device)
+            if runs.precision in product.FLOATS:
+                share = rate / product.rate(runs.precision, runs.device)
         else:
             rate = work / seconds
             by_turns = timing.ratio(times, product.name(runs.precision), key)

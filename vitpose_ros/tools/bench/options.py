@@ -10,7 +10,7 @@ import torch
 
 from vitpose_ros.core import runtime
 from vitpose_ros.core.model.vit import ViTPose
-from vitpose_ros.core.runtime import Backend, BackendError, choose, open_backend
+from vitpose_ros.core.runtime import Backend, BackendError, DeviceError, choose, open_backend
 from vitpose_ros.core.runtime.calibration import calibrate
 from vitpose_ros.core.runtime.cuda import CudaBackend
 from vitpose_ros.core.runtime.int8 import calibration_path
@@ -44,12 +44,7 @@ class Options:
     @property
     def cuda(self) -> torch.device | None:
         """The device of what is for CUDA, a processor's when dry; None: none is measured."""
-        if self.dry:
-            return torch.device('cpu')
-        if self.device == INTEL_GPU:
-            return None
-        device = torch.device(choose('torch', self.device).device)
-        return device if device.type == 'cuda' else None
+        return cuda_device(self.device)
 
     @property
     def where(self) -> torch.device:
@@ -112,6 +107,19 @@ class Options:
             ),
             calibration=calibration,
         )
+
+
+def cuda_device(device: str) -> torch.device | None:
+    """Return the device of what is for PyTorch on CUDA; None where PyTorch has none there."""
+    if device == DRY:
+        return torch.device('cpu')
+    if device == INTEL_GPU:
+        return None
+    try:
+        found = torch.device(choose('torch', device).device)
+    except DeviceError:
+        return None
+    return found if found.type == 'cuda' else None
 
 
 def installed(device: str) -> tuple[list[str], list[str]]:

@@ -38,17 +38,9 @@ def here(precision: str) -> bool:
     return precision == 'float32' or (precision == 'bfloat16' and processor.has_bfloat16())
 
 
-def measure(precision: str) -> str:
-    """Return the precision of the product that a network is measured by.
-
-    Its own; float32 for int8, of which PyTorch has no fast product.
-    """
-    return precision if precision in FLOATS else 'float32'
-
-
 def name(precision: str) -> str:
     """Return what the product is called among contenders."""
-    return f'product in {measure(precision)}'
+    return f'product in {precision}'
 
 
 def flops(device: torch.device) -> float:
@@ -58,7 +50,7 @@ def flops(device: torch.device) -> float:
 
 def run(precision: str, device: torch.device) -> timing.Run:
     """Return the product as a contender."""
-    rows, dtype = SIZES[device.type], getattr(torch, measure(precision))
+    rows, dtype = SIZES[device.type], getattr(torch, precision)
     left, right, out = (torch.randn(rows, rows, device=device).to(dtype) for _ in range(3))
     return timing.synchronous(lambda: torch.mm(left, right, out=out), device)
 

@@ -95,12 +95,13 @@ def on_device_ms(queue: Run, device: torch.device) -> float:
     if device.type != 'cuda':
         return milliseconds(interleave({'': queue}, rounds=1), '')
     times = []
-    for _ in range(DEVICE_ROUNDS):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda._sleep(QUEUE_CYCLES)
-        begin.record()
-        queue()
-        end.record()
-        end.synchronize()
-        times.append(float(begin.elapsed_time(end)))
+    with torch.cuda.device(device):
+        for _ in range(DEVICE_ROUNDS):
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            torch.cuda._sleep(QUEUE_CYCLES)
+            begin.record()
+            queue()
+            end.record()
+            end.synchronize()
+            times.append(float(begin.elapsed_time(end)))
     return median(times)

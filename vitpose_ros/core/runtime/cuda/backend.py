@@ -11,13 +11,12 @@ from torch import Tensor
 from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime.base import (
     Backend,
-    BackendError,
     Decoding,
-    DeviceError,
     HeatmapKeypoints,
     Seconds,
     chunks,
     read_precision,
+    told,
 )
 from vitpose_ros.core.runtime.cuda.crops import CudaCrops
 from vitpose_ros.core.runtime.cuda.device import (
@@ -74,7 +73,7 @@ class CudaBackend(Backend):
                     self._network = self._load(network)
                 self._choose()
             except Exception as error:
-                raise self._told(error) from error
+                raise told(error, str(self.device)) from error
         self._describe()
 
     def crops(self) -> CudaCrops:
@@ -89,7 +88,7 @@ class CudaBackend(Backend):
                 decoder=self._decoder,
             )
         except Exception as error:
-            raise self._told(error) from error
+            raise told(error, str(self.device)) from error
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:
         """Record graphs for batches of up to max_batch; where they fail, get ready without.
@@ -113,9 +112,9 @@ class CudaBackend(Backend):
                     self._passes = self._largest(decoding, max_batch, graphs=False)
                 free_cache(self.device)  # what warming up took
         except Exception as error:
-            raise self._told(error) from error
+            raise told(error, str(self.device)) from error
         if self._passes is None:
-            raise self._told(torch.cuda.OutOfMemoryError('CUDA out of memory'))
+            raise told(torch.cuda.OutOfMemoryError('CUDA out of memory'), str(self.device))
         self._describe()
         return self._passes.max_batch
 
@@ -269,17 +268,6 @@ class CudaBackend(Backend):
         sets = len(self.config.keypoint_sets)
         passes.run(passes.given, [0] * (sets - 1) + [max_batch])
         return passes
-
-    def _told(self, error: Exception) -> BackendError:
-        """Return an error that tells what keeps the device from being used, and the remedy."""
-        if isinstance(error, BackendError):
-            return error
-        if is_out_of_memory(error):
-            return DeviceError(
-                f"device '{self.device}' has too little free memory for this network: "
-                f'{brief(error)}; end what else uses it, use a smaller network, or give cpu'
-            )
-        return DeviceError(f"device '{self.device}' cannot run this network: {brief(error)}")
 
     def _describe(self) -> None:
         name = 'no GPU' if self.device.type == 'cpu' else torch.cuda.get_device_name(self.device)

@@ -6,6 +6,8 @@ built on them runs and is tested there.
 
 import contextlib
 import functools
+import logging
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -14,6 +16,8 @@ from statistics import median
 from typing import Any, Protocol
 
 import torch
+
+LOG = logging.getLogger(__name__)
 
 WARM_UP = 3  # runs before a capture: they choose algorithms and allocate
 REPEATS = 10  # of a function in one measurement
@@ -111,10 +115,15 @@ def pinned(*size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor
     return torch.empty(*size, dtype=dtype, pin_memory=device.type == 'cuda')
 
 
+# To wait for a whole device may break a capture of another thread, so ours take turns.
+_CAPTURING = threading.RLock()
+
+
 def finish(device: torch.device) -> None:
     """Wait until the device has nothing left to do."""
     if device.type == 'cuda':
-        torch.cuda.synchronize(device)
+        with _CAPTURING:
+            torch.cuda.synchronize(device)
 
 
 def free_cache(device: torch.device) -> None:
@@ -157,6 +166,9 @@ class Recorder:
 
     Graphs live as long as the recorder: a graph that is destroyed may take along workspaces that
     others of its stream use.
+
+    Other threads may use the device meanwhile, but not draw random numbers on it: up to 2.11
+    PyTorch keeps one note of captures per device for them, and raises in the thread that draws.
     """
 
     def __init__(self, device: torch.device, stream: Any = None) -> None:
@@ -171,31 +183,47 @@ class Recorder:
         if self._device.type != 'cuda':
             function()
             return function
-        with between(self._device, self._stream):
+        with _CAPTURING, between(self._device, self._stream):
             for _ in range(WARM_UP):
                 function()
             graph = torch.cuda.CUDAGraph()
             self._graphs.append(graph)  # also where the capture fails
             try:
-                # The default mode, 'global', would let work in any other thread break the capture.
-                with torch.cuda.graph(
-                    graph,
-                    pool=self._pool,
-                    stream=self._stream,
-                    capture_error_mode='thread_local',
-                ):
-                    function()
+                self._capture(graph, function, self._pool)
             except Exception:
                 self._leave_pool()
+                self._free_random_numbers()
                 raise
         replay: Callable[[], object] = graph.replay
         return replay
+
+    def _capture(self, graph: Any, function: Callable[[], object], pool: Any) -> None:
+        # The default mode, 'global', would let work in any other thread break the capture.
+        mode = 'thread_local'
+        with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode=mode):
+            function()
 
     def _leave_pool(self) -> None:
         """Let the allocator know that a capture ended, which PyTorch before 2.12 forgets."""
         with contextlib.suppress(Exception):  # where it knows
             torch._C._cuda_endAllocateToPool(self._device.index, self._pool)
             torch._C._cuda_releasePool(self._device.index, self._pool)
+
+    def _free_random_numbers(self) -> None:
+        """Capture an addition, so that random numbers can be drawn on the device again.
+
+        Up to PyTorch 2.11 a capture that fails leaves their generator noting that it goes on,
+        which the end of the next that succeeds corrects.
+        """
+        try:
+            number, graph = torch.zeros(1, device=self._device), torch.cuda.CUDAGraph()
+            self._graphs.append(graph)
+            self._capture(graph, lambda: number.add_(1), None)
+        except Exception as error:
+            LOG.warning(
+                'after a capture that failed, drawing random numbers on %s may fail, too: %s',
+                *(self._device, error),
+            )
 
 
 def milliseconds(
