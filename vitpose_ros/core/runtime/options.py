@@ -9,13 +9,13 @@ from typing import Any, get_args
 import torch
 
 from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.model.vit import PATCH_SIZE
 from vitpose_ros.core.runtime.base import Decoding
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Precision
 
 BACKENDS = ('auto', 'torch', 'onnx', 'openvino')
 DEVICE = re.compile(r'auto|cpu|cuda(:\d{1,3})?|intel_gpu')
-PATCH = 16  # pixels that the sides of a crop are multiples of
 SMALLEST, LARGEST = 32, 1024  # pixels, side of a crop
 MOST_THREADS, MOST_BATCH = 1024, 1024
 
@@ -192,11 +192,12 @@ def _size(image_size: Any) -> tuple[int, int] | None:
         return None
     sides = tuple(image_size) if isinstance(image_size, Sequence) else ()
     if len(sides) != 2 or not all(
-        _is_whole(side) and SMALLEST <= side <= LARGEST and side % PATCH == 0 for side in sides
+        _is_whole(side) and SMALLEST <= side <= LARGEST and side % PATCH_SIZE == 0
+        for side in sides
     ):
         raise OptionError(
             f'image_size is {image_size}; give height and width of the crops, multiples of '
-            f'{PATCH} from {SMALLEST} to {LARGEST}, as (256, 192)'
+            f'{PATCH_SIZE} from {SMALLEST} to {LARGEST}, as (256, 192)'
         )
     return int(sides[0]), int(sides[1])
 
