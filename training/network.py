@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,10 @@ from torch import Tensor, nn
 
 from training.initial import initialise
 from vitpose_ros.core.model.vit import Attention, ClassicDecoder, ViT, ViTPose, ViTPoseConfig
+from vitpose_ros.core.runtime import processor
 from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.weights import write_checkpoint
+from world.bodies import indices_of
 
 SETS = ('coco', 'aic', 'mpii', 'wholebody')
 CELLS = 4  # heatmap cells a side of a patch
@@ -175,3 +180,25 @@ def hasten() -> None:
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
             ctypes.CDLL(None).mallopt(option, 2**31 - 1)
+
+
+def write_network(trained: Trained, path: Path) -> None:
+    """Write a network as the package reads it: in float16, keypoints that nobody knows at zero."""
+    state = {k: v.detach().clone() for k, v in trained.model.state_dict().items()}
+    for name in trained.model.config.keypoint_sets:
+        unknown = torch.from_numpy(indices_of(name) < 0)
+        for end in ('weight', 'bias'):
+            state[f'heads.{name}.final_layer.{end}'][unknown] = 0
+    for key, value in state.items():
+        if 'running' not in key and value.is_floating_point():
+            state[key] = value.half()
+    state = {k: v for k, v in state.items() if 'num_batches' not in k}
+    write_checkpoint(path, trained.model.config, state)
+
+
+def autocast() -> torch.autocast:
+    """Compute in bf16 where the processor multiplies such matrices itself; else it is slower."""
+    return torch.autocast('cpu', torch.bfloat16, enabled=_has_bfloat16())
+
+
+_has_bfloat16 = functools.cache(processor.has_bfloat16)

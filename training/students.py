@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from training.compose import STRIDE, Sample
 from training.losses import heatmap_loss, targets, transfer_loss
-from training.network import Trained, config, embed, encode, follow
+from training.network import Trained, autocast, config, embed, encode, follow, write_network
 from training.optimiser import Optimiser, cooling
 from training.stream import Stream
-from training.train import autocast, write_network
 from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.model.vit import PATCH_PADDING, PATCH_SIZE
 from vitpose_ros.core.weights import read_checkpoint

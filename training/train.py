@@ -9,7 +9,6 @@ processes; a stopped training goes on where it was.
 
 import argparse
 import csv
-import functools
 import json
 import os
 import signal
@@ -26,15 +25,13 @@ from tqdm import tqdm
 
 from training.compose import Sample
 from training.losses import heatmap_loss, targets
-from training.network import Trained, config, follow, hasten
+from training.network import Trained, autocast, config, follow, hasten, write_network
 from training.optimiser import Optimiser, cooling
 from training.recipes import RECIPES, Recipe
 from training.stream import Stream
 from vitpose_ros.core.geometry.crops import normalise
-from vitpose_ros.core.runtime import processor
-from vitpose_ros.core.weights import read_checkpoint, write_checkpoint
+from vitpose_ros.core.weights import read_checkpoint
 from world import panoramas
-from world.bodies import indices_of
 from world.people import Variety
 
 
@@ -182,28 +179,6 @@ class Training:
             raise ValueError(f'{path} lacks {", ".join(missing)}')
         self.step = samples // self.recipe.batch
         self.restart()
-
-
-def write_network(trained: Trained, path: Path) -> None:
-    """Write a network as the package reads it: in float16, keypoints that nobody knows at zero."""
-    state = {k: v.detach().clone() for k, v in trained.model.state_dict().items()}
-    for name in trained.model.config.keypoint_sets:
-        unknown = torch.from_numpy(indices_of(name) < 0)
-        for end in ('weight', 'bias'):
-            state[f'heads.{name}.final_layer.{end}'][unknown] = 0
-    for key, value in state.items():
-        if 'running' not in key and value.is_floating_point():
-            state[key] = value.half()
-    state = {k: v for k, v in state.items() if 'num_batches' not in k}
-    write_checkpoint(path, trained.model.config, state)
-
-
-def autocast() -> torch.autocast:
-    """Compute in bf16 where the processor multiplies such matrices itself; else it is slower."""
-    return torch.autocast('cpu', torch.bfloat16, enabled=_has_bfloat16())
-
-
-_has_bfloat16 = functools.cache(processor.has_bfloat16)
 
 
 def pin(process: int) -> None:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from world import panoramas, poses
 from world.bodies import SKIN, Person
 from world.camera import Camera
+from world.directions import UP, turn
+from world.legs import LEGS, gait
 from world.look import Look
 from world.people import People
 
@@ -126,11 +128,11 @@ class Stage:
         phase = 2 * np.pi * actor.speed * second / 1.35 + number
         rng = np.random.default_rng([SEED, 1, actor.seed])  # the same each time
         kind = 'walk' if actor.speed else 'stand'
-        legs = poses.gait(rng, run=False, phase=phase) if actor.speed else poses.LEGS[kind][1](rng)
+        legs = gait(rng, run=False, phase=phase) if actor.speed else LEGS[kind][1](rng)
         moves = _moves(actor, second, phase)
         turns, _ = poses.assemble(rng, model, person, kind, legs, moves)
         vertices, heads = model.bend(person, turns)
-        rotation = poses.turn(poses.UP, heading)
+        rotation = turn(UP, heading)
         vertices, heads = vertices @ rotation.T, heads @ rotation.T
         shift = place - [0, 0, vertices[SKIN, 2].min()]
         vertices, heads = vertices + shift, heads + shift

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from world import poses
 from world.bodies import HAIR, PARTS, SKIRT, TIGHTS, BodyModel, Person
+from world.directions import turn
 
 Array = NDArray[Any]
 Random = np.random.Generator
@@ -236,12 +236,12 @@ class Look:
         if 'handbag' in self._carries:
             put('box', hand - [0, 0, 0.2 * size], [0.06, 0.15, 0.13], np.eye(3))
         elif 'phone' in self._carries:
-            put('box', hand, [0.035, 0.01, 0.07], poses.turn(rng.normal(size=3), 70))
+            put('box', hand, [0.035, 0.01, 0.07], turn(rng.normal(size=3), 70))
         elif 'ball' in self._carries:
             put('ball', hand - [0, 0, 0.08], [rng.uniform(0.04, 0.13)] * 3, np.eye(3))
         elif 'stick' in self._carries:
             put('box', hand, [0.012, 0.012, rng.uniform(0.3, 0.6)],
-                poses.turn(rng.normal(size=3), rng.uniform(0, 90)))  # fmt: skip
+                turn(rng.normal(size=3), rng.uniform(0, 90)))  # fmt: skip
         if seated and 'seat' in self._carries:
             hips = (at('upperleg01.L') + at('upperleg01.R')) / 2
             put('box', hips - [0, 0, 0.16 * size + 0.03], [0.26, 0.26, 0.035], np.eye(3))

@@ -171,7 +171,7 @@ def test_a_set_that_is_not_loaded_is_named(estimator, clip):
 # Options
 
 
-def test_covariances_are_about_as_large_as_the_error(clip):
+def test_the_spread_is_about_as_large_as_the_error(clip):
     image, boxes, _ = clip
     estimator = PoseEstimator.load('nano', 'cpu', heatmap_spread=True)
     [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
@@ -185,7 +185,7 @@ def test_covariances_are_about_as_large_as_the_error(clip):
         assert 0.7 < deviation / (2 / 51 * (box[3] - box[1])) < 3
 
 
-def test_without_the_option_there_are_no_covariances(estimator, clip):
+def test_without_the_option_there_is_no_spread(estimator, clip):
     image, boxes, _ = clip
     [poses] = estimator.predict([Frame(image, boxes, 'bgr')])
     assert all(pose.heatmap_spread is None for pose in poses)

@@ -78,7 +78,10 @@ def test_one_box_and_one_keypoint_set_stand_for_several():
     ('about', 'words'),
     [
         ({'keypoint_sets': ['coco']}, '1 keypoint sets for 2 boxes; give one per box'),
-        ({'keypoint_sets': 'body'}, "keypoint set 'body' is not known; known are coco, aic"),
+        (
+            {'keypoint_sets': 'body'},
+            r"keypoint_sets\[0\] is 'body'.* known are coco, aic",
+        ),
         ({'class_names': ['dog'] * 3}, '3 class names for 2 boxes'),
         ({'track_ids': ['7']}, '1 track ids for 2 boxes'),
         ({'box_scores': [0.5]}, '1 box scores for 2 boxes'),
@@ -91,7 +94,10 @@ def test_one_box_and_one_keypoint_set_stand_for_several():
         ({'track_ids': ['7', b'8']}, r"track_ids\[1\] is b'8'; give a text or a number"),
         ({'class_names': 'ab'}, "class_names is 'ab'; give a list"),
         ({'class_names': ['dog', ['cat']]}, r"class_names\[1\] is \['cat'\]"),
-        ({'keypoint_sets': [['coco'], 'coco']}, r"keypoint set \['coco'\] is not known"),
+        (
+            {'keypoint_sets': [['coco'], 'coco']},
+            r"keypoint_sets\[0\] is \['coco'\]",
+        ),
         ({'keypoint_sets': 5}, 'keypoint_sets is 5; give a list'),
     ],
 )

@@ -82,3 +82,10 @@ def test_an_idle_camera_has_a_status_that_keeps_its_counts():
     status = camera_status('name', 'topic', CameraReport(counts), idle='disabled by ~/enable')
     assert (status.level, status.message) == (OK, 'disabled by ~/enable')
     assert [(entry.key, entry.value) for entry in status.values] == [('images', '7')]
+
+
+def test_a_camera_is_not_well_where_the_node_failed():
+    status = camera_status('name', 'topic', CameraReport(), idle='unconfigured', broken=True)
+    assert (status.level, status.message) == (
+        ERROR, 'unconfigured: see the status of the network',
+    )  # fmt: skip

@@ -155,7 +155,7 @@ def test_a_negative_stamp_is_named(start, probe):
 
 
 def test_what_waits_too_long_is_given_up(start, probe):
-    start('pose_node', device='cpu', sync_timeout=1.0)
+    start('pose_node', device='cpu', sync_timeout_s=1.0)
     probe.wait_until_matched()
     probe.images.publish(image_of(SMALL))
     image = image_of(SMALL)

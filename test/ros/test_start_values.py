@@ -42,7 +42,7 @@ def test_wrong_values_are_a_failed_configure_and_right_ones_help(start, probe, t
     assert "parameter 'treads' is not known and has no effect, did you mean threads?" in node.log
     assert node.alive and 'Traceback' not in node.log
     assert probe.state() == 'unconfigured'
-    probe.wait_for_status(b'\x00', 'unconfigured')  # the camera
+    probe.wait_for_status(b'\x02', 'unconfigured: see the status of the network')  # the camera
 
     good = [0.5, 5, 2, True, False, 'id', 0, 30, 'auto']
     for name, value in zip(WRONG, good, strict=True):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vitpose_ros.ros.timing import MOST, SPAN_S, FrameTimes, Rates, Recent
+from vitpose_ros.ros.timing import MOST, SPAN_S, FrameTimes, Rates, RecentFrames
 
 FRAME = FrameTimes(
     latency=0.1,
@@ -22,7 +22,7 @@ FRAME = FrameTimes(
 
 
 def test_percentiles_are_those_of_the_recent_frames():
-    recent = Recent()
+    recent = RecentFrames()
     random = np.random.default_rng(0)
     latencies = random.uniform(0.01, 0.5, 300)
     for index, latency in enumerate(latencies):
@@ -38,7 +38,7 @@ def test_percentiles_are_those_of_the_recent_frames():
 
 
 def test_frames_with_nobody_do_not_count_among_the_batches():
-    recent = Recent()
+    recent = RecentFrames()
     recent.add(0, FRAME)
     for _ in range(5):
         recent.add(0, replace(FRAME, subjects=0, batch_size=0, batch_frames=0))
@@ -48,14 +48,14 @@ def test_frames_with_nobody_do_not_count_among_the_batches():
 
 
 def test_nothing_recent_gives_nothing():
-    recent = Recent()
+    recent = RecentFrames()
     assert recent.summary(0) == {}
     recent.add(0, FRAME)
     assert recent.summary(SPAN_S + 0.1) == {}
 
 
 def test_it_stays_small():
-    recent = Recent()
+    recent = RecentFrames()
     for index in range(3 * MOST):
         recent.add(index * 1e-6, FRAME)
     assert len(recent._frames) == MOST

@@ -30,7 +30,7 @@ from vitpose_ros.tools.bench import (
     timing,
     transformers_peer,
 )
-from vitpose_ros.tools.bench.options import Options, installed
+from vitpose_ros.tools.bench.options import BenchOptions, installed
 from vitpose_ros.tools.bench.results import Results, lines_of, read
 from vitpose_ros.tools.bench.tables import Table
 
@@ -185,7 +185,7 @@ def test_the_card_that_was_chosen_is_measured_and_named(monkeypatch):
 
 
 def test_int8_has_no_share_of_a_product_in_floats():
-    backend = Options(Results(None), 'cpu').open(
+    backend = BenchOptions(Results(None), 'cpu').open(
         subjects.Model('nano', toy=True), 'torch', 'float32'
     )
     shares = {}
@@ -353,8 +353,8 @@ def test_tables_show_three_digits():
 
 def test_int8_is_measured_when_it_is_asked_for(tmp_path):
     results = Results(None)
-    assert not [p for _, p in Options(results).contenders() if p == 'int8']
-    options = Options(results, backends=('torch', 'openvino'), precisions=('float32', 'int8'))
+    assert not [p for _, p in BenchOptions(results).contenders() if p == 'int8']
+    options = BenchOptions(results, backends=('torch', 'openvino'), precisions=('float32', 'int8'))
     assert options.contenders() == [
         ('torch', 'float32'), ('openvino', 'float32'), ('openvino', 'int8'),
     ]  # fmt: skip
@@ -362,7 +362,7 @@ def test_int8_is_measured_when_it_is_asked_for(tmp_path):
 
 def test_random_weights_are_calibrated_for_int8(monkeypatch):
     monkeypatch.setattr(integers, 'gain', lambda *_: 2.0)
-    options = Options(Results(None), device='cpu', batches=(1,), people=(1,))
+    options = BenchOptions(Results(None), device='cpu', batches=(1,), people=(1,))
     opened = options.open(subjects.Model('nano'), 'openvino', 'int8')
     assert opened.description.startswith('openvino on cpu, int8')
 

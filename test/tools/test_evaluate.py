@@ -137,6 +137,24 @@ def test_people_in_images_without_a_box_are_missed(dataset, tmp_path, capsys):
     assert 100 * by_hand(folder, results)[0] == pytest.approx(50.5, abs=0.05)
 
 
+def test_a_detector_that_finds_nobody_has_an_ap_of_zero(dataset, tmp_path, capsys):
+    box = {'image_id': FRAMES[0], 'category_id': 1, 'bbox': [1, 1, 9, 9], 'score': 0.1}
+    arguments = [str(dataset / 'people.json'), str(dataset / 'images'), '--box-threshold', '0.2']
+    arguments += ['--results', str(tmp_path / 'results.json'), '--boxes']
+    for number, boxes in enumerate(([], [box])):
+        path = tmp_path / f'boxes{number}.json'
+        path.write_text(json.dumps(boxes))
+        assert evaluate.main([*arguments, str(path)]) == 0
+        told = capsys.readouterr()
+        assert f'{path}: no box, so everybody is missed' in told.err
+        table = printed(told.out)
+        assert all(table[name] == 0 for name in ('AP', 'AP50', 'AP75', 'AR', 'AR50'))
+        assert f'0 boxes ({path.name}) in 0 images' in told.out
+    path.write_text(json.dumps([{**box, 'score': 0.9, 'category_id': 7}]))
+    assert evaluate.main([*arguments, str(path)]) == 1
+    assert 'are its image_id and category_id those of' in capsys.readouterr().err
+
+
 def test_boxes_are_those_of_the_authors(tmp_path):
     """True boxes are cut to the image and lose a pixel; those of a detector stay as they are."""
     (tmp_path / 'a.png').touch()
@@ -264,7 +282,6 @@ def test_what_does_not_fit_is_named(dataset, tmp_path):
         ((people, tmp_path), f'{tmp_path}/0.png: no image there'),
         ((tmp_path / 'none.json', dataset), 'none.json: No such file'),
         ((empty, dataset), 'empty.json: not a COCO keypoint file'),
-        ((people, dataset / 'images', '--boxes', empty), 'empty.json: no box to look at'),
         ((people, dataset / 'images', '--boxes', people), 'not a COCO results file'),
     ):
         ran = run(*arguments, '--results', tmp_path / 'results.json')
@@ -353,7 +370,6 @@ def test_categories_may_have_names_of_keypoints(dataset, tmp_path):
         ({'bbox': [1, 1, 10**400, 3]}, 'a box with bbox [1, 1, 1000'),
         ({'score': None}, 'a box with score None, expected a number'),
         ({'image_id': [1]}, 'a box with image_id [1]'),
-        (None, 'no box to look at'),
     ],
 )
 def test_boxes_that_do_not_fit_are_named_before_the_network_is_loaded(
@@ -361,7 +377,7 @@ def test_boxes_that_do_not_fit_are_named_before_the_network_is_loaded(
 ):
     box = {'image_id': 0, 'category_id': 1, 'bbox': [1, 1, 9, 9], 'score': 0.5}
     path = tmp_path / 'boxes.json'
-    path.write_text(json.dumps([] if change is None else [{**box, **change}]))
+    path.write_text(json.dumps([{**box, **change}]))
     arguments = [str(dataset / 'people.json'), str(dataset / 'images'), '--boxes', str(path)]
     assert evaluate.main([*arguments, '--model', 'absent']) == 1
     [line] = capsys.readouterr().err.splitlines()

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from training.compose import FLIP, HARD, SIZE, WHOLE, Composer, Sample, _placement
+from training.compose import HARD, SIZE, WHOLE, Composer, Sample
 from training.losses import heatmap_loss, targets
 from training.pictures import develop
+from training.placement import FLIP, placement
 from training.stream import Stream
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.geometry.crops import crop_regions, heatmap_to_image
@@ -24,7 +25,7 @@ def test_a_keypoint_comes_back_through_target_and_decoding(name):
     skeleton = SKELETONS[name]
     box = np.array([[31.0, 18.0, 143.0, 260.0]])
     points = rng.uniform(box[0, :2] + 8, box[0, 2:] - 8, (len(skeleton), 2))
-    matrix = _placement(rng, box[0], (skeleton.name in PUBLIC_UDP), turned=False)
+    matrix = placement(rng, box[0], (skeleton.name in PUBLIC_UDP), turned=False)
     in_crop = points @ matrix[:, :2].T + matrix[:, 2]
     states = np.full(len(skeleton), 2, np.uint8)
     sample = Sample(np.zeros((*SIZE, 3), np.uint8), in_crop, states, 1.0, 1.0, 1.0)

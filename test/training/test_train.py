@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.network import Trained, config
+from training.network import Trained, config, write_network
 from training.recipes import RECIPES
-from training.train import Training, write_network
+from training.train import Training
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.weights import load_network, read_checkpoint
 

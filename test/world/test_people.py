@@ -7,6 +7,8 @@ from vitpose_ros.core import SKELETONS
 from world import poses
 from world.bodies import NAMES, SKIN, indices_of
 from world.camera import Camera
+from world.directions import FORWARD, LEFT, turn
+from world.legs import Legs
 from world.look import Look
 from world.people import LONGEST, Variety
 
@@ -37,7 +39,7 @@ def test_left_and_right_mirror_each_other_at_rest(people, person):
 def test_bodies_bend_about_their_joints_only(people, person):
     rest, _ = people.model.bend(person, {})
     assert rest == pytest.approx(person.vertices, abs=1e-5)
-    bent, _ = people.model.bend(person, {'lowerleg01.L': poses.turn(poses.LEFT, 60)})
+    bent, _ = people.model.bend(person, {'lowerleg01.L': turn(LEFT, 60)})
     moved = np.linalg.norm(bent - rest, axis=1) > 1e-3
     moved[SKIN.stop :] = False  # clothes span both legs
     assert moved.any()
@@ -54,7 +56,7 @@ def test_bodies_bend_about_their_joints_only(people, person):
 def test_arms_point_where_they_are_asked_to(people, person, side):
     outside = 1 if side == 'left' else -1
     moves = [(np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))] * 2  # out, and up
-    legs = poses.Legs(*[(np.array([0.05, 0, -1.0]), np.array([-0.05, 0, -1.0]))] * 2)
+    legs = Legs(*[(np.array([0.05, 0, -1.0]), np.array([-0.05, 0, -1.0]))] * 2)
     turns, _ = poses.assemble(np.random.default_rng(0), people.model, person, 'stand', legs, moves)
     for name in [name for name in turns if name.startswith(('spine', 'root'))]:
         turns[name] = np.eye(3)  # stand straight
@@ -165,7 +167,7 @@ def test_heads_turn_as_far_as_they_are_asked_to(people, person):
             turns, _ = poses.sample(
                 np.random.default_rng([9, i]), people.model, person, glance=glance
             )
-            face = np.linalg.matrix_power(turns['head'], 4) @ poses.FORWARD
+            face = np.linalg.matrix_power(turns['head'], 4) @ FORWARD
             angles.append(np.degrees(np.arctan2(face[0], -face[1])))
         return np.std(angles)
 

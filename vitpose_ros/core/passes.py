@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.crops import (
     Cuts,
-    covariances_to_image,
     crop_regions,
     heatmap_to_image,
+    spread_to_image,
 )
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.runtime import Backend, Decoding
@@ -94,7 +94,7 @@ class Passes:
     def unfilled(self, frame: Frame, sets: NDArray[np.int64]) -> Poses:
         """Return the poses of a frame, without numbers yet."""
         skeletons = [self.skeletons[index].name for index in sets.tolist()]
-        return Poses.to_be_filled(frame, skeletons, with_spread=self.decoding.covariances)
+        return Poses.to_be_filled(frame, skeletons, with_spread=self.decoding.heatmap_spread)
 
     def run(self, batch: Sequence[Part]) -> None:
         """Estimate the poses of the subjects in a batch, and fill them in."""
@@ -141,9 +141,9 @@ class Passes:
         size = self.backend.config.heatmap_size
         udp = np.full(len(regions), self._udp[index])
         points = heatmap_to_image(found.points, regions, size, udp)
-        spread = found.covariances
+        spread = found.heatmap_spread
         if spread is not None:
-            spread = covariances_to_image(spread, regions, size, udp)
+            spread = spread_to_image(spread, regions, size, udp)
         return HeatmapKeypoints(points, found.scores, spread)
 
 
@@ -156,5 +156,5 @@ def _fill(
     poses, rows, k = part.outcome.poses, part.start + subjects, found.scores.shape[1]
     poses.keypoints[rows, :k] = found.points[places]
     poses.scores[rows, :k] = found.scores[places]
-    if poses.heatmap_spread is not None and found.covariances is not None:
-        poses.heatmap_spread[rows, :k] = found.covariances[places]
+    if poses.heatmap_spread is not None and found.heatmap_spread is not None:
+        poses.heatmap_spread[rows, :k] = found.heatmap_spread[places]

@@ -62,9 +62,10 @@ def as_boxes(boxes: Any) -> NDArray[np.float32]:
     return array
 
 
-def _keypoint_set(value: Any, _: str) -> str:
+def _keypoint_set(value: Any, name: str) -> str:
     if not (isinstance(value, str) and value in SKELETONS):
-        raise FrameError(f'keypoint set {value!r} is not known; known are {", ".join(SKELETONS)}')
+        known = ', '.join(SKELETONS)
+        raise FrameError(f'{name} is {value!r}, which is not known; known are {known}')
     return str(value)
 
 

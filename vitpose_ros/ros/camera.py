@@ -17,7 +17,7 @@ from vitpose_ros.ros.pairing import CameraInput, Limits, OnFrame
 from vitpose_ros.ros.pairing import Counts as Arrivals
 from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.subscriptions import MatchedSubscription
-from vitpose_ros.ros.timing import FrameTimes, Rates, Recent
+from vitpose_ros.ros.timing import FrameTimes, Rates, RecentFrames
 
 
 class Tally:
@@ -37,7 +37,7 @@ class Tally:
             ),
             0,
         )
-        self._recent = Recent()
+        self._recent = RecentFrames()
 
     def add(self, **counts: int) -> None:
         """Add to some of the counts."""
@@ -115,7 +115,7 @@ class Camera:
                 slop_s=values.sync_slop_ms / 1e3,
                 messages=values.sync_queue_size,
                 image_bytes=values.queue_mb * 1e6,
-                seconds=values.sync_timeout,
+                seconds=values.sync_timeout_s,
             ),
         )
         self.is_open = True

@@ -7,24 +7,21 @@ from std_msgs.msg import Header
 
 from vitpose_ros.core import Poses, Skeleton
 from vitpose_ros.msg import Keypoints, KeypointsArray, SkeletonInfo, SkeletonInfoArray
-from vitpose_ros.ros.detections import Detections
 
 
-def keypoints_message(
-    header: Header, size: tuple[int, int], detections: Detections, poses: Poses
-) -> KeypointsArray:
-    """Make the message for the poses in an image of size (width, height); one per detection."""
-    message = KeypointsArray(header=header, image_width=size[0], image_height=size[1])
-    boxes = detections.boxes
+def keypoints_message(header: Header, poses: Poses) -> KeypointsArray:
+    """Make the message for the poses in an image, which say all of their boxes."""
+    message = KeypointsArray(header=header, image_width=poses.width, image_height=poses.height)
+    boxes = poses.boxes
     centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     for index, pose in enumerate(poses):
         spread = pose.spread_entries
         message.subjects.append(
             Keypoints(
-                track_id=detections.ids[index],
-                class_id=detections.class_ids[index],
+                track_id=poses.track_ids[index],
+                class_id=poses.class_names[index],
                 skeleton=pose.skeleton,
-                detection_score=detections.scores[index],
+                detection_score=poses.box_scores[index],
                 score=pose.score,
                 box_center_x=float(centres[index, 0]),
                 box_center_y=float(centres[index, 1]),

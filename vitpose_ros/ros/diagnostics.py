@@ -26,7 +26,7 @@ class CameraReport:
     counts: Mapping[str, int] = field(default_factory=dict)
     recent: Mapping[str, int] = field(default_factory=dict)
     hertz: Mapping[str, float] = field(default_factory=dict)
-    summary: Mapping[str, float] = field(default_factory=dict)  # of timing.Recent
+    summary: Mapping[str, float] = field(default_factory=dict)  # of timing.RecentFrames
     trouble: tuple[str, str] | None = None  # kind and text of what keeps frames from coming
     mismatch: str | None = None  # a publisher that is not heard
 
@@ -86,7 +86,7 @@ def _unpaired(recent: Mapping[str, int]) -> str:
     return (
         f'{unpaired} of {detections} detections found no image: it was lost on its way, or is '
         f'gone by the time that the detector is done; {LARGER_BUFFERS}, or raise '
-        'sync_queue_size, queue_mb and sync_timeout'
+        'sync_queue_size, queue_mb and sync_timeout_s'
     )
 
 
@@ -119,12 +119,17 @@ def _failures(recent: Mapping[str, int]) -> list[Finding]:
 
 
 def camera_status(
-    name: str, topic: str, report: CameraReport, *, idle: str = ''
+    name: str, topic: str, report: CameraReport, *, idle: str = '', broken: bool = False
 ) -> DiagnosticStatus:
-    """Make the status of a camera; idle says why it is not used now, if so."""
+    """Make the status of a camera.
+
+    idle: why it is not used now, if so; broken: because something failed.
+    """
     findings = [] if idle else camera_findings(report)
     if idle:
         message = idle
+        if broken:
+            findings, message = [(ERROR, idle)], f'{idle}: see the status of the network'
     elif findings:
         message = '; '.join(text for _, text in findings)
     elif 'latency_median_ms' in report.summary:

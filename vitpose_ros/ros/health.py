@@ -38,15 +38,17 @@ class Health:
             return str(self.state.value)
         return '' if self.enabled else 'disabled by ~/enable'
 
+    @property
+    def trouble(self) -> str:
+        """What keeps the node from its work; empty if nothing does."""
+        failed = self.state in (State.UNCONFIGURED, State.INACTIVE)
+        return self.loss or self.fault or (self.failure if failed else '')
+
     def status(self, name: str) -> DiagnosticStatus:
         """Make the status of node and network."""
         level, message = OK, self.idle or 'active'
-        if self.failure and self.state in (State.UNCONFIGURED, State.INACTIVE):
-            level, message = ERROR, self.failure
-        if self.fault:
-            level, message = ERROR, self.fault
-        if self.loss:
-            level, message = ERROR, self.loss
+        if self.trouble:
+            level, message = ERROR, self.trouble
         values: dict[str, object] = {'resident_memory_mb': f'{resident_memory_mb():.0f}'}
         if self.network is not None:
             values.update(_values_of(self.network))

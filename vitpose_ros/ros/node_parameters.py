@@ -14,7 +14,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from vitpose_ros.core.runtime.options import either
+from vitpose_ros.core.errors import either
 from vitpose_ros.ros.parameter import Value, check, of_type
 from vitpose_ros.ros.parameters import Parameters, table
 

@@ -16,7 +16,6 @@ from vitpose_ros.core import Frame, Poses, Skeleton
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.msg import KeypointsArray, SkeletonInfoArray
 from vitpose_ros.ros.conversions import keypoints_message, skeletons_message
-from vitpose_ros.ros.detections import Detections
 from vitpose_ros.ros.markers import MarkerMaker
 from vitpose_ros.ros.overlay import overlay_message
 from vitpose_ros.ros.parameters import Parameters
@@ -33,7 +32,6 @@ class Result:
 
     header: Header
     frame: Frame
-    detections: Detections
     poses: Poses
 
 
@@ -115,10 +113,7 @@ class CameraOutput:
 
         since_s: on the clock time.monotonic.
         """
-        height, width = result.frame.image.shape[:2]
-        message = keypoints_message(
-            result.header, (width, height), result.detections, result.poses
-        )
+        message = keypoints_message(result.header, result.poses)
         message.processing_time = time.monotonic() - since_s
         self._keypoints.publish(message)
         return message

@@ -97,7 +97,7 @@ class PairWatch:
             f"images on '{images}' and detections on '{detections}' do not pair: newest image "
             f'stamp {_seconds(self._newest[images][0])}, newest detections stamp '
             f'{_seconds(self._newest[detections][0])}; the detector must copy the header of its '
-            'image (or set sync_slop_ms), and sync_queue_size, queue_mb and sync_timeout must '
+            'image (or set sync_slop_ms), and sync_queue_size, queue_mb and sync_timeout_s must '
             'span its delay',
         )
 

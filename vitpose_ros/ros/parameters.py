@@ -107,7 +107,7 @@ class Parameters:
         minimum=1,
         maximum=1000,
     )
-    sync_timeout: float = parameter(
+    sync_timeout_s: float = parameter(
         10.0,
         'Seconds after which an image, or detections, without a counterpart are given up',
         minimum=0.1,

@@ -244,7 +244,11 @@ class PoseNode(BusyLifecycleNode):
             report = NOT_OPENED if camera is None else camera.report()
             topic = '' if camera is None else camera.topic
             status_name = self._status_name(name or 'camera')
-            statuses.append(camera_status(status_name, topic, report, idle=health.idle))
+            statuses.append(
+                camera_status(
+                    status_name, topic, report, idle=health.idle, broken=bool(health.trouble)
+                )
+            )
             if loss := image_loss(report):
                 where = f"camera '{name}': " if name else ''
                 self._trouble.warning(f'{name} loss', f'{where}{loss}', period_s=LOSS_PERIOD_S)

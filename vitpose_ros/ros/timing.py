@@ -29,7 +29,7 @@ class FrameTimes:
 TIMES = tuple(entry.name for entry in fields(FrameTimes) if entry.type in (float, 'float'))
 
 
-class Recent:
+class RecentFrames:
     """The frames of the last seconds."""
 
     def __init__(self) -> None:

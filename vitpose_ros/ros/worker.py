@@ -15,7 +15,7 @@ from vitpose_ros.core.runtime.faults import is_device_lost
 from vitpose_ros.core.work import Work
 from vitpose_ros.msg import KeypointsArray
 from vitpose_ros.ros.camera import Camera
-from vitpose_ros.ros.detections import Detections, read_detections, whole_image
+from vitpose_ros.ros.detections import read_detections, whole_image
 from vitpose_ros.ros.images import read_encoded, read_image
 from vitpose_ros.ros.logs import InputError, ThrottledLog
 from vitpose_ros.ros.network import Network
@@ -41,7 +41,6 @@ class Job:
     waiting: Waiting[Arrival]
     camera: Camera
     frame: Frame
-    detections: Detections
     read_s: float  # how long reading took
 
 
@@ -191,13 +190,11 @@ class Worker:
             left_out=detections.left_out,
             faulty_boxes=detections.faulty,
         )
-        return Job(waiting, camera, frame, detections, time.monotonic() - begin_s)
+        return Job(waiting, camera, frame, time.monotonic() - begin_s)
 
     def _publish(self, job: Job, outcome: Outcome) -> tuple[Result, KeypointsArray]:
         begin_s = time.monotonic()
-        frame = job.frame
-        header = job.waiting.item.image.header
-        result = Result(header, frame, job.detections, outcome.poses)
+        result = Result(job.waiting.item.image.header, job.frame, outcome.poses)
         message = job.camera.output.publish_keypoints(result, since_s=job.waiting.arrived_s)
         end_s = time.monotonic()
         latency_s = (self._stamp_clock() - job.waiting.stamp_ns) / 1e9

@@ -76,8 +76,6 @@ def read_boxes(path: Path) -> list[Result]:
     boxes = read_json(path)
     if not isinstance(boxes, list):
         raise DatasetError(f'{path}: not a COCO results file; it should be a list of boxes')
-    if not boxes:
-        raise DatasetError(f'{path}: no box to look at')
     for box in boxes:
         _check_entry(path, 'a box', box, ('image_id', 'category_id', 'bbox', 'score'))
     return boxes
@@ -290,7 +288,8 @@ def average_precision(
         truth = COCO()
         truth.dataset = content
         truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(results), 'keypoints')
+        found = truth.loadRes(results) if results else COCO()  # loadRes takes no empty list
+        evaluation = COCOeval(truth, found, 'keypoints')
         evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
         evaluation.params.imgIds = list(image_ids)
         evaluation.evaluate()

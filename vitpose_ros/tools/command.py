@@ -4,7 +4,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,23 @@ def new_file(text: str) -> Path:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f'{path} cannot be written; give another name')
     return path
+
+
+@contextmanager
+def written(out: Path, suffix: str) -> Iterator[Path]:
+    """Yield a file to write, which then takes its name.
+
+    So an interrupted run leaves no half one, and what is read may be what is written.
+    """
+    if out.suffix != suffix:
+        raise ToolError(f"'{out}': give a name that ends in {suffix}")
+    if not out.parent.is_dir():
+        raise ToolError(f"'{out}': there is no folder {out.parent}")
+    unfinished = out.with_name(f'{out.name}.partial')
+    try:
+        yield unfinished
+        unfinished.replace(out)
+    except OSError as error:
+        raise ToolError(f"'{out}' cannot be written ({error}); give another OUT") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ import argparse
 import importlib.util
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,9 +32,9 @@ from vitpose_ros.tools.coco import (
     read_boxes,
     without_doubles,
 )
+from vitpose_ros.tools.progress import Progress
 
 CERTAIN = 0.2  # score from which on a keypoint counts for the score of its pose
-REPORT_S = 10.0  # seconds between lines about the progress
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -83,12 +82,19 @@ def _run(chosen: argparse.Namespace) -> None:
         subjects, boxes = dataset.with_true_boxes(), 'true boxes'
     else:
         subjects, boxes = dataset.with_boxes(found, chosen.box_threshold), chosen.boxes.name
-    if not subjects:
-        raise DatasetError(f'{chosen.boxes or chosen.annotations}: no box to look at')
-    results = estimate(estimator, subjects)
-    size = estimator.backend.config.image_size
-    regions = np.concatenate([crop_regions(s.boxes, size) for s in subjects])
-    results = without_doubles(results, regions[:, 2:].prod(axis=1), skeleton)
+    results: list[Result] = []
+    if subjects:
+        results = estimate(estimator, subjects)
+        size = estimator.backend.config.image_size
+        regions = np.concatenate([crop_regions(s.boxes, size) for s in subjects])
+        results = without_doubles(results, regions[:, 2:].prod(axis=1), skeleton)
+    elif found is None or any(box['score'] >= chosen.box_threshold for box in found):
+        raise DatasetError(
+            f'{chosen.boxes or chosen.annotations}: no box to look at; are its image_id and '
+            f'category_id those of {chosen.annotations}?'
+        )
+    else:  # a detector may find nothing
+        print(f'warning: {chosen.boxes}: no box, so everybody is missed', file=sys.stderr)
     try:
         chosen.results.write_text(json.dumps(results))
     except OSError as error:  # the figures are still worth something
@@ -108,8 +114,8 @@ def _run(chosen: argparse.Namespace) -> None:
 def estimate(estimator: PoseEstimator, subjects: Sequence[Subjects]) -> list[Result]:
     """Estimate the poses of all subjects; returns results as COCO writes them, one a box."""
     results: list[Result] = []
-    began = said = time.monotonic()
-    for done, image in enumerate(subjects, 1):
+    progress = Progress(len(subjects))
+    for image in subjects:
         pixels = read_picture(image.path)
         if pixels is None:
             raise DatasetError(f'{image.path}: no image there that OpenCV reads')
@@ -119,10 +125,8 @@ def estimate(estimator: PoseEstimator, subjects: Sequence[Subjects]) -> list[Res
             raise DatasetError(f'{image.path}: {error}') from error
         for pose, score, category in zip(poses, image.scores, image.categories, strict=True):
             results.append(_result(image.image_id, category, pose, float(score)))
-        if time.monotonic() - said > REPORT_S:
-            said = time.monotonic()
-            rate = done / (said - began)
-            print(f'{done} of {len(subjects)} images, {rate:.1f}/s', file=sys.stderr, flush=True)
+        progress.add()
+    progress.close()
     return results
 
 

@@ -2,8 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,29 +11,24 @@ import torch
 
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.model.vit import PUBLIC_UDP, SIZES, ViTPoseConfig
-from vitpose_ros.core.runtime.calibration import calibrate
 from vitpose_ros.core.runtime.export import write_onnx
-from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, read_calibration
+from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path
 from vitpose_ros.core.runtime.onnx_file import OnnxFile, read_onnx
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame
 from vitpose_ros.core.weights import (
-    EMBEDDED_MODEL,
     KNOWN_MODELS,
     Checkpoint,
     CheckpointError,
     find_model,
     load_network,
-    models_command,
     read_checkpoint,
     write_checkpoint,
 )
 from vitpose_ros.core.weights.known import LICENCE, unknown_model
 from vitpose_ros.tools import command
 from vitpose_ros.tools.hub import fetch, is_there, pin_of
-from vitpose_ros.tools.quantize import MOST, crops_of_images
-
-FEW_CROPS = 64  # to calibrate with
+from vitpose_ros.tools.quantize import MOST, about_calibration, quantize
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -169,29 +163,9 @@ def _convert(chosen: argparse.Namespace) -> None:
                     f"--udp: keypoint set '{name}' is none of those written, {', '.join(sets)}"
                 )
         config = replace(config, udp=udp)
-    with _written(chosen.out, '.safetensors') as unfinished:
+    with command.written(chosen.out, '.safetensors') as unfinished:
         write_checkpoint(unfinished, config, state)
     print(f"'{chosen.out}' gives {', '.join(dict.fromkeys(sets))}")
-
-
-@contextmanager
-def _written(out: Path, suffix: str) -> Iterator[Path]:
-    """Yield a file to write, which then takes its name.
-
-    So an interrupted run leaves no half one, and what is read may be what is written.
-    """
-    if out.suffix != suffix:
-        raise CheckpointError(f"'{out}': give a name that ends in {suffix}")
-    if not out.parent.is_dir():
-        raise CheckpointError(f"'{out}': there is no folder {out.parent}")
-    unfinished = out.with_name(f'{out.name}.partial')
-    try:
-        yield unfinished
-        unfinished.replace(out)
-    except OSError as error:
-        raise CheckpointError(f"'{out}' cannot be written ({error}); give another OUT") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _export(chosen: argparse.Namespace) -> None:
@@ -201,7 +175,7 @@ def _export(chosen: argparse.Namespace) -> None:
     calibration = None
     if chosen.int8:
         calibration = calibration_of(network, calibration_path(chosen.model))
-    with _written(chosen.out, '.onnx') as unfinished:
+    with command.written(chosen.out, '.onnx') as unfinished:
         write_onnx(network, unfinished, name, dtype=dtype, calibration=calibration)
     height, width = network.config.image_size
     print(
@@ -211,31 +185,17 @@ def _export(chosen: argparse.Namespace) -> None:
 
 
 def _quantize(chosen: argparse.Namespace) -> None:
-    if chosen.out is None and chosen.model == EMBEDDED_MODEL:
-        raise CheckpointError(
-            f"'{EMBEDDED_MODEL}' comes with a calibration that others use, too; calibrate a copy: "
-            f'{models_command("convert", EMBEDDED_MODEL, "OUT.safetensors")}, then '
-            f'{models_command("quantize", "OUT.safetensors", str(chosen.images))}'
+    print(
+        quantize(
+            chosen.model,
+            chosen.images,
+            chosen.out,
+            boxes=chosen.boxes,
+            keypoint_sets=chosen.keypoint_sets,
+            image_size=chosen.image_size,
+            most=chosen.limit,
         )
-    checkpoint = read_checkpoint(chosen.model, chosen.keypoint_sets)
-    checkpoint.select(chosen.keypoint_sets)  # which tells of those that it lacks
-    sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
-    size = chosen.image_size or checkpoint.config.image_size
-    crops = crops_of_images(
-        chosen.images, chosen.boxes, sets, size, chosen.limit, udp=checkpoint.config.udp
     )
-    calibration = calibrate(checkpoint, crops, f'images of {chosen.images}', image_size=size)
-    out = chosen.out or calibration_path(chosen.model)
-    with _written(out, '.json') as unfinished:
-        calibration.write(unfinished)
-    count = max(map(len, crops.values()))
-    if count < FEW_CROPS:
-        print(
-            f'warning: {count} crops tell little of what the network will see; give {FEW_CROPS} '
-            'or more',
-            file=sys.stderr,
-        )
-    print(f"'{out}' calibrates {', '.join(crops)} for precision int8, on {count} crops")
 
 
 def _build(chosen: argparse.Namespace) -> None:
@@ -251,18 +211,9 @@ def _info(chosen: argparse.Namespace) -> None:
         description = _onnx_description(read_onnx(Path(chosen.model).expanduser()))
     else:
         description = _description(read_checkpoint(chosen.model))
-        description['int8'] = _about_int8(calibration_path(chosen.model))
+        description['int8'] = about_calibration(chosen.model)
     for name, value in description.items():
         print(f'{name + ":":<15}{value}')
-
-
-def _about_int8(path: Path) -> str:
-    """Return how the calibration beside some weights was made."""
-    if not path.is_file():
-        return f'not calibrated; {models_command("quantize", "MODEL", "IMAGES")}'
-    made = read_calibration(path).made
-    crops = ', '.join(f'{name} {count}' for name, count in made['crops'].items())
-    return f'calibrated on crops ({crops}) of {made["of"]}, by {made["tool"]}, {made["method"]}'
 
 
 def _description(checkpoint: Checkpoint) -> dict[str, str]:

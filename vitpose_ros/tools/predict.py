@@ -20,12 +20,12 @@ from vitpose_ros.tools.boxes import BoxFile
 from vitpose_ros.tools.media import (
     MediaError,
     Pictures,
-    Progress,
     Shot,
     count_shots,
     find_files,
     read_shots,
 )
+from vitpose_ros.tools.progress import Progress
 
 TOGETHER = 8  # shots that share forward passes
 OUTPUT = Path('predicted')

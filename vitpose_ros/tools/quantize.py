@@ -1,4 +1,4 @@
-"""Crops out of a user's images, to calibrate a network for precision int8 on."""
+"""The calibration of a network for precision int8, on crops out of a user's images."""
 
 import json
 import logging
@@ -11,13 +11,71 @@ from numpy.typing import NDArray
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
 from vitpose_ros.core.jpeg import read_picture
 from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.runtime.calibration import calibrate
+from vitpose_ros.core.runtime.int8 import calibration_path, read_calibration
 from vitpose_ros.core.types import Frame, box_fault
-from vitpose_ros.core.weights import CheckpointError
+from vitpose_ros.core.weights import (
+    EMBEDDED_MODEL,
+    CheckpointError,
+    models_command,
+    read_checkpoint,
+)
+from vitpose_ros.tools import command
 from vitpose_ros.tools.media import PICTURES
 
 LOG = logging.getLogger(__name__)
 
-MOST = 256  # crops
+FEW, MOST = 64, 256  # crops
+
+
+def quantize(
+    model: str,
+    images: Path,
+    out: Path | None = None,
+    *,
+    boxes: Path | None = None,
+    keypoint_sets: Sequence[str] | None = None,
+    image_size: tuple[int, int] | None = None,
+    most: int = MOST,
+) -> str:
+    """Calibrate weights on the images of a folder; returns a line about what was written.
+
+    out: a .json file; beside the weights, where it is looked for, if left out. keypoint_sets and
+    image_size (height, width): those of the weights if left out. The rest as in crops_of_images.
+    Raises CheckpointError, ToolError.
+    """
+    if out is None and model == EMBEDDED_MODEL:
+        raise CheckpointError(
+            f"'{EMBEDDED_MODEL}' comes with a calibration that others use, too; calibrate a copy: "
+            f'{models_command("convert", EMBEDDED_MODEL, "OUT.safetensors")}, then '
+            f'{models_command("quantize", "OUT.safetensors", str(images))}'
+        )
+    checkpoint = read_checkpoint(model, keypoint_sets)
+    checkpoint.select(keypoint_sets)  # which tells of those that it lacks
+    sets = keypoint_sets or checkpoint.config.keypoint_sets
+    size = image_size or checkpoint.config.image_size
+    crops = crops_of_images(images, boxes, sets, size, most, udp=checkpoint.config.udp)
+    calibration = calibrate(checkpoint, crops, f'images of {images}', image_size=size)
+    place = out or calibration_path(model)
+    with command.written(place, '.json') as unfinished:
+        calibration.write(unfinished)
+    count = max(map(len, crops.values()))
+    if count < FEW:
+        LOG.warning(
+            'warning: %d crops tell little of what the network will see; give %d or more',
+            *(count, FEW),
+        )
+    return f"'{place}' calibrates {', '.join(crops)} for precision int8, on {count} crops"
+
+
+def about_calibration(model: str) -> str:
+    """Return how the calibration beside some weights was made."""
+    path = calibration_path(model)
+    if not path.is_file():
+        return f'not calibrated; {models_command("quantize", "MODEL", "IMAGES")}'
+    made = read_calibration(path).made
+    crops = ', '.join(f'{name} {count}' for name, count in made['crops'].items())
+    return f'calibrated on crops ({crops}) of {made["of"]}, by {made["tool"]}, {made["method"]}'
 
 
 def crops_of_images(

@@ -11,13 +11,13 @@ from vitpose_ros.core.geometry import crops as crops_module
 from vitpose_ros.core.geometry.crops import (
     Cuts,
     HostCrops,
-    covariances_to_image,
     crop_regions,
     heatmap_to_image,
     normalise,
     sample_crops,
+    spread_to_image,
 )
-from vitpose_ros.core.geometry.heatmaps import covariances, decode
+from vitpose_ros.core.geometry.heatmaps import decode, heatmap_spread
 from vitpose_ros.core.model.vit import PUBLIC_UDP
 
 SIZE = (256, 192)
@@ -169,14 +169,14 @@ def test_a_peak_comes_back_to_its_place_in_the_image(name, size):
 
 
 @pytest.mark.parametrize('udp', [True, False], ids=['udp', 'plain'])
-def test_a_covariance_comes_back_in_pixels(udp):
+def test_a_spread_comes_back_in_pixels(udp):
     true = np.array([[6.0, 1.5], [1.5, 3.0]])  # cells
     box = np.array([[100, 50, 500, 450]], dtype=np.float32)
     regions = crop_regions(box, SIZE)
     points = np.array([[24.3, 30.8]])
     heatmap = torch.from_numpy(slow.gaussian(*points[0], covariance=true).astype(np.float32))
-    cells = covariances(heatmap[None, None], torch.from_numpy(points[None]))
-    [[found]] = covariances_to_image(cells.numpy(), regions, (64, 48), np.array([udp]))
+    cells = heatmap_spread(heatmap[None, None], torch.from_numpy(points[None]))
+    [[found]] = spread_to_image(cells.numpy(), regions, (64, 48), np.array([udp]))
     _, (w, h) = slow.region(box[0].astype(float), SIZE)
     cell = np.diag([w / (47 if udp else 48), h / (63 if udp else 64)])
     expected = cell @ true @ cell

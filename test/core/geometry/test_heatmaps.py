@@ -6,7 +6,7 @@ import slow
 import torch
 
 from vitpose_ros.core import SKELETONS
-from vitpose_ros.core.geometry.heatmaps import covariances, decode, decode_by, merge_flipped
+from vitpose_ros.core.geometry.heatmaps import decode, decode_by, heatmap_spread, merge_flipped
 from vitpose_ros.core.model.vit import PUBLIC_UDP
 
 H, W = 64, 48
@@ -173,7 +173,7 @@ def test_a_thousand_subjects_with_133_keypoints_decode_like_one(udp):
 def test_no_subjects_give_no_points(udp):
     points, scores = decode(torch.zeros(0, 17, H, W), udp=udp)
     assert points.shape == (0, 17, 2) and scores.shape == (0, 17)
-    assert covariances(torch.zeros(0, 17, H, W), points).shape == (0, 17, 2, 2)
+    assert heatmap_spread(torch.zeros(0, 17, H, W), points).shape == (0, 17, 2, 2)
 
 
 @BOTH
@@ -191,42 +191,42 @@ def test_half_precision_maps_are_decoded_in_full(udp):
 @pytest.mark.parametrize(
     ('sigma', 'tolerance'), [(1.0, 0.1), (1.5, 0.05), (2.0, 0.02), (3.0, 0.01), (5.0, 0.005)]
 )
-def test_the_covariance_of_a_gaussian_is_its_own(sigma, tolerance):
+def test_the_spread_of_a_gaussian_is_its_covariance(sigma, tolerance):
     places = np.random.default_rng(6).uniform((17, 17), (30, 46), (20, 2))
     shape = sigma**2 * np.eye(2)
     maps = maps_of(*(slow.gaussian(x, y, covariance=shape) for x, y in places))
     points, _ = decode(maps, udp=True)
-    found = covariances(maps, points)[0].numpy()
+    found = heatmap_spread(maps, points)[0].numpy()
     assert np.abs(found - shape).max() < tolerance * sigma**2
 
 
 @pytest.mark.parametrize('angle', [0, 30, 45, 100])
 @pytest.mark.parametrize('amplitude', [0.05, 1.0])
-def test_the_covariance_has_the_direction_of_the_spread(angle, amplitude):
+def test_the_spread_has_its_direction(angle, amplitude):
     turn = np.radians(angle)
     axes = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     shape = axes @ np.diag([9.0, 2.0]) @ axes.T
     maps = maps_of(slow.gaussian(23.7, 31.2, covariance=shape, amplitude=amplitude))
-    found = covariances(maps, torch.tensor([[[23.7, 31.2]]]))[0, 0].numpy()
+    found = heatmap_spread(maps, torch.tensor([[[23.7, 31.2]]]))[0, 0].numpy()
     assert np.abs(found - shape).max() < 0.03 * 9
     assert found[0, 1] == found[1, 0]
 
 
-def test_a_second_peak_and_noise_show_in_the_covariance_as_they_should():
+def test_a_second_peak_and_noise_show_in_the_spread_as_they_should():
     one, other = slow.gaussian(15, 30), slow.gaussian(35, 30, amplitude=0.8)
     noise = np.random.default_rng(8).normal(0, 0.01, (H, W))
     maps = maps_of(one, one + noise, one + other)
     points, _ = decode(maps, udp=True)
-    clean, noisy, double = covariances(maps, points)[0].numpy()
+    clean, noisy, double = heatmap_spread(maps, points)[0].numpy()
     assert np.abs(noisy - clean).max() < 0.1 * clean[0, 0]
     assert double[0, 0] > 20 * clean[0, 0], 'it may be 20 cells to the right'
     assert double[1, 1] == pytest.approx(clean[1, 1], rel=0.05)
 
 
-def test_a_map_without_a_positive_value_has_no_covariance():
+def test_a_map_without_a_positive_value_has_no_spread():
     maps = torch.stack((torch.zeros(H, W), torch.full((H, W), -1.0)))[None]
     points, _ = decode(maps, udp=True)
-    assert torch.isnan(covariances(maps, points)).all()
+    assert torch.isnan(heatmap_spread(maps, points)).all()
 
 
 # Flip test
@@ -265,5 +265,5 @@ def test_cuda_decodes_like_the_cpu(udp):
     cuda_points, cuda_scores = decode(maps.cuda(), udp=udp)
     assert torch.allclose(cuda_points.cpu(), points, atol=1e-4)
     assert torch.equal(cuda_scores.cpu(), scores)
-    spread = covariances(maps.cuda(), cuda_points)
-    assert torch.allclose(spread.cpu(), covariances(maps, points), rtol=1e-3)
+    spread = heatmap_spread(maps.cuda(), cuda_points)
+    assert torch.allclose(spread.cpu(), heatmap_spread(maps, points), rtol=1e-3)

@@ -67,14 +67,14 @@ def test_graphs_give_the_keypoints_of_eager_mode(frame):
     # Of people: noise gives flat maps, whose peaks the last bits move.
     cutter.cut(frame, Cuts(crop_regions(frame.boxes[:5], SIZE), np.ones(5, bool), np.arange(5)))
     crops = cutter.batch().to(DEVICE)
-    for decoding in (Decoding(), Decoding(flip_test=True, covariances=True, hybrid=True)):
+    for decoding in (Decoding(), Decoding(flip_test=True, heatmap_spread=True, hybrid=True)):
         assert backend.prepare(decoding, 8) == 8
         [graphed], _ = backend.keypoints(crops, [5], decoding)
         [eager], _ = Backend.keypoints(backend, crops, [5], decoding)
         assert np.allclose(graphed.points, eager.points, atol=1e-3)
         assert np.allclose(graphed.scores, eager.scores, atol=1e-5)
-        if decoding.covariances:
-            assert np.allclose(graphed.covariances, eager.covariances, rtol=1e-2, atol=1e-3)
+        if decoding.heatmap_spread:
+            assert np.allclose(graphed.heatmap_spread, eager.heatmap_spread, rtol=1e-2, atol=1e-3)
 
 
 def test_mixed_sets_go_through_one_pass(frame):

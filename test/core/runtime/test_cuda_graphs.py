@@ -33,12 +33,12 @@ def mixtures(most, sets):
 
 
 @pytest.mark.parametrize(('size', 'precision', 'most', 'limit'), CASES)
-@pytest.mark.parametrize('covariances', [False, True], ids=['points', 'covariances'])
+@pytest.mark.parametrize('heatmap_spread', [False, True], ids=['points', 'heatmap_spread'])
 def test_graphs_of_six_sets_give_the_scores_of_eager_mode(
-    size, precision, most, limit, covariances, record_property
+    size, precision, most, limit, heatmap_spread, record_property
 ):
     backend = random_backend(size, list(SKELETONS), precision=precision, depth=2)
-    decoding = Decoding(covariances=covariances)
+    decoding = Decoding(heatmap_spread=heatmap_spread)
     assert backend.prepare(decoding, most) == most
     worst = 0.0
     for number, counts in enumerate(mixtures(most, len(SKELETONS))):

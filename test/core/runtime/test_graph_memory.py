@@ -44,8 +44,8 @@ def test_nothing_that_outlives_a_replay_lies_in_memory_that_another_graph_writes
 
 
 @pytest.mark.parametrize('sets', [['coco'], list(SKELETONS)])
-def test_that_holds_for_the_flip_test_and_covariances(sets):
-    decoding = Decoding(flip_test=True, covariances=True, hybrid=True)
+def test_that_holds_for_the_flip_test_and_heatmap_spread(sets):
+    decoding = Decoding(flip_test=True, heatmap_spread=True, hybrid=True)
     recorder, _ = traced('small', sets, 6, decoding=decoding, ways=False)
     assert recorder.left and not any(recorder.left)
 

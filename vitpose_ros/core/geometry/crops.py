@@ -227,18 +227,18 @@ def heatmap_to_image(
     return (points * cells[:, None] + regions[:, None, :2]).astype(np.float32)
 
 
-def covariances_to_image(
-    covariances: NDArray[np.float32],
+def spread_to_image(
+    heatmap_spread: NDArray[np.float32],
     regions: NDArray[np.float64],
     heatmap_size: tuple[int, int],
     udp: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
-    """Map covariances (n, k, 2, 2) from cells squared to image pixels squared.
+    """Map the heatmaps' spread (n, k, 2, 2) from cells squared to image pixels squared.
 
     The other arguments are those of heatmap_to_image.
     """
     cells = crop_steps(regions, heatmap_size, udp)
-    return (covariances * (cells[:, :, None] * cells[:, None])[:, None]).astype(np.float32)
+    return (heatmap_spread * (cells[:, :, None] * cells[:, None])[:, None]).astype(np.float32)
 
 
 def _intervals(size: tuple[int, int], udp: NDArray[np.bool_]) -> NDArray[np.float64]:

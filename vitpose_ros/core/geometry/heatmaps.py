@@ -162,7 +162,7 @@ def _refine_quarter_shift(
     return xp.where(xp.isnan(scores)[:, None], xp.nan, points)
 
 
-def covariances(heatmaps: Tensor, points: Tensor) -> Tensor:
+def heatmap_spread(heatmaps: Tensor, points: Tensor) -> Tensor:
     """Measure how far each heatmap spreads around its keypoint: its second moment.
 
     What lies below a tenth of the peak counts as noise. It is subtracted, and what that takes

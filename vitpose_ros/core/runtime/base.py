@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.errors import VitposeError, either
 from vitpose_ros.core.geometry.crops import Crops, HostCrops
-from vitpose_ros.core.geometry.heatmaps import covariances, decode, merge_flipped
+from vitpose_ros.core.geometry.heatmaps import decode, heatmap_spread, merge_flipped
 from vitpose_ros.core.model.vit import ViTPoseConfig
 from vitpose_ros.core.runtime.faults import brief, is_out_of_memory
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
@@ -49,7 +49,7 @@ class Decoding:
 
     flip_test: bool = False  # average with the mirrored crops
     hybrid: bool = False  # blur less near the border of the crop; see heatmaps.decode
-    covariances: bool = False  # measure how far the heatmaps spread
+    heatmap_spread: bool = False  # measure how far the heatmaps spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class HeatmapKeypoints:
 
     points: NDArray[np.float32]  # (n, k, 2) x, y
     scores: NDArray[np.float32]  # (n, k)
-    covariances: NDArray[np.float32] | None  # (n, k, 2, 2) cells squared; None: not asked for
+    heatmap_spread: NDArray[np.float32] | None  # (n, k, 2, 2) cells squared; None: not asked for
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,9 @@ class Backend(ABC):
         found = []
         for name, maps, mirrored in zip(self.config.keypoint_sets, heatmaps, flipped, strict=True):
             udp = name in self.config.udp
-            points, scores, spreads = decode_set(
-                maps, mirrored, SKELETONS[name], decoding, udp=udp
-            )
-            spreads_here = None if spreads is None else spreads.cpu().numpy()
-            found.append(
-                HeatmapKeypoints(points.cpu().numpy(), scores.cpu().numpy(), spreads_here)
-            )
+            points, scores, spread = decode_set(maps, mirrored, SKELETONS[name], decoding, udp=udp)
+            spread_here = None if spread is None else spread.cpu().numpy()
+            found.append(HeatmapKeypoints(points.cpu().numpy(), scores.cpu().numpy(), spread_here))
         return found, Seconds(between - begin, time.perf_counter() - between)
 
 
@@ -166,7 +162,7 @@ def read_precision(precision: str, choices: Sequence[Precision], where: str) -> 
             return choice
     if precision != 'auto':
         raise BackendError(
-            f"precision '{precision}' is not for {where}; give auto or {', '.join(choices)}"
+            f"precision '{precision}' is not for {where}; give {either(('auto', *choices))}"
         )
     return None
 
@@ -181,14 +177,14 @@ def decode_set(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Turn heatmaps (n, k, h, w) of a set, and those of the mirrored crops, into keypoints.
 
-    udp: the convention of the set. Returns points, scores and covariances as in
+    udp: the convention of the set. Returns points, scores and heatmap spread as in
     HeatmapKeypoints, on the heatmaps' device.
     """
     if flipped is not None:
         heatmaps = merge_flipped(heatmaps, flipped, skeleton, udp=udp)
     points, scores = decode(heatmaps, udp=udp, hybrid=decoding.hybrid)
-    spreads = covariances(heatmaps, points) if decoding.covariances else None
-    return points, scores, spreads
+    spread = heatmap_spread(heatmaps, points) if decoding.heatmap_spread else None
+    return points, scores, spread
 
 
 def chunks(counts: Sequence[int], size: int) -> Iterator[tuple[slice, list[int]]]:

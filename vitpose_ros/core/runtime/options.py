@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import torch
 
-from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.errors import VitposeError, either
 from vitpose_ros.core.model.vit import PATCH_SIZE
 from vitpose_ros.core.runtime.base import Decoding
 from vitpose_ros.core.skeletons import SKELETONS
@@ -40,12 +40,6 @@ def _option(
         'maximum': maximum,
     }
     return field(default=default, metadata=about)
-
-
-def either(choices: Sequence[str]) -> str:
-    """Return choices as a text: 'a, b or c'."""
-    *most, last = choices
-    return f'{", ".join(most)} or {last}'
 
 
 def check_value(name: str, value: Any, about: Mapping[str, Any]) -> None:

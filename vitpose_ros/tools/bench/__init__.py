@@ -28,7 +28,7 @@ from vitpose_ros.tools.bench import (
     resources,
     stages,
 )
-from vitpose_ros.tools.bench.options import DRY, PEER, Options, cuda_device, installed
+from vitpose_ros.tools.bench.options import DRY, PEER, BenchOptions, cuda_device, installed
 from vitpose_ros.tools.bench.results import Results
 from vitpose_ros.tools.bench.subjects import Model
 
@@ -162,7 +162,7 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
             results.leave_out(backend)
     if chosen.device == DRY and set(backends) != {'torch'}:
         raise BackendError(f"device '{DRY}' is for torch alone; leave --backends out")
-    options = Options(
+    options = BenchOptions(
         results,
         chosen.device,
         threads,
@@ -223,7 +223,7 @@ def _module(name: str) -> Any:
 
 
 @contextmanager
-def _model(options: Options, name: str) -> Iterator[tuple[Model, Any]]:
+def _model(options: BenchOptions, name: str) -> Iterator[tuple[Model, Any]]:
     """Yield a network, and the peer with the same weights where there is one."""
     if options.dry and name in SIZES:
         yield Model(name, toy=True), None

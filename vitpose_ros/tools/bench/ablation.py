@@ -10,12 +10,12 @@ from vitpose_ros.core.runtime.cuda import CudaBackend, Tuning
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import on_gpu, subjects, timing
 from vitpose_ros.tools.bench.networks import network_run, without_waiting
-from vitpose_ros.tools.bench.options import Options
+from vitpose_ros.tools.bench.options import BenchOptions
 from vitpose_ros.tools.bench.subjects import Model
 from vitpose_ros.tools.bench.tables import Table
 
 
-def ablate(options: Options, model: Model, device: torch.device) -> None:
+def ablate(options: BenchOptions, model: Model, device: torch.device) -> None:
     """Measure passes, and the crops of a frame, with each of the ways switched off alone."""
     with options.results.table(
         f'ablation {model.name}',
@@ -37,7 +37,7 @@ def ablate(options: Options, model: Model, device: torch.device) -> None:
 
 def _ablate(
     table: Table,
-    options: Options,
+    options: BenchOptions,
     model: Model,
     device: torch.device,
     sets: Sequence[str],

@@ -5,10 +5,10 @@ import torch
 
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.tools.bench import subjects
-from vitpose_ros.tools.bench.options import Options
+from vitpose_ros.tools.bench.options import BenchOptions
 
 
-def accuracy(options: Options) -> None:
+def accuracy(options: BenchOptions) -> None:
     """Measure errors by distance from the border."""
     generator = torch.Generator().manual_seed(0)
     with options.results.table(

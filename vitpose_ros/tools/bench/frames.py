@@ -9,14 +9,14 @@ import torch
 
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.tools.bench import subjects, timing
-from vitpose_ros.tools.bench.options import PEER, Options
+from vitpose_ros.tools.bench.options import PEER, BenchOptions
 from vitpose_ros.tools.bench.subjects import Model
 
 PEOPLE = 8  # in a frame on a processor, where the peer would take minutes for more
 BUSY_RUNS = 5  # of what tells how many cores are busy
 
 
-def end_to_end(options: Options, model: Model, peer: Any) -> None:
+def end_to_end(options: BenchOptions, model: Model, peer: Any) -> None:
     """Measure a frame and boxes to keypoints: on a processor eight, on a GPU one to many."""
     with options.results.table(
         f'end to end {model.name}',
@@ -52,7 +52,7 @@ def end_to_end(options: Options, model: Model, peer: Any) -> None:
                     )
 
 
-def people(options: Options, model: Model) -> None:
+def people(options: BenchOptions, model: Model) -> None:
     """Measure what a person costs in frames with one to many."""
     with options.results.table(
         f'people {model.name}',

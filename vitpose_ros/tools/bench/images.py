@@ -22,8 +22,8 @@ from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.msg import KeypointsArray
 from vitpose_ros.tools.bench import timing
-from vitpose_ros.tools.bench.options import Options
-from vitpose_ros.tools.bench.over_dds import running_node
+from vitpose_ros.tools.bench.options import BenchOptions
+from vitpose_ros.tools.bench.over_dds import camera_values, running_node
 from vitpose_ros.tools.bench.resources import in_process
 from vitpose_ros.tools.bench.tables import Cell, Table
 
@@ -37,13 +37,13 @@ FRAMES = 8  # a round
 LIMIT_S = 60.0
 SETTLING_S = 2.0
 IDLE_S = 5.0
-# Distributions until Jazzy read the second.
+# As in ros/large_images.py, which tools do not import. Distributions until Jazzy read the second.
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 OLDER_DISTRIBUTIONS = ('humble', 'iron', 'jazzy')
 TRANSPORT_VARIABLES = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
 
 
-def images(options: Options, model: str) -> None:
+def images(options: BenchOptions, model: str) -> None:
     """Measure what becomes of images, and what they cost, for each size and transport."""
     with options.results.table(
         'images',
@@ -81,7 +81,7 @@ def images(options: Options, model: str) -> None:
 
 def _measure(
     table: Table,
-    options: Options,
+    options: BenchOptions,
     listener: 'Listener',
     usage: 'Usage',
     size: str,
@@ -173,11 +173,8 @@ class Listener(Node):
         self.latencies.append(time.time() - stamp.sec - 1e-9 * stamp.nanosec)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name == 'pose_node: camera':
-                counts = {entry.key: entry.value for entry in status.values}
-                if 'images_hz' in counts:  # only while it is active
-                    self._count = int(counts['images'])
+        if values := camera_values(message):
+            self._count = int(values['images'])
 
 
 def _send(width: int, height: int, rate: float, count: int) -> None:

@@ -16,14 +16,14 @@ from vitpose_ros.core.runtime import Backend, Decoding
 from vitpose_ros.core.runtime.cuda import CudaBackend
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import product, subjects, timing
-from vitpose_ros.tools.bench.options import PEER, Options
+from vitpose_ros.tools.bench.options import PEER, BenchOptions
 from vitpose_ros.tools.bench.subjects import Model
 from vitpose_ros.tools.bench.tables import Table
 
 EXPERT_BATCHES = (6, 24)
 
 
-def backends(options: Options, model: Model) -> dict[str, Backend]:
+def backends(options: BenchOptions, model: Model) -> dict[str, Backend]:
     """Open all contenders and say how each runs; those that are the same run once."""
     found: dict[str, Backend] = {}
     with options.results.table(
@@ -68,7 +68,7 @@ def backends(options: Options, model: Model) -> dict[str, Backend]:
     return found
 
 
-def reserved_mb(options: Options) -> float | None:
+def reserved_mb(options: BenchOptions) -> float | None:
     """Return the memory of the GPU that is in use; None where there is none."""
     if options.where.type != 'cuda':
         return None
@@ -78,7 +78,7 @@ def reserved_mb(options: Options) -> float | None:
     return torch.cuda.memory_reserved(options.where) / 1e6
 
 
-def network(options: Options, model: Model, peer: Any) -> None:
+def network(options: BenchOptions, model: Model, peer: Any) -> None:
     """Measure the network alone, by backend, precision and batch."""
     opened = backends(options, model)
     if not opened:
@@ -207,7 +207,7 @@ def network_run(backend: Backend, crops: Tensor, counts: Sequence[int]) -> timin
     return partial(backend.keypoints, cutter.batch(), counts, Decoding())
 
 
-def experts(options: Options, model: Model) -> None:
+def experts(options: BenchOptions, model: Model) -> None:
     """Measure a batch spread over six keypoint sets, against one of a single set.
 
     model: of a size, with random weights, as only those have all sets.

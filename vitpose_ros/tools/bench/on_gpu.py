@@ -16,13 +16,13 @@ from vitpose_ros.core.runtime.base import decode_set
 from vitpose_ros.core.runtime.cuda import CudaCrops
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.tools.bench import subjects, timing
-from vitpose_ros.tools.bench.options import SIZE, Options
+from vitpose_ros.tools.bench.options import SIZE, BenchOptions
 
 RESOLUTIONS = ((640, 480), (1280, 720), (1920, 1080), (3840, 2160))  # width, height
 DECODED = ('coco', 'wholebody')  # 17 keypoints with DARK, 133 with a quarter shift
 
 
-def crops(options: Options, device: torch.device) -> None:
+def crops(options: BenchOptions, device: torch.device) -> None:
     """Measure the two ways of crops to a GPU, and which one the backend takes."""
     with options.results.table(
         'crop cuda',
@@ -69,7 +69,7 @@ def jpeg_run(cutter: Any, frame: Any, device: torch.device) -> timing.Run:
     return crops_run(cutter, cut, frame, device)
 
 
-def decoding(options: Options, device: torch.device) -> None:
+def decoding(options: BenchOptions, device: torch.device) -> None:
     """Measure turning heatmaps on a GPU into keypoints on the host: decoded there, or here."""
     with options.results.table(
         'decode cuda',

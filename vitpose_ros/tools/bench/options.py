@@ -28,7 +28,7 @@ SIZE = (256, 192)  # of a crop
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchOptions:
     """What all sections go by."""
 
     results: Results

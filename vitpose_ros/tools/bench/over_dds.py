@@ -18,17 +18,18 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from vitpose_ros.msg import KeypointsArray
 from vitpose_ros.tools.bench import subjects, timing
-from vitpose_ros.tools.bench.options import Options
+from vitpose_ros.tools.bench.options import BenchOptions
 from vitpose_ros.tools.bench.tables import Table
 
 WIDTH, HEIGHT = 1280, 720
 PEOPLE = 10
 FRAMES = 6  # a round
 LIMIT_S = 60.0
+MEETING_S = 1.0  # between frames until one is answered
 STAGES = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish', 'latency')
 
 
-def latency(options: Options, model: str) -> None:
+def latency(options: BenchOptions, model: str) -> None:
     """Measure the stages of pose_node, by its own diagnostics, and the way to a subscriber."""
     with options.results.table(
         'ros',
@@ -39,7 +40,7 @@ def latency(options: Options, model: str) -> None:
 
 
 @contextmanager
-def running_node(options: Options, model: str) -> Iterator[subprocess.Popen[bytes]]:
+def running_node(options: BenchOptions, model: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start pose_node, and ROS in this process; end both."""
     os.environ.setdefault('ROS_DOMAIN_ID', str(20 + os.getpid() % 80))
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
@@ -56,23 +57,32 @@ def running_node(options: Options, model: str) -> Iterator[subprocess.Popen[byte
         rclpy.try_shutdown()
 
 
-def _measure(table: Table, options: Options, model: str) -> None:
+def _measure(table: Table, options: BenchOptions, model: str) -> None:
     """Start the node, send it frames, and add the rows."""
     with running_node(options, model):
         camera = Camera()
-        camera.spin_until(lambda: bool(camera.values))  # it is active
+        camera.get_through()
         received = [camera.ask() for _ in range(FRAMES * options.rounds)]
-        camera.values = {}
-        camera.spin_until(lambda: bool(camera.values))  # the next ones
+        values = camera.next_values()
     for stage in STAGES:
         name = 'stamp to published' if stage == 'latency' else stage
-        figures = (float(camera.values[f'{stage}_{kind}_ms']) for kind in ('median', 'p95'))
+        figures = (float(values[f'{stage}_{kind}_ms']) for kind in ('median', 'p95'))
         table.add(name, *figures)
     table.add('stamp to received', 1e3 * median(received), 1e3 * timing.percentile(received, 95))
     table.note = (
         'Frames come one after the other. arrival: transport of the image, 2.8 MB; the stages '
         'to stamp to published are what the diagnostics of the node say.'
     )
+
+
+def camera_values(message: DiagnosticArray) -> dict[str, str]:
+    """Return what diagnostics say of the camera of an active pose_node; nothing of another."""
+    for status in message.status:
+        if status.name == 'pose_node: camera':
+            values = {entry.key: entry.value for entry in status.values}
+            if 'images_hz' in values:  # only while it is active
+                return values
+    return {}
 
 
 class Camera(Node):
@@ -88,7 +98,7 @@ class Camera(Node):
         self._image = Image(height=HEIGHT, width=WIDTH, encoding='rgb8', step=3 * WIDTH)
         self._image.data.frombytes(picture.tobytes())
         self._boxes = [self._box(index) for index in range(PEOPLE)]
-        self.values: dict[str, str] = {}
+        self._values: dict[str, str] = {}
         self._answered_ns = 0
 
     @staticmethod
@@ -99,30 +109,49 @@ class Camera(Node):
         detection.bbox.size_x, detection.bbox.size_y = 160.0, 400.0
         return detection
 
+    def get_through(self) -> None:
+        """Publish frames until one is answered: what is sent before all have met is lost."""
+        end = time.monotonic() + LIMIT_S
+        while not self._answered_ns:
+            if time.monotonic() > end:
+                raise TimeoutError(f'pose_node: no answer within {LIMIT_S:.0f} s')
+            self._publish()
+            self._spin_until(lambda: self._answered_ns > 0, MEETING_S)
+
     def ask(self) -> float:
         """Publish a frame, wait for its keypoints; return how many seconds that took."""
+        begin_ns = self._publish()
+        if not self._spin_until(lambda: self._answered_ns > 0, LIMIT_S):
+            raise TimeoutError(f'pose_node: no answer within {LIMIT_S:.0f} s')
+        return float(self._answered_ns - begin_ns) / 1e9
+
+    def next_values(self) -> dict[str, str]:
+        """Wait for the next diagnostics, and return what they say of the camera."""
+        self._values = {}
+        if not self._spin_until(lambda: bool(self._values), LIMIT_S):
+            raise TimeoutError(f'pose_node: no diagnostics within {LIMIT_S:.0f} s')
+        return self._values
+
+    def _publish(self) -> int:
+        """Publish a frame and its detections; return its stamp in nanoseconds."""
         begin = self.get_clock().now()
         self._image.header.stamp = begin.to_msg()
         self._answered_ns = 0
         self._images.publish(self._image)
         detections = Detection2DArray(header=self._image.header, detections=self._boxes)
         self._detections.publish(detections)
-        self.spin_until(lambda: self._answered_ns > 0)
-        return float(self._answered_ns - begin.nanoseconds) / 1e9
+        return int(begin.nanoseconds)
 
-    def spin_until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something."""
-        end = time.monotonic() + LIMIT_S
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(f'pose_node: no answer within {LIMIT_S:.0f} s')
+    def _spin_until(self, condition: Callable[[], bool], limit_s: float) -> bool:
+        """Wait for something; return whether it came."""
+        end = time.monotonic() + limit_s
+        while not condition() and time.monotonic() < end:
             rclpy.spin_once(self, timeout_sec=0.05)
+        return condition()
 
     def _on_keypoints(self, message: KeypointsArray) -> None:
         if message.header.stamp == self._image.header.stamp:
             self._answered_ns = self.get_clock().now().nanoseconds
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name == 'pose_node: camera':
-                self.values = {entry.key: entry.value for entry in status.values}
+        self._values = camera_values(message) or self._values

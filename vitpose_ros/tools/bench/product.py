@@ -9,7 +9,7 @@ import torch
 from vitpose_ros.core.runtime import processor
 from vitpose_ros.core.types import Precision
 from vitpose_ros.tools.bench import timing
-from vitpose_ros.tools.bench.options import Options
+from vitpose_ros.tools.bench.options import BenchOptions
 
 # Rows and columns: those of the networks on a processor; what keeps all of a large GPU busy.
 SIZES = {'cpu': 2048, 'cuda': 8192}
@@ -17,7 +17,7 @@ ROUNDS = 10
 FLOATS = [name for name in get_args(Precision) if getattr(torch, name).is_floating_point]
 
 
-def products(options: Options) -> None:
+def products(options: BenchOptions) -> None:
     """Measure the matrix product in each precision that the machine has."""
     with options.results.table(
         'product',

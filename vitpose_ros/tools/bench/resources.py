@@ -21,7 +21,7 @@ from vitpose_ros.core.runtime import processor
 from vitpose_ros.core.runtime.cache import CACHE_VARIABLE
 from vitpose_ros.core.types import Frame
 from vitpose_ros.tools.bench import subjects, timing
-from vitpose_ros.tools.bench.options import Options
+from vitpose_ros.tools.bench.options import BenchOptions
 from vitpose_ros.tools.bench.subjects import Model
 from vitpose_ros.tools.bench.tables import explained
 
@@ -31,7 +31,7 @@ SHARED_FRAMES = 60
 PROCESSES = multiprocessing.get_context('spawn')
 
 
-def startup(options: Options, model: Model) -> None:
+def startup(options: BenchOptions, model: Model) -> None:
     """Measure how long until the first result, and how much memory then."""
     with (
         options.results.table(
@@ -55,7 +55,7 @@ def startup(options: Options, model: Model) -> None:
                     table.add(backend, start, *found)
 
 
-def growth(options: Options, frames: int) -> None:
+def growth(options: BenchOptions, frames: int) -> None:
     """Measure whether memory stays level."""
     height, width = SMALL_INPUT
 
@@ -86,7 +86,7 @@ def growth(options: Options, frames: int) -> None:
                 table.add(backend, *found, found[1] - found[0])
 
 
-def shared_cores(options: Options, model: Model) -> None:
+def shared_cores(options: BenchOptions, model: Model) -> None:
     """Measure what frames take while another process keeps a core busy."""
     cores = processor.default_threads() + 1
     default = options.threads or processor.default_threads()

@@ -15,10 +15,10 @@ from vitpose_ros.core.geometry.crops import (
 )
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.tools.bench import subjects, timing
-from vitpose_ros.tools.bench.options import PEER, SIZE, Options
+from vitpose_ros.tools.bench.options import PEER, SIZE, BenchOptions
 
 
-def crops(options: Options) -> None:
+def crops(options: BenchOptions) -> None:
     """Measure cutting crops out of a frame, and normalising them, for one person to many."""
     processor = options.peer.make_processor() if options.peer else None
     cutter, pixels = HostCrops(SIZE), torch.empty(max(options.people), *SIZE, 3)
@@ -43,7 +43,7 @@ def crops(options: Options) -> None:
             table.add(people, *against_peer(times, people))
 
 
-def decoding(options: Options) -> None:
+def decoding(options: BenchOptions) -> None:
     """Measure turning heatmaps into keypoints in the image, for 17 and 133 keypoints."""
     processor = options.peer.make_processor() if options.peer else None
     with options.results.table(

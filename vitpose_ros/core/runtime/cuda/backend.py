@@ -279,7 +279,7 @@ class CudaBackend(Backend):
 
 def merge(found: Sequence[HeatmapKeypoints]) -> HeatmapKeypoints:
     """Put together what was found in parts of a batch."""
-    spreads = [part.covariances for part in found]
+    spreads = [part.heatmap_spread for part in found]
     return HeatmapKeypoints(
         np.concatenate([part.points for part in found]),
         np.concatenate([part.scores for part in found]),

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 import torch
 
+from vitpose_ros.core.runtime.faults import brief, is_device_lost, is_out_of_memory
+
 LOG = logging.getLogger(__name__)
 
 WARM_UP = 3  # runs before a capture: they choose algorithms and allocate
@@ -115,7 +117,8 @@ def pinned(*size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor
     return torch.empty(*size, dtype=dtype, pin_memory=device.type == 'cuda')
 
 
-# To wait for a whole device may break a capture of another thread, so ours take turns.
+# To wait for a whole device may break a capture of another thread, so ours take turns. To free
+# memory waits for it, too.
 _CAPTURING = threading.RLock()
 
 
@@ -129,7 +132,8 @@ def finish(device: torch.device) -> None:
 def free_cache(device: torch.device) -> None:
     """Give memory that PyTorch keeps for later back to the device."""
     if device.type == 'cuda':
-        torch.cuda.empty_cache()
+        with _CAPTURING:
+            torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager
@@ -179,23 +183,37 @@ class Recorder:
         self._graphs: list[Any] = []
 
     def record(self, function: Callable[[], object]) -> Callable[[], object]:
-        """Run a function a few times, capture it, and return what replays it."""
+        """Run a function a few times, capture it, and return what replays it.
+
+        What other libraries do at the same time may break a capture: it is tried once more.
+        """
         if self._device.type != 'cuda':
             function()
             return function
         with _CAPTURING, between(self._device, self._stream):
             for _ in range(WARM_UP):
                 function()
-            graph = torch.cuda.CUDAGraph()
-            self._graphs.append(graph)  # also where the capture fails
             try:
-                self._capture(graph, function, self._pool)
-            except Exception:
-                self._leave_pool()
-                self._free_random_numbers()
-                raise
+                graph = self._try(function)
+            except Exception as error:
+                if is_out_of_memory(error) or is_device_lost(error):
+                    raise
+                LOG.info('a CUDA graph is captured once more, after: %s', brief(error))
+                graph = self._try(function)
         replay: Callable[[], object] = graph.replay
         return replay
+
+    def _try(self, function: Callable[[], object]) -> Any:
+        """Capture a function; leave all as it was before if that fails."""
+        graph = torch.cuda.CUDAGraph()
+        self._graphs.append(graph)  # also where the capture fails
+        try:
+            self._capture(graph, function, self._pool)
+        except Exception:
+            self._leave_pool()
+            self._free_random_numbers()
+            raise
+        return graph
 
     def _capture(self, graph: Any, function: Callable[[], object], pool: Any) -> None:
         # The default mode, 'global', would let work in any other thread break the capture.

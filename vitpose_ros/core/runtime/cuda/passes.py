@@ -77,7 +77,7 @@ class Passes:
         samples = 0 if self._together else most
         size = (self._mirrors, samples, tokens, config.embed_dim)
         self._features, self._own = zeros(*size, dtype=dtype), zeros(*size, dtype=dtype)
-        columns = 7 if self.decoding.covariances else 3  # x, y, score, covariance
+        columns = 7 if self.decoding.heatmap_spread else 3  # x, y, score, heatmap spread
         counts = config.num_keypoints.items()
         self._found = {name: zeros(most, k, columns, dtype=torch.float32) for name, k in counts}
         self._found_here = {
@@ -177,7 +177,7 @@ class Passes:
         flipped = None
         if decoding.flip_test:
             maps, flipped = torch.split(maps.float(), size)
-        if self._kernel_decode and flipped is None and not decoding.covariances:
+        if self._kernel_decode and flipped is None and not decoding.heatmap_spread:
             kernels.decode(maps, found, udp=udp, hybrid=decoding.hybrid)
             return
         points, scores, spreads = decode_set(
