@@ -24,12 +24,12 @@ folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$folder"' EXIT
 export folder limit
 run() {
-  local priority=0 output
+  local priority=0 output TIMEFORMAT='took %R s; processor %U s, and %S s in the system'
   if [[ $1 != test/ros/* ]]; then
     priority=19
     export OMP_NUM_THREADS=1 # those of several processes would wait for each other
   fi
-  output=$(nice -n $priority timeout -k 5 $limit python -m pytest "$@" 2>&1) ||
+  output=$({ time nice -n $priority timeout -k 5 $limit python -m pytest "$@"; } 2>&1) ||
     echo "$*" >>"$folder/failed"
   exec 9>"$folder/lock" && flock 9 && echo "== python -m pytest $*" && echo "$output"
 }
