@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world import poses
-from world.bodies import NAMES, BodyModel, Person
+from world.bodies import NAMES, SKIN, BodyModel, Person
 from world.camera import Camera
 from world.heads import Heads
 from world.look import Look, clothing_fields
@@ -140,6 +140,25 @@ class People:
         normals = self.model.normals(vertices)
         thickness = look.thickness(self._fields) + self._heads.thickness(look)
         return vertices + normals * thickness[:, None], normals
+
+    def coat(self, look: Look, person: Person) -> tuple[Array, Array, Array]:
+        """Return a dressed body at rest, (v, 3), which of it is drawn, (v,) bool, and its colours.
+
+        It bends as the body does, see BodyModel.bend: clothes follow the bones. The colours of
+        skin and hair are (v, 3), linear.
+        """
+        worn = look.worn(self._fields, self.model.template)
+        return self.dress(look, person.vertices)[0], worn, self._heads.paint(look)
+
+    def soles(self, look: Look, person: Person) -> float:
+        """Return how thick the soles of shoes are, metres."""
+        coat, worn, _ = self.coat(look, person)
+        return float(person.vertices[SKIN, 2].min() - coat[worn, 2].min())
+
+    @property
+    def renderer(self) -> Renderer:
+        """What draws them."""
+        return self._renderer
 
     def extent(
         self,
