@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world import renderer
-from world.cast import Actor
+from world.cast import Actor, Surface
 from world.people import TOLERANCE, People
 from world.postures import Posture
 from world.renderer import FAR, NEAR
@@ -36,6 +36,7 @@ class Figure:
     """One person as a camera has it, alone."""
 
     actor: Actor
+    surface: Surface  # of the actor
     posture: Posture
     vertices: Array  # (m, 3) of what is drawn, metres in the world
     pixels: Array  # (m, 2) where they are seen
@@ -56,7 +57,7 @@ def figure(actor: Actor, second: float, view: Viewpoint, *, fine: bool) -> Figur
     surface = actor.fine if fine else actor.rough
     vertices = surface.bent(posture)
     pixels, ahead = view.project(vertices)
-    found = Figure(actor, posture, vertices, pixels, ahead, surface.worn & (ahead > NEAR))
+    found = Figure(actor, surface, posture, vertices, pixels, ahead, surface.worn & (ahead > NEAR))
     if not found.shown.any():
         return None
     x_min, y_min, x_max, y_max = found.extent()
@@ -97,9 +98,7 @@ def scene_of(
     """Return what the renderer needs to draw a figure."""
     actor = found.actor
     positions = np.zeros((len(people.model.template), 3), np.float32)
-    positions[
-        (actor.fine if len(found.vertices) == len(actor.fine.rows) else actor.rough).rows
-    ] = found.vertices
+    positions[found.surface.rows] = found.vertices
     return renderer.Scene(
         size=size,
         projection=view.matrix(size),

@@ -18,6 +18,7 @@ Array = NDArray[Any]
 HANG = np.array([(0.17, 0.0, -1), (0.1, -0.25, -1)])
 LAP = np.array([(0.22, -0.42, -0.95), (-0.18, -1, -0.2)])
 UPRIGHT = np.array([(0.9, -0.2, -0.25), (0.45, -0.25, 1.0)])  # waving; mirrored for the right
+TO_AND_FRO = np.array([(0, 0, 0), (0.6, 0, 0)])
 SPINE, NECK = [f'spine0{i}' for i in range(1, 6)], ('neck01', 'neck02', 'neck03', 'head')
 
 
@@ -107,7 +108,7 @@ class Poser:
             upper = turn(LEFT, -np.degrees(swing)) @ HANG[0]
             lower = turn(LEFT, -np.degrees(swing + 0.6 * forward)) @ HANG[1]
             arm = np.stack((upper, lower)) * (1 - lap) + LAP * lap
-            raised = UPRIGHT + [[0, 0, 0], [0.6 * float(moment.wave), 0, 0]]
+            raised = UPRIGHT + moment.wave * TO_AND_FRO
             arms.append(arm * (1 - waving) + raised * waving)
         return arms
 

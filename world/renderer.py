@@ -214,9 +214,9 @@ class Renderer:
         return picture, person, self._read_depth(scene)
 
     def depth(self, scene: Scene, *, rough: bool = False) -> Array:
-        """Return depth (h, w) in metres alone, FAR where nothing is; normals and skin are not used.
+        """Return depth (h, w) in metres alone, FAR where nothing is.
 
-        rough: by the triangles that coarse returns: for small pictures.
+        Normals and skin are not used. rough: by the triangles of world.shells, for small pictures.
         """
         self._render(scene, self._coarse_arrays if rough else self._arrays)
         return self._read_depth(scene)

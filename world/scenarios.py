@@ -30,7 +30,7 @@ class Plot:
     seconds: float = 10.0
     boxes: list[Box] = field(default_factory=list)
     mounts: tuple[Mount, ...] = (Mount(),)
-    drive: Drive = Drive()
+    drive: Drive = field(default_factory=Drive)
     seats: list[Script] = field(default_factory=list)  # whose seats are to be put there
 
     def between(self, low: float, high: float) -> float:
@@ -75,7 +75,7 @@ def _to_and_fro(plot: Plot, x: float, side: int, wait: float, speed: float) -> S
     edge = 0.6 * x + 0.6
     script = plot.enter((x, side * edge), -side * LEFT)
     script.stand(wait).walk([(x + plot.between(-0.1, 0.1), -side * edge)], speed)
-    script.stand(plot.between(0.2, 1.0))
+    script.stand(plot.between(0.0, 0.3))
     return script.walk([(x + plot.between(-0.1, 0.1), side * edge)], speed)
 
 
@@ -165,7 +165,7 @@ def _close(plot: Plot) -> None:
 
 
 def _driving(plot: Plot) -> None:
-    """The robot drives between people who stand, come and cross."""
+    """Drive between people who stand, come and cross."""
     plot.seconds = 10.0
     plot.drive = Drive(speed_mps=plot.between(0.2, 0.35), turn_degrees=plot.between(2, 6))
     side = plot.side()
@@ -203,13 +203,13 @@ def _two_cameras(plot: Plot) -> None:
 
 
 def _turning(plot: Plot) -> None:
-    """The robot turns to and fro between three people, with two cameras."""
+    """Turn to and fro between three people, with two cameras."""
     _two_cameras(plot)
     plot.drive = Drive(turn_degrees=plot.between(20, 40), period_s=plot.between(7, 10))
 
 
 def _unregistered(plot: Plot) -> None:
-    """The depth camera has another place, size and lens than the colour camera: as _walking."""
+    """Have a depth camera beside the colour camera, larger and wider: as walking."""
     _walking(plot)
     depth = Mount('depth', LENSES['1280x720'], position=(0.15, 0.015, 1.2))
     plot.mounts = (Mount(), depth)

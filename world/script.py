@@ -5,6 +5,7 @@ hips and feet. Steps are tied to the way that the body went, so that they fit ea
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ class Script:
         for foot in (0, 1):
             stops = [0, *range(1 if foot == 0 else 2, count + 1, 2)]
             stops += [count] if stops[-1] != count else []
-            for a, b in zip(stops, stops[1:], strict=False):
+            for a, b in pairwise(stops):
                 lift = 0.02 if b - a == 1 and a == 0 else min(a + LIFT, b - 0.3)
                 land = b - (0.02 if b == count and b - a == 1 else STRIKE)
                 times = np.interp([lift * step, land * step], gone, t)
