@@ -208,7 +208,7 @@ class People:
         at = np.clip(np.round(points).astype(int), 0, np.array(size[::-1]) - 1)
         hidden = depth[at[:, 1], at[:, 0]] < distance - TOLERANCE - look.bulk
         known = np.column_stack((points, np.where(hidden, 1.0, 2.0)))
-        return _shaded_by_depth(colour, depth), person.copy(), known.astype(np.float32)
+        return shaded_by_depth(colour, depth), person.copy(), known.astype(np.float32)
 
     def _light(self, rng: Random, camera: Camera, heading: float) -> tuple[int, dict[str, Any]]:
         """Draw what light falls on the person: of a panorama, or of a sky and a sun at random."""
@@ -238,7 +238,7 @@ class People:
         }
 
 
-def _shaded_by_depth(colour: Array, depth: Array) -> Array:
+def shaded_by_depth(colour: Array, depth: Array) -> Array:
     """Darken what lies in creases: pixels behind their neighbourhood's mean depth."""
     near = np.where(colour[..., 3] > 0, depth, 0).astype(np.float32)
     weight = (colour[..., 3] > 0).astype(np.float32)

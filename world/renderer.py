@@ -162,7 +162,7 @@ class Scene:
 class Renderer:
     """Draws scenes of one body model, one at a time."""
 
-    def __init__(self, model: BodyModel, fields: Array, largest: int = 1024) -> None:
+    def __init__(self, model: BodyModel, fields: Array, largest: int = 1280) -> None:
         """Take the model, what its vertices say of clothes (v, 4), and the longest side."""
         self._context = moderngl.create_context(standalone=True, backend='egl')
         self._program = self._context.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)

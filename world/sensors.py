@@ -63,7 +63,7 @@ class Mount:
         1.2,
     )  # metres, on the robot: ahead, left, up
     yaw: float = 0.0  # degrees to the left
-    pitch: float = 4.0  # degrees down
+    pitch: float = 1.0  # degrees down
     rate_hz: float = 15.0
     phase_s: float = 0.0  # the time of the first image
     delay_s: float = 0.0  # from the image's stamp until it arrives
