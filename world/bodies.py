@@ -212,6 +212,7 @@ def forward(
     """Return the orientations (b, 3, 3) and heads (b, 3) of all bones: forward kinematics."""
     orientations = np.empty((len(bones), 3, 3), np.float32)
     heads = np.empty((len(bones), 3), np.float32)
+    ways = body.heads - body.heads[parents]
     for i, (name, parent) in enumerate(zip(bones, parents, strict=True)):
         turn = turns.get(name)
         if parent < 0:
@@ -220,7 +221,7 @@ def forward(
             continue
         above = orientations[parent]
         orientations[i] = above if turn is None else above @ turn
-        heads[i] = heads[parent] + above @ (body.heads[i] - body.heads[parent])
+        heads[i] = heads[parent] + above @ ways[i]
     return orientations, heads
 
 

@@ -23,7 +23,7 @@ class Surface:
     """Vertices of a dressed body that are drawn."""
 
     rows: Array  # (m,) which of the model's vertices they are
-    worn: Array  # (m,) bool: which of them show
+    triangles: Array  # (t, 3) of these vertices: those of which all corners show
     vertices: Array  # (m, 3) at rest, dressed
     weights: csr_matrix  # (m, b): see bodies.blend
 
@@ -52,10 +52,13 @@ class Actor:
         """Dress somebody."""
         coat, worn, skin = people.coat(look, poser.person)
         surfaces = []
-        for triangles in (people.model.triangles, people.renderer.coarse):
-            shown = [triangles[layer].ravel() for layer in ('body', *look.layers)]
-            rows = np.unique(np.concatenate(shown))
-            surfaces.append(Surface(rows, worn[rows], coat[rows], people.model.weights(rows)))
+        for layers in (people.model.triangles, people.shells):
+            triangles = np.concatenate([layers[layer] for layer in ('body', *look.layers)])
+            triangles = triangles[worn[triangles].all(axis=1)]
+            rows, corners = np.unique(triangles, return_inverse=True)
+            corners = corners.reshape(-1, 3)
+            weights = people.model.weights(rows)
+            surfaces.append(Surface(rows, corners, coat[rows], weights))
         return cls(number, look, poser, motion, surfaces[0], surfaces[1], skin, seed)
 
     def posture(self, second: float) -> Posture:

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 NOBODY = -1  # in a map of who is in front
 CONTACT = 0.02  # metres: what is in front of a joint by less does not hide it
 BEYOND = 1.0  # of an image's size: figures are measured that far beyond its borders
-REACH = 1.3  # metres from the middle between the hips to the farthest point of a body
+REACH = 0.95  # metres from the hips to the farthest point of a body, level
 LARGEST = 1280  # pixels a side: of the renderer's pictures
 
 
@@ -43,21 +43,21 @@ class Figure:
     vertices: Array  # (m, 3) of the surface, metres in the world
     pixels: Array  # (m, 2) where they are seen
     ahead: Array  # (m,) their depth
-    shown: Array  # (m,) bool: those that show and are before the camera
+    shown: Array  # (m,) bool: which are before the camera
 
     @classmethod
     def of(cls, actor: Actor, surface: Surface, posture: Posture, view: Viewpoint) -> 'Figure':
         """Look at a person."""
         vertices = surface.bent(posture)
         pixels, ahead = view.project(vertices)
-        return cls(actor, surface, posture, vertices, pixels, ahead, surface.worn & (ahead > NEAR))
+        return cls(actor, surface, posture, vertices, pixels, ahead, ahead > NEAR)
 
     def extent(self) -> Array:
         """Return the box (4,) around all of it, pixels; NaN if nothing is before the camera."""
         seen = self.pixels[self.shown]
         if not len(seen):
             return np.full(4, np.nan)
-        return np.concatenate((seen.min(axis=0), seen.max(axis=0)))
+        return _extent(seen)
 
     def within(self, view: Viewpoint) -> bool:
         """Return whether something of it is within the image, if nothing hides it."""
@@ -67,36 +67,35 @@ class Figure:
 
 
 def may_be_seen(moment: Moment, view: Viewpoint) -> bool:
-    """Return False for who cannot be in an image, quickly."""
-    x, y, z = view.local(np.append(moment.place, moment.height)[None])[0]
-    if z < -REACH:
-        return False
-    lens = view.lens
-    c = lens.camera
-    # How far beyond the planes through the eye and the image's borders.
-    for off, focal, low, high in (
-        (x, c.focal_x, c.centre_x, lens.width - c.centre_x),
-        (y, c.focal_y, c.centre_y, lens.height - c.centre_y),
-    ):
-        for sign, extent in ((-1, low), (1, high)):
-            if (sign * off * focal - z * extent) / np.hypot(focal, extent) > REACH:
-                return False
-    return True
+    """Return False for who is clearly beside or behind an image, quickly."""
+    x, _, z = view.local(np.append(moment.place, moment.height)[None])[0]
+    c = view.lens.camera
+    sides = ((-x, c.centre_x), (x, view.lens.width - c.centre_x))
+    # How far beyond the planes through the eye and the image's left and right border.
+    beyond = [(off * c.focal_x - z * wide) / np.hypot(c.focal_x, wide) for off, wide in sides]
+    return bool(z > -REACH and max(beyond) < REACH)
 
 
-def whole(people: People, found: Figure, layers: Layers, view: Viewpoint) -> int:
-    """Put a figure into small layers; returns of how many pixels it is, alone.
+def whole(people: People, found: Figure, layers: Layers, view: Viewpoint, factor: int) -> int:
+    """Put a figure of a rough surface into small layers; returns of how many pixels it is, alone.
 
-    The figure is of a rough surface.
+    view: factor times smaller than the one that the figure is of.
     """
-    ends = view.project(found.vertices[found.shown])[0]
+    ends = (found.extent() + 0.5) / factor - 0.5
     size = np.array((view.lens.width, view.lens.height))
-    low = np.maximum(np.floor(ends.min(axis=0)) - 1, -BEYOND * size).astype(int)
-    high = np.minimum(np.ceil(ends.max(axis=0)) + 2, (1 + BEYOND) * size).astype(int)
+    low = np.maximum(np.floor(ends[:2]) - 1, -BEYOND * size).astype(int)
+    high = np.minimum(np.ceil(ends[2:]) + 2, (1 + BEYOND) * size).astype(int)
     if not (high > low).all():
         return 1
-    scene = _scene(people, found, view, low, high)
-    depth = people.renderer.depth(scene, rough=True)
+    size = np.minimum(high - low, people.shell_renderer.largest)
+    shape = int(size[1]), int(size[0])
+    depth = people.shell_renderer.depth(
+        found.vertices,
+        found.surface.triangles,
+        found.actor.things(people.model, found.posture.heads),
+        view.cropped(int(low[0]), int(low[1])).matrix(shape),
+        shape,
+    )
     _put(found, layers, depth, low)
     return int((depth < 0.99 * FAR).sum())
 
@@ -117,6 +116,12 @@ def draw(
     scene.normals = people.model.normals(scene.positions)
     colours, _, depth = people.renderer.draw(scene)
     _put(found, layers, depth, low, shaded_by_depth(colours, depth)[..., :3])
+
+
+def _extent(pixels: Array) -> Array:
+    """Return the box (4,) around pixels (n, 2)."""
+    x, y = pixels[:, 0], pixels[:, 1]
+    return np.array([x.min(), y.min(), x.max(), y.max()])
 
 
 def _scene(
@@ -184,7 +189,7 @@ def seen(found: Figure, layers: Layers, view: Viewpoint, share: float, factor: i
     box = np.full(4, np.nan)
     if share > 0 and visible.any():
         corners = found.pixels[visible]
-        box = np.concatenate((corners.min(axis=0), corners.max(axis=0)))
+        box = _extent(corners)
 
     joints = found.posture.joints
     points, ahead = view.project(joints)

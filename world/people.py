@@ -1,6 +1,7 @@
 """People: a body in a pose, dressed, lit and seen by a camera, with its true keypoints."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -14,6 +15,7 @@ from world.heads import Heads
 from world.look import Look, clothing_fields
 from world.panoramas import Panorama
 from world.renderer import Renderer, Scene
+from world.shells import ShellRenderer, coarse
 
 Array = NDArray[Any]
 Random = np.random.Generator
@@ -72,8 +74,18 @@ class People:
         self.model = BodyModel()
         self._fields = clothing_fields(self.model)
         self._heads = Heads(self.model)
-        self._renderer = Renderer(self.model, self._fields)
+        self.renderer = Renderer(self.model, self._fields)
         self._panoramas = panoramas
+
+    @cached_property
+    def shells(self) -> dict[str, Array]:
+        """The triangles (n, 3) of bodies for small pictures, of each layer: see world.shells."""
+        return coarse(self.model)
+
+    @cached_property
+    def shell_renderer(self) -> ShellRenderer:
+        """What draws them."""
+        return ShellRenderer(self.renderer.context)
 
     def views(self, rng: Random, count: int, variety: Variety = PLAIN) -> list[View]:
         """Draw one person in so many poses, with the same clothes."""
@@ -155,11 +167,6 @@ class People:
         coat, worn, _ = self.coat(look, person)
         return float(person.vertices[SKIN, 2].min() - coat[worn, 2].min())
 
-    @property
-    def renderer(self) -> Renderer:
-        """What draws them."""
-        return self._renderer
-
     def extent(
         self,
         look: Look,
@@ -203,7 +210,7 @@ class People:
             layers=('body', *look.layers),
             things=things,
         )
-        colour, person, depth = self._renderer.draw(scene)
+        colour, person, depth = self.renderer.draw(scene)
         points, distance = camera.project(keypoints)
         at = np.clip(np.round(points).astype(int), 0, np.array(size[::-1]) - 1)
         hidden = depth[at[:, 1], at[:, 0]] < distance - TOLERANCE - look.bulk

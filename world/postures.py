@@ -38,7 +38,13 @@ class Poser:
         """Take the body; the seed says how its hands are held; shoe: its soles, metres."""
         self.limbs = Limbs.of(model, person, shoe)
         self.person = person
-        self._model, self._seed = model, seed
+        self._model = model
+        rng = np.random.default_rng(seed)
+        self._hands = {
+            bone: matrix
+            for side in 'LR'
+            for bone, matrix in poses.hand_turns(rng, model, person, side).items()
+        }
         self._anchors = model.anchors(person)
 
     def pose(self, moment: Moment) -> Posture:
@@ -94,9 +100,9 @@ class Poser:
             toes = turn(LEFT, -max(0.0, pitch))
             turns.update({f'toe{n}-1.{side}': toes for n in range(1, 6)})
 
-        rng = np.random.default_rng(self._seed)
+        turns.update(self._hands)
         for side, (upper, lower) in zip('LR', self._arms(moment), strict=True):
-            poses.arm(rng, self._model, self.person, turns, side, upper, lower)
+            turns.update(poses.arm_turns(self._model, self.person, side, upper, lower))
         return turns
 
     def _arms(self, moment: Moment) -> list[Array]:

@@ -147,7 +147,7 @@ class Scene:
             figure = Figure.of(actor, actor.rough, actor.poser.pose(moment), view)
             if figure.within(view):
                 found.append(figure)
-                sizes.append(whole(self.people, figure, layers, small))
+                sizes.append(whole(self.people, figure, layers, small, REDUCED))
         counts = [int((layers.who == figure.actor.id).sum()) for figure in found]
         shares = [min(1.0, n / max(1, size)) for n, size in zip(counts, sizes, strict=True)]
         sight = Sight(
