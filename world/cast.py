@@ -23,7 +23,8 @@ class Surface:
     """Vertices of a dressed body that are drawn."""
 
     rows: Array  # (m,) which of the model's vertices they are
-    triangles: Array  # (t, 3) of these vertices: those of which all corners show
+    worn: Array  # (m,) bool: which of them show
+    triangles: Array  # (t, 3) of these vertices
     vertices: Array  # (m, 3) at rest, dressed
     weights: csr_matrix  # (m, b): see bodies.blend
 
@@ -52,13 +53,14 @@ class Actor:
         """Dress somebody."""
         coat, worn, skin = people.coat(look, poser.person)
         surfaces = []
-        for layers in (people.model.triangles, people.shells):
+        # The renderer cuts triangles at hems; of the few and small ones whole triangles are left.
+        for layers, cut in ((people.model.triangles, True), (people.shells, False)):
             triangles = np.concatenate([layers[layer] for layer in ('body', *look.layers)])
-            triangles = triangles[worn[triangles].all(axis=1)]
+            if not cut:
+                triangles = triangles[worn[triangles].all(axis=1)]
             rows, corners = np.unique(triangles, return_inverse=True)
-            corners = corners.reshape(-1, 3)
             weights = people.model.weights(rows)
-            surfaces.append(Surface(rows, corners, coat[rows], weights))
+            surfaces.append(Surface(rows, worn[rows], corners.reshape(-1, 3), coat[rows], weights))
         return cls(number, look, poser, motion, surfaces[0], surfaces[1], skin, seed)
 
     def posture(self, second: float) -> Posture:

@@ -43,14 +43,14 @@ class Figure:
     vertices: Array  # (m, 3) of the surface, metres in the world
     pixels: Array  # (m, 2) where they are seen
     ahead: Array  # (m,) their depth
-    shown: Array  # (m,) bool: which are before the camera
+    shown: Array  # (m,) bool: those that show and are before the camera
 
     @classmethod
     def of(cls, actor: Actor, surface: Surface, posture: Posture, view: Viewpoint) -> 'Figure':
         """Look at a person."""
         vertices = surface.bent(posture)
         pixels, ahead = view.project(vertices)
-        return cls(actor, surface, posture, vertices, pixels, ahead, ahead > NEAR)
+        return cls(actor, surface, posture, vertices, pixels, ahead, surface.worn & (ahead > NEAR))
 
     def extent(self) -> Array:
         """Return the box (4,) around all of it, pixels; NaN if nothing is before the camera."""
