@@ -72,7 +72,7 @@ def _walking(plot: Plot) -> None:
 
 def _to_and_fro(plot: Plot, x: float, side: int, wait: float, speed: float) -> Script:
     """Bring in somebody who crosses the view at a distance, leaves it and comes back."""
-    edge = 0.6 * x + 0.6
+    edge = 0.6 * x + 0.45
     script = plot.enter((x, side * edge), -side * LEFT)
     script.stand(wait).walk([(x + plot.between(-0.1, 0.1), -side * edge)], speed)
     script.stand(plot.between(0.0, 0.3))
@@ -128,9 +128,9 @@ def _leaving(plot: Plot) -> None:
     side = plot.side()
     x = plot.between(2.2, 3.2)
     edge = 0.62 * x + 0.6
-    script = plot.enter((x, -0.3 * side), TOWARDS).stand(plot.between(0.5, 1.0))
+    script = plot.enter((x, 0.3 * side), TOWARDS).stand(plot.between(0.5, 1.0))
     script.walk([(x, side * edge)], plot.between(0.9, 1.2)).stand(plot.between(0.1, 0.8))
-    script.walk([(x - 0.2, -0.2 * side)], plot.between(0.9, 1.2)).turn(TOWARDS).shift(5)
+    script.walk([(x - 0.2, 0.2 * side)], plot.between(0.9, 1.2)).turn(TOWARDS).shift(5)
     other = plot.enter((plot.between(3.4, 4.5), -side * plot.between(0.7, 1.0)), TOWARDS)
     other.stand(1).shift(12)
 
@@ -166,8 +166,8 @@ def _close(plot: Plot) -> None:
 
 def _driving(plot: Plot) -> None:
     """Drive between people who stand, come and cross."""
-    plot.seconds = 10.0
-    plot.drive = Drive(speed_mps=plot.between(0.2, 0.35), turn_degrees=plot.between(2, 6))
+    plot.seconds = 9.0
+    plot.drive = Drive(speed_mps=plot.between(0.15, 0.28), turn_degrees=plot.between(2, 6))
     side = plot.side()
     plot.enter((plot.between(3.8, 4.4), side * 1.1), TOWARDS).stand(1).shift(9)
     script = plot.enter((6.3, -side * 0.6), TOWARDS).stand(plot.between(0, 0.6))

@@ -1,0 +1,295 @@
+"""Scenes: what is true of people in space and time agrees with itself and with geometry."""
+
+import numpy as np
+import pytest
+
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
+from world.bodies import NAMES
+from world.motion import RATE
+from world.people import TOLERANCE
+from world.preview import sheet
+from world.room import Box
+from world.scenarios import SCENARIOS, TOWARDS
+from world.scene import Scene
+from world.sensors import Mount
+from world.sequence import BEHIND_ITSELF, HIDDEN, SEEN
+
+BODY = slice(0, 23)  # COCO's joints and the feet
+
+
+@pytest.fixture(scope='module')
+def scenes(people):
+    """Return scenes by name and seed, each made once."""
+    made = {}
+
+    def get(name, seed=1):
+        if (name, seed) not in made:
+            made[name, seed] = Scene(seed, name, people=people)
+        return made[name, seed]
+
+    return get
+
+
+@pytest.fixture
+def staged(people, monkeypatch):
+    """Return a function that makes a scene of a scenario that is given."""
+
+    def make(write, seed=0, **options):
+        monkeypatch.setitem(SCENARIOS, 'staged', write)
+        return Scene(seed, 'staged', people=people, **options)
+
+    return make
+
+
+@pytest.mark.parametrize('name', SCENARIOS)
+def test_in_no_scenario_does_anybody_jump_or_walk_through_others_or_things(scenes, name):
+    scene = scenes(name)
+    seconds = np.arange(0, scene.seconds, 0.1)
+    places = []
+    for actor in scene.actors:
+        moments = actor.motion.moments
+        assert np.linalg.norm(np.diff(moments.place, axis=0), axis=1).max() * RATE < 2.0
+        assert abs(np.diff(moments.height)).max() * RATE < 1.0
+        assert abs(np.diff(moments.heading)).max() * RATE < np.radians(200)
+        assert np.linalg.norm(np.diff(moments.feet, axis=0), axis=2).max() * RATE < 6.0
+        places.append([actor.motion.at(s).place for s in seconds])
+    places = np.array(places)
+    apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    apart[np.arange(len(places)), np.arange(len(places))] = np.inf
+    assert apart.min() > 0.5
+    low, high = np.array(scene.room.low[:2]) + 0.3, np.array(scene.room.high[:2]) - 0.3
+    assert ((places > low) & (places < high)).all()
+    for camera in scene.mounts:
+        eyes = np.stack([scene.pose(camera, s)[:2, 3] for s in seconds])
+        assert np.linalg.norm(places - eyes, axis=-1).min() > 0.5
+    seats = sum(len(script.seats) for script, *_ in scene._entered)
+    for box in scene.room.boxes[: len(scene.room.boxes) - seats]:
+        local = abs((places - box.centre[:2]) @ box.axes[:2, :2].T)
+        assert (local > np.array(box.half[:2]) + 0.2).any(axis=-1).all()
+
+
+@pytest.mark.parametrize('name', ['crossing', 'turning', 'sitting'])
+def test_what_a_camera_sees_is_what_is_in_the_world(scenes, name):
+    scene = scenes(name)
+    found = 0
+    for second in np.linspace(1, scene.seconds - 1, 6):
+        present = {p.id: p for p in scene.present(second)}
+        for sight in scene.sights(second):
+            for person in sight.people:
+                found += 1
+                joints = person.joints @ sight.pose[:3, :3].T + sight.pose[:3, 3]
+                assert joints == pytest.approx(present[person.id].joints, abs=1e-4)
+                x, y, z = person.joints[person.joints[:, 2] > 0.3].T
+                camera = sight.camera
+                points = person.points[person.joints[:, 2] > 0.3]
+                assert points[:, 0] == pytest.approx(
+                    camera.focal_x * x / z + camera.centre_x, abs=0.02
+                )
+                assert points[:, 1] == pytest.approx(
+                    camera.focal_y * y / z + camera.centre_y, abs=0.02
+                )
+    assert found >= 5
+
+
+def test_two_cameras_see_the_same_joint_at_the_same_place(scenes):
+    scene = scenes('two_cameras')
+    both = 0
+    for second in np.linspace(2, 12, 8):
+        left, right = (
+            {p.id: p.joints @ s.pose[:3, :3].T + s.pose[:3, 3] for p in s.people}
+            for s in scene.sights(second)
+        )
+        for number in left.keys() & right.keys():
+            both += 1
+            assert left[number] == pytest.approx(right[number], abs=1e-4)
+    assert both >= 3
+    assert {m.rate_hz for m in scene.mounts.values()} == {15.0, 10.0}
+    arrivals = [s.arrival_s for s in scene.sequence()]
+    assert arrivals == sorted(arrivals)
+    assert len(arrivals) == sum(len(scene.stamps(name)) for name in scene.mounts)
+
+
+def test_depth_has_the_surface_right_before_each_joint_that_is_seen(scenes):
+    scene = scenes('waving')
+    checked = 0
+    for second in (1.0, 4.0):
+        sight = scene.sights(second, depth=True)[0]
+        assert sight.image is None
+        for person in sight.people:
+            bulk = scene.actors[person.id - 1].look.bulk
+            seen = person.states[BODY] == SEEN
+            x, y = np.round(person.points[BODY][seen]).astype(int).T
+            before = person.joints[BODY][seen, 2] - sight.true_depth[y, x]
+            on = before > -0.05  # else the joint is at the outline, with the wall behind
+            assert on.mean() > 0.9
+            assert (before[on] < TOLERANCE[BODY][seen][on] + bulk + 1e-3).all()
+            checked += on.sum()
+    assert checked > 40
+
+
+def test_depth_measures_the_true_depth_with_holes(scenes):
+    sight = scenes('waving').sights(1.0, depth=True)[0]
+    holes = np.isnan(sight.depth)
+    assert 0.005 < holes.mean() < 0.06
+    assert not np.isnan(sight.true_depth).any()
+    off = abs(sight.depth - sight.true_depth)[~holes]
+    assert np.median(off / sight.true_depth[~holes] ** 2) == pytest.approx(0.0025 * 0.674, rel=0.1)
+
+
+def test_the_picture_shows_people_where_depth_has_them(scenes):
+    scene = scenes('waving')
+    with_people = scene.sights(1.0, pictures=True)[0]
+    empty, _ = scene._empty(scene_view(scene, 1.0), True)
+    changed = abs(with_people.image.astype(int) - empty.picture).max(axis=2) > 40
+    nearer = empty.depth - with_people.true_depth > 0.3
+    assert nearer[changed].mean() > 0.9  # the others are shadows on the floor
+    assert changed[nearer].mean() > 0.4  # the others have the colour of the wall
+
+
+def scene_view(scene, second):
+    from world.sensors import Viewpoint
+
+    name = next(iter(scene.mounts))
+    return Viewpoint(scene.mounts[name].lens, scene.pose(name, second))
+
+
+def pair(second_y):
+    """Write a scenario: one at 4 m, one at 2 m so far aside."""
+
+    def write(plot):
+        plot.seconds = 2.0
+        plot.enter((4.0, 0.0), TOWARDS, restless=0.0, adult=True).stand(2)
+        plot.enter((2.0, second_y), TOWARDS, restless=0.0, adult=True).stand(2)
+
+    return write
+
+
+@pytest.mark.parametrize('depth', [False, True])
+def test_who_stands_before_another_hides_what_lies_behind(staged, depth):
+    behind, front = staged(pair(0.0)).sights(1.0, depth=depth)[0].people
+    trunk = [NAMES.index(f'{s}_{n}') for s in ('left', 'right') for n in ('shoulder', 'hip')]
+    assert (behind.states[trunk] == HIDDEN).all()
+    assert (front.states[trunk] == SEEN).all()
+    assert behind.share < 0.3
+    assert front.share > 0.75  # the feet are below the image
+    behind, front = staged(pair(1.0)).sights(1.0, depth=depth)[0].people
+    assert (behind.states[trunk] == SEEN).all()
+    assert behind.share > 0.97
+    assert behind.box == pytest.approx(behind.whole_box, abs=0.5)
+
+
+def test_things_and_the_border_hide_but_the_own_body_does_so_differently(staged):
+    def write(plot):
+        plot.seconds = 2.0
+        plot.enter((3.0, 0.0), np.pi / 2, restless=0.0, adult=True).stand(2)  # from its left
+        plot.boxes.append(Box((2.0, 0.0, 0.3), (0.2, 0.6, 0.3)))
+
+    sight = staged(write).sights(1.0)[0]
+    (person,) = sight.people
+    state = dict(zip(NAMES, person.states, strict=True))
+    assert state['left_ankle'] == state['right_ankle'] == HIDDEN
+    assert state['left_shoulder'] == state['left_ear'] == SEEN
+    assert state['right_shoulder'] == state['right_ear'] == BEHIND_ITSELF
+    assert person.box[3] < person.whole_box[3] - 20
+
+    def close(plot):
+        plot.enter((0.9, 0.0), TOWARDS, restless=0.0, adult=True).stand(2)
+
+    (person,) = staged(close).sights(1.0)[0].people
+    state = dict(zip(NAMES, person.states, strict=True))
+    assert state['left_ankle'] == state['right_knee'] == HIDDEN
+    assert person.whole_box[3] > 479.5
+    assert person.box[3] <= 479.5
+
+
+def test_who_is_all_hidden_is_there_without_a_box(staged):
+    def write(plot):
+        plot.enter((3.0, 0.0), TOWARDS, restless=0.0).stand(2)
+        plot.boxes.append(Box((1.5, 0.0, 1.3), (0.1, 0.9, 1.3)))
+
+    (person,) = staged(write).sights(1.0)[0].people
+    assert person.share == 0
+    assert np.isnan(person.box).all()
+    assert (person.states == HIDDEN).all()
+
+
+def test_few_pixels_decide_almost_as_all_do(scenes):
+    same, total = 0, 0
+    for name in ('crossing', 'occlusion'):
+        scene = scenes(name)
+        for second in (2.5, 4.0, 10.0):
+            quick, full = (scene.sights(second, depth=depth)[0] for depth in (False, True))
+            assert [p.id for p in quick.people] == [p.id for p in full.people]
+            for a, b in zip(quick.people, full.people, strict=True):
+                same += (a.states[BODY] == b.states[BODY]).sum()
+                total += len(a.states[BODY])
+                assert a.share == b.share
+                if a.share > 0.5:
+                    assert a.box == pytest.approx(b.box, abs=8)
+    assert total > 150
+    assert same / total > 0.97
+
+
+def test_people_in_the_scenarios_hide_each_other_leave_and_sit(scenes):
+    def shares(name, seed):
+        scene = scenes(name, seed)
+        rows = []
+        for second in np.arange(0, scene.seconds, 0.2):
+            sight = scene.sights(second, list(scene.mounts)[:1])[0]
+            rows.append([{p.id: p.share for p in sight.people}.get(i, 0.0) for i in (1, 2)])
+        return np.array(rows)
+
+    pillar = shares('pillar', 1)[:, 0]
+    hidden = pillar[5:-5] < 0.02
+    assert hidden.any()
+    leaving = shares('leaving', 1)
+    away = leaving[:, 0] == 0
+    assert 5 <= away.sum() < 40  # and comes back
+    assert leaving[0, 0] > 0.7
+    assert leaving[-1, 0] > 0.7
+    assert leaving[:, 1].min() > 0.2
+    occlusion = shares('occlusion', 2)
+    assert occlusion.min() < 0.3
+    sitting = scenes('sitting')
+    low = min(sitting.actors[0].motion.moments.height)
+    assert low == pytest.approx(sitting.actors[0].poser.limbs.seated, abs=0.02)
+
+
+def test_a_scene_follows_from_its_seed_and_every_time_can_be_asked_for(people):
+    first, again, other = (Scene(seed, 'crossing', people=people) for seed in (5, 5, 6))
+    first.sights(9.0, pictures=True)
+    a, b = (scene.sights(3.0, pictures=True)[0] for scene in (first, again))
+    assert (a.image == b.image).all()
+    assert np.array_equal(a.depth, b.depth, equal_nan=True)
+    for one, two in zip(a.people, b.people, strict=True):
+        for name in ('box', 'points', 'joints', 'states'):
+            assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True)
+    assert not np.array_equal(a.image, other.sights(3.0, pictures=True)[0].image)
+
+
+def test_the_frame_rate_is_that_of_the_first_camera(people, staged):
+    scene = Scene(1, 'two_cameras', rate_hz=30.0, people=people)
+    assert scene.stamps('left')[1] - scene.stamps('left')[0] == pytest.approx(1 / 30)
+    assert scene.stamps('right')[1] - scene.stamps('right')[0] == pytest.approx(1 / 20)
+
+
+def test_names_that_nobody_knows_are_errors(people):
+    with pytest.raises(ValueError, match="scenario 'dancing': known are standing, "):
+        Scene(0, 'dancing', people=people)
+    with pytest.raises(ValueError, match="noise 'sonar': known are stereo, "):
+        Scene(0, 'standing', noise='sonar', people=people)
+
+
+def test_sights_have_the_size_and_lens_of_their_camera(scenes):
+    scene = scenes('unregistered')
+    sights = {s.name: s for s in scene.sights(1.0, depth=True)}
+    assert sights['front'].depth.shape == (480, 640)
+    assert sights['depth'].depth.shape == sights['depth'].size == (720, 1280)
+    assert isinstance(sights['depth'].camera, PinholeCamera)
+    assert Mount().lens.camera == sights['front'].camera
+
+
+def test_contact_sheets_show_all_moments(scenes):
+    picture = sheet(scenes('waving'), 3, columns=2, width=160)
+    assert picture.shape == (2 * 240, 2 * 160, 3)
+    assert picture[:240, :160].std() > 20
