@@ -102,15 +102,18 @@ class Scene:
         count = int((self.seconds - mount.phase_s) * mount.rate_hz + 1e-6) + 1
         return mount.phase_s + np.arange(count) / mount.rate_hz
 
-    def sequence(self, *, pictures: bool = False, depth: bool | None = None) -> Iterator[Sight]:
-        """Yield what all cameras see, in the order in which it arrives; see sight."""
-        order = [
-            (stamp + mount.delay_s, name, stamp)
+    def arrivals(self) -> list[tuple[float, str, float]]:
+        """Return when images arrive, of which camera, and when they were taken, in order."""
+        return sorted(
+            (float(stamp) + mount.delay_s, name, float(stamp))
             for name, mount in self.mounts.items()
             for stamp in self.stamps(name)
-        ]
-        for _, name, stamp in sorted(order):
-            yield self.sight(name, float(stamp), pictures=pictures, depth=depth)
+        )
+
+    def sequence(self, *, pictures: bool = False, depth: bool | None = None) -> Iterator[Sight]:
+        """Yield what all cameras see, in the order in which it arrives; see sight."""
+        for _, name, stamp in self.arrivals():
+            yield self.sight(name, stamp, pictures=pictures, depth=depth)
 
     def sights(
         self,

@@ -13,7 +13,7 @@ ADULT = {
     'gender': 0.8, 'age': 0.67, 'muscle': 0.5, 'weight': 0.5, 'height': 0.5, 'proportions': 0.5,
 }  # fmt: skip
 CHILD = {**ADULT, 'age': 0.4}
-SECONDS = 1 / 30
+SECONDS = 1 / 25
 
 
 @pytest.fixture(scope='module', params=[ADULT, CHILD], ids=['adult', 'child'])
@@ -35,7 +35,7 @@ def bones(people, poser, motion, names):
 
 @pytest.mark.parametrize('speed', [0.6, 1.3])
 def test_feet_that_carry_do_not_slide_and_do_not_sink(people, poser, speed):
-    script = enter(poser).walk([(4.0, 1.5), (5.0, 3.0)], speed).turn(0.0).walk([(7.0, 3.0)], speed)
+    script = enter(poser).walk([(4.0, 1.5), (5.0, 3.0)], speed).turn(0.0)
     motion = script.motion()
     balls, seconds = bones(people, poser, motion, ['toe2-1.L', 'toe2-1.R'])
     off = motion.steps[np.round(seconds * RATE).astype(int)]
@@ -44,7 +44,7 @@ def test_feet_that_carry_do_not_slide_and_do_not_sink(people, poser, speed):
         down = np.flatnonzero(np.diff(off[:, foot].astype(int)))
         parts = np.split(np.arange(len(seconds)), down + 1)
         standing = [part for part in parts if not off[part[0], foot]]
-        assert len(standing) >= 4
+        assert len(standing) >= 3
         for part in standing:
             way = balls[part, foot]
             assert np.ptp(way[:, :2], axis=0).max() < 0.04

@@ -1,5 +1,7 @@
 """Scenes: what is true of people in space and time agrees with itself and with geometry."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 
@@ -104,9 +106,18 @@ def test_two_cameras_see_the_same_joint_at_the_same_place(scenes):
             assert left[number] == pytest.approx(right[number], abs=1e-4)
     assert both >= 3
     assert {m.rate_hz for m in scene.mounts.values()} == {15.0, 10.0}
-    arrivals = [s.arrival_s for s in scene.sequence()]
-    assert arrivals == sorted(arrivals)
+
+
+def test_images_arrive_in_order_each_after_its_delay(scenes):
+    scene = scenes('two_cameras')
+    arrivals = scene.arrivals()
     assert len(arrivals) == sum(len(scene.stamps(name)) for name in scene.mounts)
+    assert arrivals == sorted(arrivals)
+    sights = list(islice(scene.sequence(), 6))
+    assert [(s.arrival_s, s.name, s.stamp_s) for s in sights] == arrivals[:6]
+    for sight in sights:
+        late = sight.arrival_s - sight.stamp_s
+        assert late == pytest.approx(scene.mounts[sight.name].delay_s)
 
 
 def test_depth_has_the_surface_right_before_each_joint_that_is_seen(scenes):
@@ -132,8 +143,9 @@ def test_depth_measures_the_true_depth_with_holes(scenes):
     holes = np.isnan(sight.depth)
     assert 0.005 < holes.mean() < 0.06
     assert not np.isnan(sight.true_depth).any()
-    off = abs(sight.depth - sight.true_depth)[~holes]
-    assert np.median(off / sight.true_depth[~holes] ** 2) == pytest.approx(0.0025 * 0.674, rel=0.1)
+    wall = ~holes & (sight.true_depth > 6.5) & (np.arange(480)[:, None] < 200)
+    off = abs(sight.depth - sight.true_depth)[wall] / sight.true_depth[wall] ** 2
+    assert np.median(off) == pytest.approx(0.0025 * 0.6745, rel=0.1)  # sigma of a normal one
 
 
 def test_the_picture_shows_people_where_depth_has_them(scenes):
@@ -234,17 +246,17 @@ def test_people_in_the_scenarios_hide_each_other_leave_and_sit(scenes):
     def shares(name, seed):
         scene = scenes(name, seed)
         rows = []
-        for second in np.arange(0, scene.seconds, 0.2):
+        for second in np.arange(0, scene.seconds, 0.25):
             sight = scene.sights(second, list(scene.mounts)[:1])[0]
             rows.append([{p.id: p.share for p in sight.people}.get(i, 0.0) for i in (1, 2)])
         return np.array(rows)
 
     pillar = shares('pillar', 1)[:, 0]
-    hidden = pillar[5:-5] < 0.02
+    hidden = pillar[4:-4] < 0.02
     assert hidden.any()
     leaving = shares('leaving', 1)
     away = leaving[:, 0] == 0
-    assert 5 <= away.sum() < 40  # and comes back
+    assert 4 <= away.sum() < 32  # and comes back
     assert leaving[0, 0] > 0.7
     assert leaving[-1, 0] > 0.7
     assert leaving[:, 1].min() > 0.2
