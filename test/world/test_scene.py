@@ -288,6 +288,8 @@ def test_the_frame_rate_is_that_of_the_first_camera(people, staged):
 def test_names_that_nobody_knows_are_errors(people):
     with pytest.raises(ValueError, match="scenario 'dancing': known are standing, "):
         Scene(0, 'dancing', people=people)
+    with pytest.raises(ValueError, match="lens '8k': known are 640x480, 1280x720"):
+        Scene(0, 'standing', lens='8k', people=people)
     with pytest.raises(ValueError, match="noise 'sonar': known are stereo, "):
         Scene(0, 'standing', noise='sonar', people=people)
 
