@@ -72,9 +72,12 @@ def times(scene: Scene, count: int) -> Iterator[str]:
     """Yield how long sights take on the processor, for each amount of what they contain."""
     name = next(iter(scene.mounts))
     seconds = np.linspace(0, scene.seconds, count)
-    for what, options in (
-        ('boxes and joints', {}), ('and depth', {'depth': True}), ('and pictures', {'pictures': True}),
-    ):  # fmt: skip
+    amounts: dict[str, dict[str, bool]] = {
+        'boxes and joints': {},
+        'and depth': {'depth': True},
+        'and pictures': {'pictures': True},
+    }
+    for what, options in amounts.items():
         scene.sight(name, 0.0, **options)
         began = process_time()
         people = sum(len(scene.sight(name, float(s), **options).people) for s in seconds)
