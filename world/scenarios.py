@@ -103,10 +103,23 @@ def _pillar(plot: Plot) -> None:
     """One walks behind a pillar and is hidden for less than a second; one stands."""
     plot.seconds = 11.0
     x, y, speed = plot.between(2.0, 2.4), plot.between(-0.5, 0.5), plot.between(0.8, 1.2)
-    half = plot.between(0.2, 0.27)
+    far, hidden_s = plot.between(3.0, 3.6), plot.between(0.2, 0.6)
+    half = (hidden_s * speed + 0.7) / 2 * x / far  # who walks is about 0.7 m wide
     plot.boxes.append(Box((x, y, 1.25), (0.15, half, 1.25), 0.0, (0.5, 0.48, 0.44)))
-    _to_and_fro(plot, plot.between(3.0, 3.6), plot.side(), 0.2, speed)
-    plot.enter((4.6, y + plot.side() * 1.2), TOWARDS + plot.between(-0.8, 0.8)).stand(12)
+    _to_and_fro(plot, far, plot.side(), 0.2, speed)
+    aside = -1.6 if y > 0 else 1.6
+    plot.enter((4.6, 1.5 * y + aside), TOWARDS + plot.between(-0.8, 0.8)).stand(12)
+
+
+def _overtaking(plot: Plot) -> None:
+    """One walks past another who goes the same way farther off, and hides the other meanwhile."""
+    plot.seconds = 11.0
+    far, near, side = plot.between(3.6, 4.0), plot.between(1.6, 1.8), plot.side()
+    slow, fast = plot.between(0.85, 1.1), plot.between(0.75, 0.95)
+    # Both are ahead of the camera at the same time.
+    wait = (0.6 * far + 0.45) / slow - (0.6 * near + 0.45) / fast
+    _to_and_fro(plot, far, side, 0.1, slow)
+    _to_and_fro(plot, near, side, max(0.0, wait) + 0.1, fast)
 
 
 def _sitting(plot: Plot) -> None:
@@ -217,9 +230,10 @@ def _unregistered(plot: Plot) -> None:
 
 SCENARIOS: dict[str, Callable[[Plot], None]] = {
     'standing': _standing, 'waving': _waving, 'walking': _walking, 'crossing': _crossing,
-    'occlusion': _occlusion, 'pillar': _pillar, 'sitting': _sitting, 'leaving': _leaving,
-    'furniture': _furniture, 'crowd': _crowd, 'close': _close, 'driving': _driving,
-    'two_cameras': _two_cameras, 'turning': _turning, 'unregistered': _unregistered,
+    'occlusion': _occlusion, 'pillar': _pillar, 'overtaking': _overtaking, 'sitting': _sitting,
+    'leaving': _leaving, 'furniture': _furniture, 'crowd': _crowd, 'close': _close,
+    'driving': _driving, 'two_cameras': _two_cameras, 'turning': _turning,
+    'unregistered': _unregistered,
 }  # fmt: skip
 
 
