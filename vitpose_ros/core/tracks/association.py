@@ -1,0 +1,130 @@
+"""Which pose belongs to which track: likeness of boxes and of keypoints, and the best pairing.
+
+Likeness of keypoints is COCO's object keypoint similarity (OKS; cocodataset.org, "keypoints
+evaluate"), with the uncertainty of a prediction added to the spread of its annotators. The pairing
+is that of least cost over all (Kuhn, "The Hungarian Method", 1955); poses with high scores come
+first, those with low ones get the tracks that are left (Zhang et al., "ByteTrack", 2022,
+arXiv:2110.06864).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from vitpose_ros.core.skeletons import SKELETONS
+
+Array = NDArray[np.float64]
+
+FEWEST_KEYPOINTS = 3.0  # sum of their weights; with fewer in common poses are not compared
+
+
+def _tables() -> tuple[Array, NDArray[np.int64]]:
+    most = max(len(skeleton) for skeleton in SKELETONS.values())
+    variances = np.full((len(SKELETONS), most), np.nan)
+    for row, skeleton in zip(variances, SKELETONS.values(), strict=True):
+        row[: len(skeleton)] = (2 * np.array(skeleton.sigmas)) ** 2
+    kinds = list(dict.fromkeys(skeleton.classes for skeleton in SKELETONS.values()))
+    return variances, np.array([kinds.index(s.classes) for s in SKELETONS.values()])
+
+
+# Of each skeleton, in the order of SKELETONS: of each keypoint its variance as a part of the
+# subject's area, COCO's (2 sigma)^2, NaN behind the last one; and a number that is the same for
+# those that have the same subjects.
+VARIANCES, KINDS = _tables()
+
+
+def box_areas(boxes: NDArray[Any]) -> NDArray[Any]:
+    """Return the areas (...) of boxes (..., 4)."""
+    return np.asarray((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))
+
+
+def overlaps(boxes: NDArray[Any], others: NDArray[Any]) -> tuple[Array, Array]:
+    """Return how much boxes (m, 4) and others (n, 4) have in common, twice (m, n).
+
+    Once as a part of what both cover (IoU), once as a part of the smaller of the two.
+    """
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    sides = (high - low).clip(min=0)
+    common = sides[..., 0] * sides[..., 1]
+    area, other = box_areas(boxes)[:, None], box_areas(others)[None]
+    return common / (area + other - common), common / np.minimum(area, other)
+
+
+def keypoint_similarity(
+    keypoints: NDArray[Any],
+    others: NDArray[Any],
+    weights: NDArray[Any],
+    other_weights: NDArray[Any],
+    variances: NDArray[Any],
+) -> Array:
+    """Return the OKS (m, n) of keypoints (m, k, 2) with others (n, k, 2).
+
+    weights: (m, k) and (n, k), of each keypoint how much it counts; 0 leaves it out, and so do
+    keypoints that are NaN. variances: (m, k), pixels squared, how far apart the same keypoint may
+    be. NaN where less than FEWEST_KEYPOINTS can be compared.
+    """
+    apart = keypoints[:, None] - others[None]  # (m, n, k, 2)
+    exponent = (apart * apart).sum(axis=-1) / (-2 * variances[:, None])
+    weight = weights[:, None] * other_weights[None]
+    weight = np.where(np.isfinite(exponent), weight, 0)
+    total = weight.sum(axis=-1)
+    alike = np.exp(np.where(weight > 0, exponent, 0), out=exponent)
+    compared = total >= FEWEST_KEYPOINTS
+    similarity = (weight * alike).sum(axis=-1) / np.where(compared, total, np.nan)
+    return np.asarray(similarity, dtype=np.float64)
+
+
+def pair(similarity: Array, least: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pair rows with columns so that the sum of what exceeds the least similarity is highest.
+
+    similarity: (m, n); NaN and what is below least make no pair. Returns rows and columns.
+    """
+    gain = np.nan_to_num(similarity - least, nan=-1.0)
+    rows, columns = linear_sum_assignment(gain.clip(min=0), maximize=True)
+    good = gain[rows, columns] >= 0
+    return rows[good], columns[good]
+
+
+class Stage(NamedTuple):
+    """One round of pairing: who takes part, and how alike they must be."""
+
+    tracks: NDArray[np.bool_]  # (m,)
+    poses: NDArray[np.bool_]  # (n,)
+    similarity: Array  # (m, n)
+    least: float
+
+
+def pair_in_stages(stages: Sequence[Stage]) -> NDArray[np.int64]:
+    """Pair tracks with poses, one stage after the other.
+
+    What an earlier stage has paired takes no part in later ones. Returns (m,): the pose of each
+    track, or -1.
+    """
+    pose_of = np.full(len(stages[0].tracks), -1, dtype=np.int64)
+    free = np.ones(len(stages[0].poses), dtype=bool)
+    for tracks, poses, similarity, least in stages:
+        rows, columns = np.flatnonzero(tracks & (pose_of < 0)), np.flatnonzero(poses & free)
+        if len(rows) and len(columns):
+            i, j = pair(similarity[rows[:, None], columns], least)
+            pose_of[rows[i]] = columns[j]
+            free[columns[j]] = False
+    return pose_of
+
+
+def duplicates(alike: NDArray[np.bool_], scores: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return (n,), which poses show a subject that one with a higher score shows, too.
+
+    alike: (n, n), which two show the same.
+    """
+    order = np.argsort(-scores, kind='stable')
+    found = np.zeros(len(scores), dtype=bool)
+    if (alike.sum() - np.trace(alike)) == 0:
+        return found
+    for place, index in enumerate(order):
+        better = order[:place]
+        found[index] = bool((alike[index, better] & ~found[better]).any())
+    return found

@@ -1,0 +1,216 @@
+"""What a tracker takes of each pose, and what it remembers of each track: arrays, row by row."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_ros.core.poses import Poses
+from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.tracks.association import VARIANCES, box_areas
+from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters
+from vitpose_ros.core.tracks.motion import CameraMotion
+
+Array = NDArray[np.float64]
+
+# Of a box: x and y of its centre in pixels, the logarithms of its height and of its aspect (width
+# by height). What follows is per axis, of the centre in heights.
+DEVIATION = np.array([0.05, 0.05, 0.06, 0.15])  # of a detector's box with score 1
+FIRST_RATE = np.array([0.8, 0.3, 0.3, 0.0])  # per second: how fast somebody new may be
+JOLT = np.array([0.5, 0.2, 0.1, 0.0])  # per second cubed: how much speeds change
+DRIFT = np.array([0.0, 0.0, 0.0, 0.05])  # per second: how much the rest changes
+LOWEST_SCORE = 0.3  # of a box, for its deviation
+POSE_AREA = 0.53  # of a box that its subject covers, as COCO's evaluation of boxes alone takes it
+SPEED_M_S = 1.0  # of somebody new, per axis
+JOLT_M = 1.0  # m^2/s^3
+PER_TRACK = ('states', 'seen_ns', 'hits', 'misses', 'skeletons', 'shapes', 'weights')
+
+
+def numbers_of(boxes: NDArray[Any]) -> Array:
+    """Return centre, log height and log aspect (n, 4) of boxes (n, 4)."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    logs = np.log(size)
+    return np.concatenate(
+        ((boxes[:, :2] + boxes[:, 2:]) / 2, logs[:, 1:], logs[:, :1] - logs[:, 1:]), axis=1
+    )
+
+
+def boxes_of(numbers: Array) -> Array:
+    """Return boxes (n, 4) of their centre, log height and log aspect (n, 4)."""
+    half = np.exp(numbers[:, 2:3] + numbers[:, 3:] * (1, 0)) / 2
+    return np.concatenate((numbers[:, :2] - half, numbers[:, :2] + half), axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a tracker takes of the poses of a frame."""
+
+    stamp_ns: int
+    boxes: Array  # (n, 4)
+    numbers: Array  # (n, 4)
+    scores: Array  # (n,) of the boxes; 1 where nobody told
+    skeletons: NDArray[np.int64]  # (n,) their places in SKELETONS
+    keypoints: Array  # (n, k, 2) pixels
+    weights: Array  # (n, k): 0 for what is not there
+    areas: Array  # (n,) pixels squared
+
+    @classmethod
+    def of(cls, stamp_ns: int, poses: Poses) -> 'Seen':
+        """Return what to take of poses."""
+        boxes = poses.boxes.astype(np.float64)
+        scores = np.ones(len(poses))
+        if len(poses.box_scores):
+            given = np.asarray(poses.box_scores, dtype=np.float64)
+            scores = np.where(np.isfinite(given), given, 1.0)
+        places = {name: place for place, name in enumerate(SKELETONS)}
+        skeletons = np.array([places[name] for name in poses.skeletons], dtype=np.int64)
+        keypoints = poses.keypoints.astype(np.float64)
+        weights = np.sqrt(np.nan_to_num(poses.scores.astype(np.float64)).clip(0, 1))
+        weights[np.isnan(keypoints[..., 0])] = 0
+        return cls(
+            stamp_ns,
+            boxes,
+            numbers_of(boxes),
+            scores,
+            skeletons,
+            keypoints,
+            weights,
+            POSE_AREA * box_areas(boxes),
+        )
+
+    def __len__(self) -> int:
+        """Return the number of poses."""
+        return len(self.scores)
+
+    def box_variances(self) -> Array:
+        """Return (n, 4), how sure the numbers of the boxes are."""
+        deviation = DEVIATION / self.scores.clip(LOWEST_SCORE, 1)[:, None]
+        deviation[:, :2] *= np.exp(self.numbers[:, 2:3])
+        return deviation**2
+
+
+class Rows:
+    """The tracks of a tracker, a row each."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.states = np.empty(0, dtype=np.uint8)
+        self.seen_ns = np.empty(0, dtype=np.int64)  # when each was seen last
+        self.hits = np.empty(0, dtype=np.int64)  # in how many frames it was seen
+        self.misses = np.empty(0, dtype=np.int64)  # in how many since then it was not
+        self.skeletons = np.empty(0, dtype=np.int64)
+        # Keypoints from the centre of the box, in heights of the box; NaN and weight 0: not known.
+        self.shapes: Array = np.empty((0, 0, 2))
+        self.weights: Array = np.empty((0, 0))
+        self.filter = AxisFilters(4)
+        self.places = PositionFilters()
+
+    def __len__(self) -> int:
+        """Return the number of tracks."""
+        return len(self.ids)
+
+    @property
+    def boxes(self) -> Array:
+        """Where the boxes are, (m, 4) pixels."""
+        return boxes_of(self.filter.values)
+
+    @property
+    def heights(self) -> Array:
+        """How high the boxes are, (m,) pixels."""
+        return np.asarray(np.exp(self.filter.values[:, 2]))
+
+    @property
+    def keypoints(self) -> Array:
+        """Where the keypoints are, (m, k, 2) pixels: they move with their boxes."""
+        return self.filter.values[:, None, :2] + self.shapes * self.heights[:, None, None]
+
+    def hidden_s(self, stamp_ns: int) -> Array:
+        """Return (m,) for how long each has not been seen."""
+        return ((stamp_ns - self.seen_ns) * 1e-9).clip(min=0)
+
+    def keypoint_variances(self, boxes: Array) -> Array:
+        """Return (m, k), pixels squared, how far keypoints may be from where they are predicted.
+
+        boxes: (m, 4), those of the tracks.
+        """
+        own = VARIANCES[self.skeletons, : self.shapes.shape[1]]
+        unsure = self.filter.state[2, :, :2].mean(axis=1)
+        return np.asarray(own * (POSE_AREA * box_areas(boxes))[:, None] + unsure[:, None])
+
+    def predict(self, dt_s: float) -> None:
+        """Let time pass."""
+        scale = np.ones((len(self), 4))
+        scale[:, :2] = (self.heights**2)[:, None]
+        self.filter.predict(dt_s, JOLT * scale, DRIFT)
+        self.places.predict(dt_s, JOLT_M)
+
+    def move(self, motion: CameraMotion, depths: Array) -> None:
+        """Move what is known in the image with the camera; depths (m,) of the tracks, metres."""
+        values, rates = self.filter.values, self.filter.rates
+        places, derivatives = motion.move(values[:, :2], depths)
+        stretch = np.linalg.norm(derivatives[:, :, 1], axis=1)  # of what is upright
+        rates[:, :2] = (derivatives @ rates[:, :2, None])[:, :, 0]
+        self.shapes = self.shapes @ (derivatives / stretch[:, None, None]).transpose(0, 2, 1)
+        values[:, :2] = places
+        values[:, 2] += np.log(stretch)
+        self.filter.state[2:, :, :2] *= (stretch**2)[:, None]
+
+    def see(self, rows: NDArray[np.int64], poses: NDArray[np.int64], seen: Seen) -> None:
+        """Take poses (a,) of a frame as those of the tracks of rows (a,)."""
+        self.filter.update(rows, seen.numbers[poses], seen.box_variances()[poses])
+        self._remember(rows, poses, seen)
+
+    def add(self, ids: list[str], poses: NDArray[np.int64], seen: Seen) -> None:
+        """Add tracks that begin with poses (a,) of a frame."""
+        rows = np.arange(len(self), len(self) + len(ids))
+        self.ids += ids
+        self._widen(len(ids), 0)
+        variances = seen.box_variances()[poses]
+        rates = np.tile(FIRST_RATE**2, (len(ids), 1))
+        rates[:, :2] *= np.exp(2 * seen.numbers[poses, 2:3])
+        self.filter.add(seen.numbers[poses], variances, rates)
+        self.places.add(len(ids))
+        self._remember(rows, poses, seen)
+
+    def locate(self, rows: NDArray[np.int64], positions: Array, covariances: Array) -> None:
+        """Take positions (a, 3), (a, 3, 3) of the tracks of rows; NaN where nobody knows."""
+        known = np.isfinite(positions).all(axis=1) & np.isfinite(covariances).all(axis=(1, 2))
+        rows, positions, covariances = rows[known], positions[known], covariances[known]
+        new = np.isnan(self.places.positions[rows, 0])
+        if new.any():
+            self.places.start(rows[new], positions[new], covariances[new], SPEED_M_S)
+            rows, positions, covariances = rows[~new], positions[~new], covariances[~new]
+        if len(rows):
+            self.places.update(rows, positions, covariances)
+
+    def keep(self, rows: NDArray[Any]) -> None:
+        """Keep the tracks of a mask (m,)."""
+        self.ids = [name for name, kept in zip(self.ids, rows.tolist(), strict=True) if kept]
+        for name in PER_TRACK:
+            setattr(self, name, getattr(self, name)[rows])
+        self.filter.keep(rows)
+        self.places.keep(rows)
+
+    def _widen(self, count: int, k: int) -> None:
+        """Make room for so many more tracks, and for skeletons with k keypoints."""
+        k = max(k - self.shapes.shape[1], 0)
+        for name in PER_TRACK:
+            values = getattr(self, name)
+            room = ((0, count), (0, k), (0, 0))[: values.ndim]
+            fill = np.nan if name == 'shapes' else 0
+            setattr(self, name, np.pad(values, room, constant_values=fill))
+
+    def _remember(self, rows: NDArray[np.int64], poses: NDArray[np.int64], seen: Seen) -> None:
+        """Keep what tracks look like, and that they were seen."""
+        k = seen.keypoints.shape[1]
+        if k > self.shapes.shape[1]:
+            self._widen(0, k)
+        centres, heights = self.filter.values[rows, :2], self.heights[rows]
+        shapes = (seen.keypoints[poses] - centres[:, None]) / heights[:, None, None]
+        self.weights[rows], self.shapes[rows] = 0, np.nan
+        self.weights[rows, :k], self.shapes[rows, :k] = seen.weights[poses], shapes
+        self.skeletons[rows] = seen.skeletons[poses]
+        self.seen_ns[rows] = seen.stamp_ns
+        self.hits[rows] += 1
+        self.misses[rows] = 0
