@@ -23,7 +23,7 @@ FEWEST_KEYPOINTS = 3.0  # sum of their weights; with fewer in common poses are n
 
 def _tables() -> tuple[Array, NDArray[np.int64]]:
     most = max(len(skeleton) for skeleton in SKELETONS.values())
-    variances = np.full((len(SKELETONS), most), np.nan)
+    variances = np.ones((len(SKELETONS), most))
     for row, skeleton in zip(variances, SKELETONS.values(), strict=True):
         row[: len(skeleton)] = (2 * np.array(skeleton.sigmas)) ** 2
     kinds = list(dict.fromkeys(skeleton.classes for skeleton in SKELETONS.values()))
@@ -31,7 +31,7 @@ def _tables() -> tuple[Array, NDArray[np.int64]]:
 
 
 # Of each skeleton, in the order of SKELETONS: of each keypoint its variance as a part of the
-# subject's area, COCO's (2 sigma)^2, NaN behind the last one; and a number that is the same for
+# subject's area, COCO's (2 sigma)^2, 1 behind the last one; and a number that is the same for
 # those that have the same subjects.
 VARIANCES, KINDS = _tables()
 
@@ -54,28 +54,29 @@ def overlaps(boxes: NDArray[Any], others: NDArray[Any]) -> tuple[Array, Array]:
     return common / (area + other - common), common / np.minimum(area, other)
 
 
+def overlap(boxes: NDArray[Any], others: NDArray[Any]) -> Array:
+    """Return the IoU (...) of boxes (..., 4) with others (..., 4), which broadcast."""
+    low = np.maximum(boxes[..., :2], others[..., :2])
+    high = np.minimum(boxes[..., 2:], others[..., 2:])
+    sides = (high - low).clip(min=0)
+    common = sides[..., 0] * sides[..., 1]
+    return np.asarray(common / (box_areas(boxes) + box_areas(others) - common))
+
+
 def keypoint_similarity(
-    keypoints: NDArray[Any],
-    others: NDArray[Any],
-    weights: NDArray[Any],
-    other_weights: NDArray[Any],
-    variances: NDArray[Any],
+    keypoints: Array, others: Array, weight: Array, variances: Array
 ) -> Array:
     """Return the OKS (m, n) of keypoints (m, k, 2) with others (n, k, 2).
 
-    weights: (m, k) and (n, k), of each keypoint how much it counts; 0 leaves it out, and so do
-    keypoints that are NaN. variances: (m, k), pixels squared, how far apart the same keypoint may
-    be. NaN where less than FEWEST_KEYPOINTS can be compared.
+    weight: (m, n, k), how much each keypoint counts in each pair. variances: (m, k), pixels
+    squared, how far apart the same keypoint may be. NaN where less than FEWEST_KEYPOINTS can be
+    compared.
     """
-    apart = keypoints[:, None] - others[None]  # (m, n, k, 2)
-    exponent = (apart * apart).sum(axis=-1) / (-2 * variances[:, None])
-    weight = weights[:, None] * other_weights[None]
-    weight = np.where(np.isfinite(exponent), weight, 0)
-    total = weight.sum(axis=-1)
-    alike = np.exp(np.where(weight > 0, exponent, 0), out=exponent)
-    compared = total >= FEWEST_KEYPOINTS
-    similarity = (weight * alike).sum(axis=-1) / np.where(compared, total, np.nan)
-    return np.asarray(similarity, dtype=np.float64)
+    apart = keypoints[:, None] - others
+    alike = np.exp((apart * apart).sum(axis=3) / (-2 * variances[:, None]))
+    total = weight.sum(axis=2)
+    total = np.where(total >= FEWEST_KEYPOINTS, total, np.nan)
+    return np.asarray(np.einsum('mnk,mnk->mn', weight, alike) / total)
 
 
 def pair(similarity: Array, least: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,6 +11,7 @@ from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.tracks.association import VARIANCES, box_areas
 from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters
 from vitpose_ros.core.tracks.motion import CameraMotion
+from vitpose_ros.core.tracks.shapes import STEADINESS, Fits, completed
 
 Array = NDArray[np.float64]
 
@@ -22,6 +23,10 @@ JOLT = np.array([0.5, 0.2, 0.1, 0.0])  # per second cubed: how much speeds chang
 DRIFT = np.array([0.0, 0.0, 0.0, 0.05])  # per second: how much the rest changes
 LOWEST_SCORE = 0.3  # of a box, for its deviation
 POSE_AREA = 0.53  # of a box that its subject covers, as COCO's evaluation of boxes alone takes it
+SHAPE_VARIANCE = 4.0  # times that of COCO: bodies change their shape
+HEIGHT_FLOOR = 0.03  # how sure the logarithm of a height is at best
+GOOD_FIT = 0.3  # likeness from which on the shape of a track tells what of a box is hidden
+SLACK = 0.08  # of the height: by so much boxes are cut anyhow
 SPEED_M_S = 1.0  # of somebody new, per axis
 JOLT_M = 1.0  # m^2/s^3
 PER_TRACK = ('states', 'seen_ns', 'hits', 'misses', 'skeletons', 'shapes', 'weights')
@@ -51,8 +56,8 @@ class Seen:
     numbers: Array  # (n, 4)
     scores: Array  # (n,) of the boxes; 1 where nobody told
     skeletons: NDArray[np.int64]  # (n,) their places in SKELETONS
-    keypoints: Array  # (n, k, 2) pixels
-    weights: Array  # (n, k): 0 for what is not there
+    keypoints: Array  # (n, k, 2) pixels; 0 for what is not there
+    weights: Array  # (n, k): 0 for that, too
     areas: Array  # (n,) pixels squared
 
     @classmethod
@@ -65,9 +70,9 @@ class Seen:
             scores = np.where(np.isfinite(given), given, 1.0)
         places = {name: place for place, name in enumerate(SKELETONS)}
         skeletons = np.array([places[name] for name in poses.skeletons], dtype=np.int64)
-        keypoints = poses.keypoints.astype(np.float64)
-        weights = np.sqrt(np.nan_to_num(poses.scores.astype(np.float64)).clip(0, 1))
-        weights[np.isnan(keypoints[..., 0])] = 0
+        there = np.isfinite(poses.keypoints).all(axis=2) & (poses.scores > 0)
+        weights = np.sqrt(np.where(there, poses.scores, 0).clip(max=1), dtype=np.float64)
+        keypoints = np.where(there[:, :, None], poses.keypoints, 0).astype(np.float64)
         return cls(
             stamp_ns,
             boxes,
@@ -100,7 +105,7 @@ class Rows:
         self.hits = np.empty(0, dtype=np.int64)  # in how many frames it was seen
         self.misses = np.empty(0, dtype=np.int64)  # in how many since then it was not
         self.skeletons = np.empty(0, dtype=np.int64)
-        # Keypoints from the centre of the box, in heights of the box; NaN and weight 0: not known.
+        # Keypoints from the centre of the box, in heights of the box; 0, with weight 0: not known.
         self.shapes: Array = np.empty((0, 0, 2))
         self.weights: Array = np.empty((0, 0))
         self.filter = AxisFilters(4)
@@ -156,9 +161,47 @@ class Rows:
         values[:, 2] += np.log(stretch)
         self.filter.state[2:, :, :2] *= (stretch**2)[:, None]
 
-    def see(self, rows: NDArray[np.int64], poses: NDArray[np.int64], seen: Seen) -> None:
+    def common_weights(self, seen: Seen) -> Array:
+        """Return (m, n, k), of each keypoint how much it counts between a track and a pose."""
+        k = min(self.shapes.shape[1], seen.keypoints.shape[1])
+        weight = self.weights[:, None, :k] * seen.weights[:, :k]
+        weight *= (self.skeletons[:, None] == seen.skeletons)[:, :, None]
+        return weight
+
+    def fits(self, seen: Seen, weight: Array) -> Fits:
+        """Lay the shapes of the tracks on poses; weight: (m, n, k) of the keypoints."""
+        k = weight.shape[2]
+        variances = SHAPE_VARIANCE * VARIANCES[self.skeletons, :k] * POSE_AREA
+        variances *= np.exp(self.filter.values[:, 3:])
+        steady = weight * STEADINESS[self.skeletons, None, :k]
+        return Fits.of(
+            self.shapes[:, :k],
+            seen.keypoints[:, :k],
+            steady,
+            self.heights,
+            self.filter.state[2, :, 2] + HEIGHT_FLOOR**2,
+            variances,
+        )
+
+    def see(
+        self, rows: NDArray[np.int64], poses: NDArray[np.int64], seen: Seen, fits: Fits | None
+    ) -> None:
         """Take poses (a,) of a frame as those of the tracks of rows (a,)."""
-        self.filter.update(rows, seen.numbers[poses], seen.box_variances()[poses])
+        numbers, variances = seen.numbers[poses], seen.box_variances()[poses]
+        if fits is not None:
+            fitted = fits.numbers[rows, poses]
+            good = fits.alike[rows, poses] >= GOOD_FIT
+            whole = boxes_of(np.concatenate((fitted, self.filter.values[rows, 3:]), axis=1))
+            height = np.exp(fitted[:, 2])
+            boxes = np.where(
+                good[:, None],
+                completed(seen.boxes[poses], whole, slack=SLACK * height),
+                seen.boxes[poses],
+            )
+            numbers = numbers_of(boxes)
+            numbers[good, :2] = (numbers[good, :2] + fitted[good, :2]) / 2
+            variances[good, :2] /= 2
+        self.filter.update(rows, numbers, variances)
         self._remember(rows, poses, seen)
 
     def add(self, ids: list[str], poses: NDArray[np.int64], seen: Seen) -> None:
@@ -198,8 +241,7 @@ class Rows:
         for name in PER_TRACK:
             values = getattr(self, name)
             room = ((0, count), (0, k), (0, 0))[: values.ndim]
-            fill = np.nan if name == 'shapes' else 0
-            setattr(self, name, np.pad(values, room, constant_values=fill))
+            setattr(self, name, np.pad(values, room))
 
     def _remember(self, rows: NDArray[np.int64], poses: NDArray[np.int64], seen: Seen) -> None:
         """Keep what tracks look like, and that they were seen."""
@@ -208,7 +250,8 @@ class Rows:
             self._widen(0, k)
         centres, heights = self.filter.values[rows, :2], self.heights[rows]
         shapes = (seen.keypoints[poses] - centres[:, None]) / heights[:, None, None]
-        self.weights[rows], self.shapes[rows] = 0, np.nan
+        shapes[seen.weights[poses] == 0] = 0
+        self.weights[rows], self.shapes[rows] = 0, 0
         self.weights[rows, :k], self.shapes[rows, :k] = seen.weights[poses], shapes
         self.skeletons[rows] = seen.skeletons[poses]
         self.seen_ns[rows] = seen.stamp_ns

@@ -15,12 +15,14 @@ from vitpose_ros.core.tracks.association import (
     Stage,
     duplicates,
     keypoint_similarity,
+    overlap,
     overlaps,
     pair_in_stages,
 )
 from vitpose_ros.core.tracks.motion import CameraMotion, inverse_of, rotated, transformed
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
-from vitpose_ros.core.tracks.rows import Rows, Seen
+from vitpose_ros.core.tracks.rows import Rows, Seen, boxes_of
+from vitpose_ros.core.tracks.shapes import Fits
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TENTATIVE, TRACKED, TrackIds, Tracks
 
 Array = NDArray[np.float64]
@@ -84,13 +86,15 @@ class Tracker:
         self._pass_time(stamp_ns, camera, camera_pose)
         seen, rows = Seen.of(stamp_ns, poses), self._rows
         positions_seen, covariances_seen = self._in_fixed_frame(positions, len(seen))
+        weight = rows.common_weights(seen)
+        fits = rows.fits(seen, weight) if weight.size else None
         if self.options.tracking == 'detections':
             pose_of, new = self._by_ids(poses.track_ids, seen.scores)
         else:
-            pose_of, new = self._by_likeness(seen, positions_seen, covariances_seen)
+            pose_of, new = self._by_likeness(seen, fits, weight, positions_seen, covariances_seen)
         self._set_states(pose_of)
         found = np.flatnonzero(pose_of >= 0)
-        rows.see(found, pose_of[found], seen)
+        rows.see(found, pose_of[found], seen, fits)
         new = self._within_bounds(new, seen.scores)
         if self.options.tracking == 'detections':
             ids = [poses.track_ids[index] for index in new]
@@ -102,7 +106,7 @@ class Tracker:
         pose_of = np.concatenate((pose_of, new))
         found = np.flatnonzero(pose_of >= 0)
         rows.locate(found, positions_seen[pose_of[found]], covariances_seen[pose_of[found]])
-        return self._told(pose_of)
+        return self._told(pose_of, seen)
 
     def _pass_time(
         self,
@@ -155,7 +159,7 @@ class Tracker:
         return np.array(pose_of, dtype=np.int64), np.array(list(index_of.values()), dtype=np.int64)
 
     def _by_likeness(
-        self, seen: Seen, positions: Array, covariances: Array
+        self, seen: Seen, fits: Fits | None, weight: Array, positions: Array, covariances: Array
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the pose of each track, or -1, and the poses that are new."""
         options, rows = self.options, self._rows
@@ -164,7 +168,7 @@ class Tracker:
         low = single & ~high & (seen.scores >= options.low_score)
         if not len(rows) or not len(seen):
             return np.full(len(rows), -1, dtype=np.int64), np.flatnonzero(high)
-        alike, near = self._likeness(seen, positions, covariances)
+        alike, near = self._likeness(seen, fits, weight, positions, covariances)
         known = (rows.states == TRACKED) | (rows.states == PREDICTED)
         pose_of = pair_in_stages(
             (
@@ -177,7 +181,9 @@ class Tracker:
         high[pose_of[pose_of >= 0]] = False
         return pose_of, np.flatnonzero(high)
 
-    def _likeness(self, seen: Seen, positions: Array, covariances: Array) -> tuple[Array, Array]:
+    def _likeness(
+        self, seen: Seen, fits: Fits | None, weight: Array, positions: Array, covariances: Array
+    ) -> tuple[Array, Array]:
         """Return (m, n) how alike tracks and poses are, and how near poses are to the tracks.
 
         The first by boxes, keypoints and, where they are known, positions in space; the second
@@ -186,18 +192,24 @@ class Tracker:
         rows = self._rows
         boxes = rows.boxes
         alike, _ = overlaps(boxes, seen.boxes)
-        k = min(rows.shapes.shape[1], seen.keypoints.shape[1])
-        poses_alike = keypoint_similarity(
-            rows.keypoints[:, :k],
-            seen.keypoints[:, :k],
-            rows.weights[:, :k],
-            seen.weights[:, :k],
-            rows.keypoint_variances(boxes)[:, :k],
-        )
-        comparable = rows.skeletons[:, None] == seen.skeletons
-        comparable &= np.isfinite(poses_alike)
-        alike = np.where(comparable, (alike + poses_alike) / 2, alike)
         near = 1 - self._box_distances(seen) / GATE
+        if fits is not None:
+            k = weight.shape[2]
+            keypoints, variances = rows.keypoints[:, :k], rows.keypoint_variances(boxes)[:, :k]
+            by_pose = keypoint_similarity(keypoints, seen.keypoints[:, :k], weight, variances)
+            comparable = np.isfinite(by_pose) & np.isfinite(fits.alike)
+            state = rows.filter.state
+            apart = fits.numbers - state[0, :, None, :3]
+            squared = (apart * apart / (state[2, :, None, :3] + fits.variances)).sum(axis=2)
+            whole = boxes_of(
+                np.concatenate(
+                    (fits.numbers, np.broadcast_to(state[0, :, None, 3:], (*alike.shape, 1))),
+                    axis=2,
+                ).reshape(-1, 4)
+            ).reshape(*alike.shape, 4)
+            alike = np.maximum(alike, overlap(boxes[:, None], whole))
+            alike = np.where(comparable, (alike + by_pose) / 2, alike)
+            near = np.where(comparable, (1 - squared / GATE) * (0.5 + 0.5 * fits.alike), near)
         squared = rows.places.distances(positions, covariances)
         located = np.isfinite(squared)
         if located.any():
@@ -222,11 +234,10 @@ class Tracker:
         if np.count_nonzero(close) == len(seen):
             return np.zeros(len(seen), dtype=bool)
         variances = VARIANCES[seen.skeletons, : seen.keypoints.shape[1]] * seen.areas[:, None]
-        alike = keypoint_similarity(
-            seen.keypoints, seen.keypoints, seen.weights, seen.weights, variances
-        )
-        comparable = np.isfinite(alike) & (seen.skeletons[:, None] == seen.skeletons)
-        same = np.where(comparable, alike >= SAME_POSE, common >= SAME_BOX_ALONE)
+        weight = seen.weights[:, None] * seen.weights
+        weight *= (seen.skeletons[:, None] == seen.skeletons)[:, :, None]
+        alike = keypoint_similarity(seen.keypoints, seen.keypoints, weight, variances)
+        same = np.where(np.isfinite(alike), alike >= SAME_POSE, common >= SAME_BOX_ALONE)
         return duplicates(close & (same | same.T), seen.scores)
 
     def _set_states(self, pose_of: NDArray[np.int64]) -> None:
@@ -251,16 +262,18 @@ class Tracker:
         best = np.argsort(-scores[new], kind='stable')[: len(new) - (over - len(hidden))]
         return new[np.sort(best)]
 
-    def _told(self, pose_of: NDArray[np.int64]) -> Tracks:
+    def _told(self, pose_of: NDArray[np.int64], seen: Seen) -> Tracks:
         """Return all tracks, given the pose of each, or -1."""
         rows = self._rows
         assert self._stamp_ns is not None
+        boxes = rows.boxes
+        boxes[pose_of >= 0] = seen.boxes[pose_of[pose_of >= 0]]
         return Tracks(
             stamp_ns=self._stamp_ns,
             ids=tuple(rows.ids),
             states=rows.states.copy(),
             indices=pose_of,
-            boxes=rows.boxes.astype(np.float32),
+            boxes=boxes.astype(np.float32),
             velocities=rows.filter.rates[:, :2].astype(np.float32),
             hidden_s=rows.hidden_s(self._stamp_ns).astype(np.float32),
             positions=rows.places.positions.copy(),
