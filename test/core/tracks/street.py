@@ -13,6 +13,7 @@ from vitpose_ros.core.geometry.pinhole import PinholeCamera
 WIDTH, HEIGHT = 1280, 720
 CAMERA = PinholeCamera(900, 900, (WIDTH - 1) / 2, (HEIGHT - 1) / 2)
 RATE = 15.0  # Hz
+TURN = 5.0  # radians a second, at most
 SIGMAS = np.array(SKELETONS['coco'].sigmas)
 
 # Bones by COCO's joints (17: the neck), and radii as parts of the body's height.
@@ -47,13 +48,16 @@ class Walker:
         here = self.place(t)
         velocity = (self.place(t + 0.1) - self.place(t - 0.1)) / 0.2
         speed = float(np.linalg.norm(velocity))
-        # Those who stand look where they went last.
-        if speed > 0.1:
-            self.memory['heading'] = velocity / speed
-        forward = self.memory.get('heading', np.array([0.0, -1.0]))
+        passed = t - self.memory.get('t', t)
+        angle = self.memory.get('heading', -np.pi / 2)
+        if speed > 0.1:  # those who stand look where they went last; nobody turns at once
+            turn = np.arctan2(velocity[1], velocity[0]) - angle
+            turn = (turn + np.pi) % (2 * np.pi) - np.pi
+            angle += np.clip(turn, -TURN * passed, TURN * passed)
+        forward = np.array([np.cos(angle), np.sin(angle)])
         left = np.array([-forward[1], forward[0]])
-        walked = self.memory.get('walked', 0.0) + speed * (t - self.memory.get('t', t))
-        self.memory.update(t=t, walked=walked)
+        walked = self.memory.get('walked', 0.0) + speed * passed
+        self.memory.update(t=t, walked=walked, heading=angle)
         swing = min(speed / 1.4, 1.2)
         out = np.zeros((18, 3))
 

@@ -18,7 +18,7 @@ from vitpose_ros.core.skeletons import SKELETONS
 
 Array = NDArray[np.float64]
 
-FEWEST_KEYPOINTS = 3.0  # sum of their weights; with fewer in common poses are not compared
+FEWEST_KEYPOINTS = 1.5  # sum of their weights; with fewer in common poses are not compared
 
 
 def _tables() -> tuple[Array, NDArray[np.int64]]:

@@ -17,9 +17,9 @@ Array = NDArray[np.float64]
 
 # Of a box: x and y of its centre in pixels, the logarithms of its height and of its aspect (width
 # by height). What follows is per axis, of the centre in heights.
-DEVIATION = np.array([0.05, 0.05, 0.06, 0.15])  # of a detector's box with score 1
+DEVIATION = np.array([0.03, 0.03, 0.04, 0.15])  # of a detector's box with score 1
 FIRST_RATE = np.array([0.8, 0.3, 0.3, 0.0])  # per second: how fast somebody new may be
-JOLT = np.array([0.5, 0.2, 0.1, 0.0])  # per second cubed: how much speeds change
+JOLT = np.array([0.2, 0.05, 0.03, 0.0])  # per second cubed: how much speeds change
 DRIFT = np.array([0.0, 0.0, 0.0, 0.05])  # per second: how much the rest changes
 LOWEST_SCORE = 0.3  # of a box, for its deviation
 POSE_AREA = 0.53  # of a box that its subject covers, as COCO's evaluation of boxes alone takes it
@@ -71,7 +71,7 @@ class Seen:
         places = {name: place for place, name in enumerate(SKELETONS)}
         skeletons = np.array([places[name] for name in poses.skeletons], dtype=np.int64)
         there = np.isfinite(poses.keypoints).all(axis=2) & (poses.scores > 0)
-        weights = np.sqrt(np.where(there, poses.scores, 0).clip(max=1), dtype=np.float64)
+        weights = np.where(there, poses.scores, 0).clip(max=1).astype(np.float64)
         keypoints = np.where(there[:, :, None], poses.keypoints, 0).astype(np.float64)
         return cls(
             stamp_ns,

@@ -30,7 +30,11 @@ Array = NDArray[np.float64]
 JUMP_BACK_S = 0.1  # a clock that goes back by more begins anew; by less, frames came out of order
 LEAST_ALIKE = 0.2  # for a pair of a track and a pose
 LEAST_ALIKE_LOW = 0.3  # for poses with low scores
-GATE = 16.3  # squared Mahalanobis distance in three dimensions that one in 1000 exceeds
+GATE = 30.0  # squared Mahalanobis distance in three dimensions that one in 1000 exceeds
+FLOOR = np.array((0.02, 0.02, 0.03))
+GAIN = 14.0
+LOW_GAIN = 2.0
+SHAPE_WEIGHT = 2.0
 SAME_POSE, SAME_BOX = 0.75, 0.5  # likeness of two poses, and of their boxes, of one subject
 SPACE_WEIGHT = 0.3  # of the likeness of positions in space beside that of boxes and keypoints
 POSITION_FLOOR = 0.05**2 * np.eye(3)  # metres squared: people are no points
@@ -168,14 +172,13 @@ class Tracker:
         low = single & ~high & (seen.scores >= options.low_score)
         if not len(rows) or not len(seen):
             return np.full(len(rows), -1, dtype=np.int64), np.flatnonzero(high)
-        alike, near = self._likeness(seen, fits, weight, positions, covariances)
+        alike = self._likeness(seen, fits, weight, positions, covariances)
         known = (rows.states == TRACKED) | (rows.states == PREDICTED)
         pose_of = pair_in_stages(
             (
-                Stage(known, high, alike, LEAST_ALIKE),
-                Stage(known, low, alike, LEAST_ALIKE_LOW),
-                Stage(known, high, near, 0.0),
-                Stage(rows.states == TENTATIVE, high, alike, LEAST_ALIKE),
+                Stage(known, high, alike, 0.0),
+                Stage(known, low, alike, LOW_GAIN),
+                Stage(rows.states == TENTATIVE, high, alike, 0.0),
             )
         )
         high[pose_of[pose_of >= 0]] = False
@@ -183,49 +186,29 @@ class Tracker:
 
     def _likeness(
         self, seen: Seen, fits: Fits | None, weight: Array, positions: Array, covariances: Array
-    ) -> tuple[Array, Array]:
-        """Return (m, n) how alike tracks and poses are, and how near poses are to the tracks.
-
-        The first by boxes, keypoints and, where they are known, positions in space; the second
-        from 1 to 0 at the gate. NaN for pairs that cannot be.
-        """
+    ) -> Array:
+        """Return (m, n) how alike tracks and poses are."""
         rows = self._rows
-        boxes = rows.boxes
-        alike, _ = overlaps(boxes, seen.boxes)
-        near = 1 - self._box_distances(seen) / GATE
-        if fits is not None:
-            k = weight.shape[2]
-            keypoints, variances = rows.keypoints[:, :k], rows.keypoint_variances(boxes)[:, :k]
-            by_pose = keypoint_similarity(keypoints, seen.keypoints[:, :k], weight, variances)
-            comparable = np.isfinite(by_pose) & np.isfinite(fits.alike)
-            state = rows.filter.state
-            apart = fits.numbers - state[0, :, None, :3]
-            squared = (apart * apart / (state[2, :, None, :3] + fits.variances)).sum(axis=2)
-            whole = boxes_of(
-                np.concatenate(
-                    (fits.numbers, np.broadcast_to(state[0, :, None, 3:], (*alike.shape, 1))),
-                    axis=2,
-                ).reshape(-1, 4)
-            ).reshape(*alike.shape, 4)
-            alike = np.maximum(alike, overlap(boxes[:, None], whole))
-            alike = np.where(comparable, (alike + by_pose) / 2, alike)
-            near = np.where(comparable, (1 - squared / GATE) * (0.5 + 0.5 * fits.alike), near)
-        squared = rows.places.distances(positions, covariances)
-        located = np.isfinite(squared)
-        if located.any():
-            space = 1 - squared / GATE
-            alike = np.where(located, alike + SPACE_WEIGHT * (space.clip(-1) - alike), alike)
-            near = np.where(located, space, near)
-        other = KINDS[rows.skeletons][:, None] != KINDS[seen.skeletons]
-        alike[other] = near[other] = np.nan
-        return alike, near
+        state = rows.filter.state
+        here, sure = state[0, :, None, :3], state[2, :, None, :3]
+        floor = np.ones((len(rows), 1, 3)) * FLOOR**2
+        floor[:, :, :2] *= rows.heights[:, None, None] ** 2
 
-    def _box_distances(self, seen: Seen) -> Array:
-        """Return squared Mahalanobis distances (m, n) of centres and heights."""
-        state = self._rows.filter.state
-        apart = seen.numbers[None, :, :3] - state[0, :, None, :3]
-        variances = state[2, :, None, :3] + seen.box_variances()[None, :, :3]
-        return np.asarray((apart * apart / variances).sum(axis=2))
+        def motion(apart, variances):
+            variances = variances + sure + floor
+            return (apart * apart / variances).sum(axis=2), np.log(variances / floor).sum(axis=2)
+
+        squared, vague = motion(seen.numbers[None, :, :3] - here, seen.box_variances()[None, :, :3])
+        if fits is not None:
+            comparable = (weight.sum(axis=2) >= 1.5)
+            by_pose, vaguer = motion(fits.numbers - here, fits.variances)
+            shape = -2 * SHAPE_WEIGHT * np.log(np.maximum(np.nan_to_num(fits.alike), 1e-3))
+            squared = np.where(comparable, by_pose, squared)
+            vague = np.where(comparable, vaguer + shape, vague)
+        gain = GAIN - (squared + vague) / 2
+        other = KINDS[rows.skeletons][:, None] != KINDS[seen.skeletons]
+        gain[other | (squared > GATE)] = np.nan
+        return gain
 
     def _duplicates(self, seen: Seen) -> NDArray[np.bool_]:
         """Return (n,), which poses show a subject that another one shows better."""
