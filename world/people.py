@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world import poses
-from world.bodies import NAMES, BodyModel, Person
+from world.bodies import NAMES, SKIN, BodyModel, Person
 from world.camera import Camera
 from world.heads import Heads
 from world.look import Look, clothing_fields
@@ -141,6 +141,25 @@ class People:
         thickness = look.thickness(self._fields) + self._heads.thickness(look)
         return vertices + normals * thickness[:, None], normals
 
+    def coat(self, look: Look, person: Person) -> tuple[Array, Array, Array]:
+        """Return a dressed body at rest, (v, 3), which of it is drawn, (v,) bool, and its colours.
+
+        It bends as the body does, see BodyModel.bend: clothes follow the bones. The colours of
+        skin and hair are (v, 3), linear.
+        """
+        worn = look.worn(self._fields, self.model.template)
+        return self.dress(look, person.vertices)[0], worn, self._heads.paint(look)
+
+    def soles(self, look: Look, person: Person) -> float:
+        """Return how thick the soles of shoes are, metres."""
+        coat, worn, _ = self.coat(look, person)
+        return float(person.vertices[SKIN, 2].min() - coat[worn, 2].min())
+
+    @property
+    def renderer(self) -> Renderer:
+        """What draws them."""
+        return self._renderer
+
     def extent(
         self,
         look: Look,
@@ -189,7 +208,7 @@ class People:
         at = np.clip(np.round(points).astype(int), 0, np.array(size[::-1]) - 1)
         hidden = depth[at[:, 1], at[:, 0]] < distance - TOLERANCE - look.bulk
         known = np.column_stack((points, np.where(hidden, 1.0, 2.0)))
-        return _shaded_by_depth(colour, depth), person.copy(), known.astype(np.float32)
+        return shaded_by_depth(colour, depth), person.copy(), known.astype(np.float32)
 
     def _light(self, rng: Random, camera: Camera, heading: float) -> tuple[int, dict[str, Any]]:
         """Draw what light falls on the person: of a panorama, or of a sky and a sun at random."""
@@ -219,7 +238,7 @@ class People:
         }
 
 
-def _shaded_by_depth(colour: Array, depth: Array) -> Array:
+def shaded_by_depth(colour: Array, depth: Array) -> Array:
     """Darken what lies in creases: pixels behind their neighbourhood's mean depth."""
     near = np.where(colour[..., 3] > 0, depth, 0).astype(np.float32)
     weight = (colour[..., 3] > 0).astype(np.float32)

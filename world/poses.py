@@ -70,7 +70,7 @@ def assemble(
     for i, s in enumerate('LR'):
         # Thighs hang from the world's axes, not from the leaning hips.
         thigh, shin = legs.thighs[i], legs.shins[i]
-        upper, lower = _limb(model, body, ('upperleg01', 'lowerleg01', 'foot'), s, thigh, shin)
+        upper, lower = limb(model, body, ('upperleg01', 'lowerleg01', 'foot'), s, thigh, shin)
         turns[f'upperleg01.{s}'] = hips.T @ upper
         turns[f'lowerleg01.{s}'] = lower
         splay = turn(UP, (1 if s == 'L' else -1) * rng.normal(8, 7))
@@ -89,11 +89,11 @@ def assemble(
         turns.update({f'toe{n}-1.{s}': toe for n in range(1, 6)})
 
     for s, (upper_arm, lower_arm) in zip('LR', moves or arms(rng, kind), strict=True):
-        _arm(rng, model, body, turns, s, upper_arm, lower_arm)
+        arm(rng, model, body, turns, s, upper_arm, lower_arm)
     return turns, legs.seat
 
 
-def _limb(
+def limb(
     model: BodyModel,
     body: Person,
     bones: tuple[str, str, str],
@@ -125,7 +125,7 @@ def _limb(
     return whole, bend
 
 
-def _arm(
+def arm(
     rng: Random,
     model: BodyModel,
     body: Person,
@@ -137,7 +137,7 @@ def _arm(
     """Add the turns of an arm; directions in the trunk's axes, of the left arm."""
     mirror = np.array([1.0, 1, 1]) if side == 'L' else np.array([-1.0, 1, 1])
     upper, lower = unit(upper) * mirror, unit(lower) * mirror
-    whole, bend = _limb(model, body, ('upperarm01', 'lowerarm01', 'wrist'), side, upper, lower)
+    whole, bend = limb(model, body, ('upperarm01', 'lowerarm01', 'wrist'), side, upper, lower)
     rise = max(0.0, np.degrees(np.arcsin(np.clip(upper[2], -1, 1))) + 20) * 0.3
     clavicle = turn(BACK, -rise * mirror[0])
     turns[f'clavicle.{side}'] = clavicle

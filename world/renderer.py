@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world.bodies import LAYERS, BodyModel
+from world.shells import coarse
 
 Array = NDArray[Any]
 NEAR, FAR = 0.2, 60.0  # metres
@@ -161,23 +162,32 @@ class Scene:
 class Renderer:
     """Draws scenes of one body model, one at a time."""
 
-    def __init__(self, model: BodyModel, fields: Array, largest: int = 1024) -> None:
+    def __init__(self, model: BodyModel, fields: Array, largest: int = 1280) -> None:
         """Take the model, what its vertices say of clothes (v, 4), and the longest side."""
         self._context = moderngl.create_context(standalone=True, backend='egl')
         self._program = self._context.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
-        self._moving = self._context.buffer(reserve=len(model.template) * 9 * 4, dynamic=True)
+        size = len(model.template) * 3 * 4
+        self._positions, self._normals, self._skin = (
+            self._context.buffer(reserve=size, dynamic=True) for _ in range(3)
+        )
         fixed = np.concatenate((model.template, fields), axis=1, dtype=np.float32)
         self._fixed = self._context.buffer(fixed.tobytes())
         formats = (
-            (self._moving, '3f 3f 3f', 'position', 'normal', 'skin'),
+            (self._positions, '3f', 'position'),
+            (self._normals, '3f', 'normal'),
+            (self._skin, '3f', 'skin'),
             (self._fixed, '3f 4f', 'place', 'fields'),
         )
-        self._arrays = {
-            layer: self._context.vertex_array(
-                self._program, formats, self._context.buffer(model.triangles[layer].tobytes())
-            )
-            for layer in LAYERS
-        }
+        self.coarse = coarse(model)
+        self._arrays, self._coarse_arrays = (
+            {
+                layer: self._context.vertex_array(
+                    self._program, formats, self._context.buffer(triangles[layer].tobytes())
+                )
+                for layer in LAYERS
+            }
+            for triangles in (model.triangles, self.coarse)
+        )
         self._shapes = {name: make() for name, make in SHAPES.items()}
         self._largest = largest
         colour = self._context.renderbuffer((largest, largest), 4)
@@ -191,6 +201,35 @@ class Renderer:
 
     def draw(self, scene: Scene) -> tuple[Array, Array, Array]:
         """Return picture (h, w, 4) RGBA uint8, person (h, w) bool and depth (h, w) in metres."""
+        for buffer, values in ((self._normals, scene.normals), (self._skin, scene.skin)):
+            buffer.write(np.ascontiguousarray(values, np.float32))
+        self._render(scene, self._arrays)
+        height, width = scene.size
+        raw = self._frame.read(viewport=(0, 0, width, height), components=4, attachment=0)
+        picture = np.frombuffer(raw, np.uint8).reshape(height, width, 4)[::-1]
+        raw = self._frame.read(
+            viewport=(0, 0, width, height), components=1, attachment=1, alignment=1
+        )
+        person = np.frombuffer(raw, np.uint8).reshape(height, width)[::-1] > 0
+        return picture, person, self._read_depth(scene)
+
+    def depth(self, scene: Scene, *, rough: bool = False) -> Array:
+        """Return depth (h, w) in metres alone, FAR where nothing is.
+
+        Normals and skin are not used. rough: by the triangles of world.shells, for small pictures.
+        """
+        self._render(scene, self._coarse_arrays if rough else self._arrays)
+        return self._read_depth(scene)
+
+    def _read_depth(self, scene: Scene) -> Array:
+        height, width = scene.size
+        raw = self._frame.read(
+            viewport=(0, 0, width, height), components=1, attachment=-1, dtype='f4'
+        )
+        z = np.frombuffer(raw, np.float32).reshape(height, width)[::-1]
+        return NEAR * FAR / (FAR - z * (FAR - NEAR))
+
+    def _render(self, scene: Scene, arrays: dict[str, Any]) -> None:
         height, width = scene.size
         if max(scene.size) > self._largest:
             raise ValueError(
@@ -205,30 +244,17 @@ class Renderer:
         for name, value in scene.uniforms.items():
             self._set(name, value)
         self._noise.use(0)
-        moving = np.concatenate((scene.positions, scene.normals, scene.skin), axis=1)
-        self._moving.write(np.ascontiguousarray(moving, np.float32))
+        self._positions.write(np.ascontiguousarray(scene.positions, np.float32))
         for layer in scene.layers:
             program['layer'].value = LAYERS.index(layer)
             if layer == 'body':
                 self._context.enable(moderngl.CULL_FACE)
             else:
                 self._context.disable(moderngl.CULL_FACE)
-            self._arrays[layer].render()
+            arrays[layer].render()
         program['layer'].value = len(LAYERS)
         for shape, place in scene.things:
             self._draw_thing(shape, place)
-        raw = self._frame.read(viewport=(0, 0, width, height), components=4, attachment=0)
-        picture = np.frombuffer(raw, np.uint8).reshape(height, width, 4)[::-1]
-        raw = self._frame.read(
-            viewport=(0, 0, width, height), components=1, attachment=1, alignment=1
-        )
-        person = np.frombuffer(raw, np.uint8).reshape(height, width)[::-1] > 0
-        raw = self._frame.read(
-            viewport=(0, 0, width, height), components=1, attachment=-1, dtype='f4'
-        )
-        z = np.frombuffer(raw, np.float32).reshape(height, width)[::-1]
-        depth = NEAR * FAR / (FAR - z * (FAR - NEAR))
-        return picture, person, depth
 
     def _set(self, name: str, value: Any) -> None:
         if name in self._program:
