@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-
 from street import HEIGHT, SIGMAS, WIDTH
 
 from vitpose_ros.core import Poses
@@ -29,7 +28,9 @@ class Detector:
         box_scores = np.full(len(rows), 0.95)
         if self.jitter or self.misses:
             boxes += rng.normal(0, self.jitter, boxes.shape) * size
-            box_scores = (sight.visible[rows] * 0.7 + rng.normal(0.3, 0.12, len(rows))).clip(0.05, 1)
+            box_scores = (sight.visible[rows] * 0.7 + rng.normal(0.3, 0.12, len(rows))).clip(
+                0.05, 1
+            )
         if self.noise:
             spread = 2 * SIGMAS[None, :] * 0.5 * size * self.noise
             spread = np.where(sight.seen[rows], spread, 3 * spread)

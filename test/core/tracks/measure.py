@@ -1,6 +1,6 @@
 """How well tracks are kept, by the measures of the library `trackers`, beside its ByteTrack.
 
-    PYTHONPATH=. python test/core/tracks/measure.py
+PYTHONPATH=. python test/core/tracks/measure.py
 """
 
 import argparse
@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from detector import Detector  # noqa: E402
-from street import CAMERA, sequence  # noqa: E402
+from detector import Detector
+from street import CAMERA, sequence
 
-from vitpose_ros.core.tracks.options import TrackOptions  # noqa: E402
-from vitpose_ros.core.tracks.tracker import Tracker  # noqa: E402
-from vitpose_ros.core.tracks.tracks import TRACKED, TrackIds  # noqa: E402
+from vitpose_ros.core.tracks.options import TrackOptions
+from vitpose_ros.core.tracks.tracker import Tracker
+from vitpose_ros.core.tracks.tracks import TRACKED, TrackIds
 
 TRUE = Detector()
 NOISY = Detector(misses=0.1, jitter=0.03, noise=0.5, false=0.05)
@@ -107,8 +107,10 @@ def table(seeds, detector, sources):
         print(seed, ' | '.join(line), flush=True)
     for name, (tp, fp, fn) in totals.items():
         hota, switches, _, _ = np.array(others[name]).T
-        print(f'{name:12} IDF1 {2 * tp / (2 * tp + fp + fn):.4f} HOTA {hota.mean():.4f} '
-              f'switches {switches.sum():.0f}')
+        print(
+            f'{name:12} IDF1 {2 * tp / (2 * tp + fp + fn):.4f} HOTA {hota.mean():.4f} '
+            f'switches {switches.sum():.0f}'
+        )
 
 
 if __name__ == '__main__':

@@ -54,18 +54,7 @@ def overlaps(boxes: NDArray[Any], others: NDArray[Any]) -> tuple[Array, Array]:
     return common / (area + other - common), common / np.minimum(area, other)
 
 
-def overlap(boxes: NDArray[Any], others: NDArray[Any]) -> Array:
-    """Return the IoU (...) of boxes (..., 4) with others (..., 4), which broadcast."""
-    low = np.maximum(boxes[..., :2], others[..., :2])
-    high = np.minimum(boxes[..., 2:], others[..., 2:])
-    sides = (high - low).clip(min=0)
-    common = sides[..., 0] * sides[..., 1]
-    return np.asarray(common / (box_areas(boxes) + box_areas(others) - common))
-
-
-def keypoint_similarity(
-    keypoints: Array, others: Array, weight: Array, variances: Array
-) -> Array:
+def keypoint_similarity(keypoints: Array, others: Array, weight: Array, variances: Array) -> Array:
     """Return the OKS (m, n) of keypoints (m, k, 2) with others (n, k, 2).
 
     weight: (m, n, k), how much each keypoint counts in each pair. variances: (m, k), pixels
@@ -95,19 +84,18 @@ class Stage(NamedTuple):
 
     tracks: NDArray[np.bool_]  # (m,)
     poses: NDArray[np.bool_]  # (n,)
-    similarity: Array  # (m, n)
     least: float
 
 
-def pair_in_stages(stages: Sequence[Stage]) -> NDArray[np.int64]:
+def pair_in_stages(similarity: Array, stages: Sequence[Stage]) -> NDArray[np.int64]:
     """Pair tracks with poses, one stage after the other.
 
-    What an earlier stage has paired takes no part in later ones. Returns (m,): the pose of each
-    track, or -1.
+    similarity: (m, n). What an earlier stage has paired takes no part in later ones. Returns (m,):
+    the pose of each track, or -1.
     """
-    pose_of = np.full(len(stages[0].tracks), -1, dtype=np.int64)
-    free = np.ones(len(stages[0].poses), dtype=bool)
-    for tracks, poses, similarity, least in stages:
+    pose_of = np.full(similarity.shape[0], -1, dtype=np.int64)
+    free = np.ones(similarity.shape[1], dtype=bool)
+    for tracks, poses, least in stages:
         rows, columns = np.flatnonzero(tracks & (pose_of < 0)), np.flatnonzero(poses & free)
         if len(rows) and len(columns):
             i, j = pair(similarity[rows[:, None], columns], least)

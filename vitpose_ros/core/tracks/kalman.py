@@ -27,12 +27,12 @@ class AxisFilters:
     @property
     def values(self) -> Array:
         """Where the tracks are, (m, ...): a view."""
-        return self.state[0]
+        return np.asarray(self.state[0])
 
     @property
     def rates(self) -> Array:
         """How fast they move, (m, ...) per second: a view."""
-        return self.state[1]
+        return np.asarray(self.state[1])
 
     def add(self, values: Array, variances: Array, rate_variances: Array) -> None:
         """Add tracks that stand at values (a, ...), as far as is known."""
@@ -85,12 +85,12 @@ class PositionFilters:
     @property
     def covariances(self) -> Array:
         """How sure the positions are, (m, 3, 3): a view."""
-        return self.blocks[0]
+        return np.asarray(self.blocks[0])
 
     @property
     def velocity_covariances(self) -> Array:
         """How sure the velocities are, (m, 3, 3): a view."""
-        return self.blocks[2]
+        return np.asarray(self.blocks[2])
 
     def add(self, count: int) -> None:
         """Add tracks whose positions nobody knows yet."""
@@ -143,18 +143,22 @@ class PositionFilters:
         shrunk = here - gain @ here
         self.blocks[0, rows] = (shrunk + shrunk.transpose(0, 2, 1)) / 2
 
-    def distances(self, measured: Array, covariances: Array) -> Array:
+    def distances(self, measured: Array, covariances: Array) -> tuple[Array, Array]:
         """Return squared Mahalanobis distances (m, a) of all tracks to positions (a, 3).
 
-        NaN where either is not known.
+        And the logarithms (m, a) of the determinants of what they were measured by. NaN where
+        either is not known.
         """
         apart = measured[None] - self.positions[:, None]  # (m, a, 3)
-        inverse = _inverse(self.covariances[:, None] + covariances[None])
-        return np.asarray(np.einsum('mai,maij,maj->ma', apart, inverse, apart))
+        inverse, determinant = inverse_of(self.covariances[:, None] + covariances[None])
+        return np.einsum('mai,maij,maj->ma', apart, inverse, apart), np.log(determinant)
 
 
-def _inverse(matrices: Array) -> Array:
-    """Invert symmetric matrices (..., 3, 3) by their cofactors; NaN and singular ones give NaN."""
+def inverse_of(matrices: Array) -> tuple[Array, Array]:
+    """Invert symmetric matrices (..., 3, 3) by their cofactors, and return determinants (...).
+
+    NaN and singular ones give NaN.
+    """
     a, b, c = matrices[..., 0, 0], matrices[..., 0, 1], matrices[..., 0, 2]
     d, e, f = matrices[..., 1, 1], matrices[..., 1, 2], matrices[..., 2, 2]
     cofactors = np.stack(
@@ -162,5 +166,6 @@ def _inverse(matrices: Array) -> Array:
         axis=-1,
     )
     determinant = a * cofactors[..., 0] + b * cofactors[..., 1] + c * cofactors[..., 2]
-    entries = cofactors / np.where(determinant > 0, determinant, np.nan)[..., None]
-    return np.asarray(entries[..., [[0, 1, 2], [1, 3, 4], [2, 4, 5]]])
+    determinant = np.where(determinant > 0, determinant, np.nan)
+    entries = cofactors / determinant[..., None]
+    return np.asarray(entries[..., [[0, 1, 2], [1, 3, 4], [2, 4, 5]]]), determinant

@@ -1,6 +1,5 @@
 """How people are followed: one table for Python, command lines and the node."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -75,11 +74,12 @@ class TrackOptions:
         """Check all, and bring each value into its type."""
         for entry in fields(self):
             value, about = getattr(self, entry.name), entry.metadata
-            if isinstance(entry.default, float) and isinstance(value, bool):
-                value = math.nan  # Python's bools are numbers
+            if isinstance(about['minimum'], float) and isinstance(value, bool):
+                raise OptionError(f'{entry.name} is {value}; give a number')  # bools are numbers
             check_value(entry.name, value, about)
             if about['minimum'] is not None:  # numpy's become Python's
-                object.__setattr__(self, entry.name, type(entry.default)(value))
+                number = float if isinstance(about['minimum'], float) else int
+                object.__setattr__(self, entry.name, number(value))
         if self.low_score > self.high_score:
             raise OptionError(
                 f'low_score is {self.low_score}, high_score is {self.high_score}; give a '

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.tracks.association import VARIANCES, box_areas
-from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters
+from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters, inverse_of
 from vitpose_ros.core.tracks.motion import CameraMotion
 from vitpose_ros.core.tracks.shapes import STEADINESS, Fits, completed
 
@@ -18,17 +18,18 @@ Array = NDArray[np.float64]
 # Of a box: x and y of its centre in pixels, the logarithms of its height and of its aspect (width
 # by height). What follows is per axis, of the centre in heights.
 DEVIATION = np.array([0.03, 0.03, 0.04, 0.15])  # of a detector's box with score 1
-FIRST_RATE = np.array([0.8, 0.3, 0.3, 0.0])  # per second: how fast somebody new may be
-JOLT = np.array([0.2, 0.05, 0.03, 0.0])  # per second cubed: how much speeds change
+FIRST_RATE = np.array([0.8, 0.1, 0.2, 0.0])  # per second: how fast somebody new may be
+JOLT = np.array([0.2, 0.01, 0.01, 0.0])  # per second cubed: how much speeds change
 DRIFT = np.array([0.0, 0.0, 0.0, 0.05])  # per second: how much the rest changes
 LOWEST_SCORE = 0.3  # of a box, for its deviation
-POSE_AREA = 0.53  # of a box that its subject covers, as COCO's evaluation of boxes alone takes it
+POSE_AREA = 0.53  # of its box that a subject covers, about
 SHAPE_VARIANCE = 4.0  # times that of COCO: bodies change their shape
 HEIGHT_FLOOR = 0.03  # how sure the logarithm of a height is at best
 GOOD_FIT = 0.3  # likeness from which on the shape of a track tells what of a box is hidden
 SLACK = 0.08  # of the height: by so much boxes are cut anyhow
 SPEED_M_S = 1.0  # of somebody new, per axis
-JOLT_M = 1.0  # m^2/s^3
+OUTLIER = 20.0  # squared distance from which on a measured position is not believed
+JOLT_M = 0.5  # m^2/s^3
 PER_TRACK = ('states', 'seen_ns', 'hits', 'misses', 'skeletons', 'shapes', 'weights')
 
 
@@ -59,10 +60,14 @@ class Seen:
     keypoints: Array  # (n, k, 2) pixels; 0 for what is not there
     weights: Array  # (n, k): 0 for that, too
     areas: Array  # (n,) pixels squared
+    positions: Array  # (n, 3) metres, in the fixed frame; NaN: not known
+    position_covariances: Array  # (n, 3, 3)
 
     @classmethod
-    def of(cls, stamp_ns: int, poses: Poses) -> 'Seen':
-        """Return what to take of poses."""
+    def of(
+        cls, stamp_ns: int, poses: Poses, positions: Array, position_covariances: Array
+    ) -> 'Seen':
+        """Return what to take of poses, and of where their subjects are."""
         boxes = poses.boxes.astype(np.float64)
         scores = np.ones(len(poses))
         if len(poses.box_scores):
@@ -82,6 +87,8 @@ class Seen:
             keypoints,
             weights,
             POSE_AREA * box_areas(boxes),
+            positions,
+            position_covariances,
         )
 
     def __len__(self) -> int:
@@ -125,23 +132,9 @@ class Rows:
         """How high the boxes are, (m,) pixels."""
         return np.asarray(np.exp(self.filter.values[:, 2]))
 
-    @property
-    def keypoints(self) -> Array:
-        """Where the keypoints are, (m, k, 2) pixels: they move with their boxes."""
-        return self.filter.values[:, None, :2] + self.shapes * self.heights[:, None, None]
-
     def hidden_s(self, stamp_ns: int) -> Array:
         """Return (m,) for how long each has not been seen."""
-        return ((stamp_ns - self.seen_ns) * 1e-9).clip(min=0)
-
-    def keypoint_variances(self, boxes: Array) -> Array:
-        """Return (m, k), pixels squared, how far keypoints may be from where they are predicted.
-
-        boxes: (m, 4), those of the tracks.
-        """
-        own = VARIANCES[self.skeletons, : self.shapes.shape[1]]
-        unsure = self.filter.state[2, :, :2].mean(axis=1)
-        return np.asarray(own * (POSE_AREA * box_areas(boxes))[:, None] + unsure[:, None])
+        return np.asarray(np.maximum((stamp_ns - self.seen_ns) * 1e-9, 0.0))
 
     def predict(self, dt_s: float) -> None:
         """Let time pass."""
@@ -216,16 +209,20 @@ class Rows:
         self.places.add(len(ids))
         self._remember(rows, poses, seen)
 
-    def locate(self, rows: NDArray[np.int64], positions: Array, covariances: Array) -> None:
-        """Take positions (a, 3), (a, 3, 3) of the tracks of rows; NaN where nobody knows."""
+    def _locate(self, rows: NDArray[np.int64], poses: NDArray[np.int64], seen: Seen) -> None:
+        """Take where the subjects of poses (a,) are as the places of the tracks of rows (a,)."""
+        positions, covariances = seen.positions[poses], seen.position_covariances[poses]
         known = np.isfinite(positions).all(axis=1) & np.isfinite(covariances).all(axis=(1, 2))
-        rows, positions, covariances = rows[known], positions[known], covariances[known]
-        new = np.isnan(self.places.positions[rows, 0])
-        if new.any():
-            self.places.start(rows[new], positions[new], covariances[new], SPEED_M_S)
-            rows, positions, covariances = rows[~new], positions[~new], covariances[~new]
-        if len(rows):
-            self.places.update(rows, positions, covariances)
+        if not known.any():
+            return
+        new = known & np.isnan(self.places.positions[rows, 0])
+        self.places.start(rows[new], positions[new], covariances[new], SPEED_M_S)
+        old = known & ~new
+        apart = positions - self.places.positions[rows]
+        inverse, _ = inverse_of(self.places.covariances[rows] + covariances)
+        squared = np.einsum('ai,aij,aj->a', apart, inverse, apart)
+        old &= np.nan_to_num(squared) <= OUTLIER
+        self.places.update(rows[old], positions[old], covariances[old])
 
     def keep(self, rows: NDArray[Any]) -> None:
         """Keep the tracks of a mask (m,)."""
@@ -255,5 +252,6 @@ class Rows:
         self.weights[rows, :k], self.shapes[rows, :k] = seen.weights[poses], shapes
         self.skeletons[rows] = seen.skeletons[poses]
         self.seen_ns[rows] = seen.stamp_ns
+        self._locate(rows, poses, seen)
         self.hits[rows] += 1
         self.misses[rows] = 0

@@ -7,7 +7,6 @@ tell, is held by what was predicted, as in ridge regression).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

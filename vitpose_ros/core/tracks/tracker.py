@@ -15,28 +15,21 @@ from vitpose_ros.core.tracks.association import (
     Stage,
     duplicates,
     keypoint_similarity,
-    overlap,
     overlaps,
     pair_in_stages,
 )
+from vitpose_ros.core.tracks.likelihood import log_likelihoods
 from vitpose_ros.core.tracks.motion import CameraMotion, inverse_of, rotated, transformed
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
-from vitpose_ros.core.tracks.rows import Rows, Seen, boxes_of
+from vitpose_ros.core.tracks.rows import Rows, Seen
 from vitpose_ros.core.tracks.shapes import Fits
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TENTATIVE, TRACKED, TrackIds, Tracks
 
 Array = NDArray[np.float64]
 
 JUMP_BACK_S = 0.1  # a clock that goes back by more begins anew; by less, frames came out of order
-LEAST_ALIKE = 0.2  # for a pair of a track and a pose
-LEAST_ALIKE_LOW = 0.3  # for poses with low scores
-GATE = 30.0  # squared Mahalanobis distance in three dimensions that one in 1000 exceeds
-FLOOR = np.array((0.02, 0.02, 0.03))
-GAIN = 14.0
-LOW_GAIN = 2.0
-SHAPE_WEIGHT = 2.0
+LOW_LIKELY = 2.0  # log likelihood that poses with low scores need for a track
 SAME_POSE, SAME_BOX = 0.75, 0.5  # likeness of two poses, and of their boxes, of one subject
-SPACE_WEIGHT = 0.3  # of the likeness of positions in space beside that of boxes and keypoints
 POSITION_FLOOR = 0.05**2 * np.eye(3)  # metres squared: people are no points
 SAME_BOX_ALONE = 0.8  # where keypoints cannot be compared
 TENTATIVE_MISSES = 2  # frames in a row that end a track which is not confirmed yet
@@ -88,14 +81,14 @@ class Tracker:
         image is allowed for. A clock that jumps back ends all tracks and begins anew.
         """
         self._pass_time(stamp_ns, camera, camera_pose)
-        seen, rows = Seen.of(stamp_ns, poses), self._rows
-        positions_seen, covariances_seen = self._in_fixed_frame(positions, len(seen))
+        rows = self._rows
+        seen = Seen.of(stamp_ns, poses, *self._in_fixed_frame(positions, len(poses)))
         weight = rows.common_weights(seen)
         fits = rows.fits(seen, weight) if weight.size else None
         if self.options.tracking == 'detections':
             pose_of, new = self._by_ids(poses.track_ids, seen.scores)
         else:
-            pose_of, new = self._by_likeness(seen, fits, weight, positions_seen, covariances_seen)
+            pose_of, new = self._by_likelihood(seen, fits, weight)
         self._set_states(pose_of)
         found = np.flatnonzero(pose_of >= 0)
         rows.see(found, pose_of[found], seen, fits)
@@ -108,8 +101,6 @@ class Tracker:
         sure = self.options.tracking == 'detections' or self.options.confirm_after == 1
         rows.states[len(pose_of) :] = TRACKED if sure else TENTATIVE
         pose_of = np.concatenate((pose_of, new))
-        found = np.flatnonzero(pose_of >= 0)
-        rows.locate(found, positions_seen[pose_of[found]], covariances_seen[pose_of[found]])
         return self._told(pose_of, seen)
 
     def _pass_time(
@@ -162,53 +153,28 @@ class Tracker:
         pose_of = [index_of.pop(name, -1) for name in self._rows.ids]
         return np.array(pose_of, dtype=np.int64), np.array(list(index_of.values()), dtype=np.int64)
 
-    def _by_likeness(
-        self, seen: Seen, fits: Fits | None, weight: Array, positions: Array, covariances: Array
+    def _by_likelihood(
+        self, seen: Seen, fits: Fits | None, weight: Array
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the pose of each track, or -1, and the poses that are new."""
-        options, rows = self.options, self._rows
+        options, states = self.options, self._rows.states
         single = ~self._duplicates(seen)
         high = single & (seen.scores >= options.high_score)
+        if not len(states) or not len(seen):
+            return np.full(len(states), -1, dtype=np.int64), np.flatnonzero(high)
         low = single & ~high & (seen.scores >= options.low_score)
-        if not len(rows) or not len(seen):
-            return np.full(len(rows), -1, dtype=np.int64), np.flatnonzero(high)
-        alike = self._likeness(seen, fits, weight, positions, covariances)
-        known = (rows.states == TRACKED) | (rows.states == PREDICTED)
+        known = (states == TRACKED) | (states == PREDICTED)
+        likely = log_likelihoods(self._rows, seen, fits, weight)
         pose_of = pair_in_stages(
+            likely,
             (
-                Stage(known, high, alike, 0.0),
-                Stage(known, low, alike, LOW_GAIN),
-                Stage(rows.states == TENTATIVE, high, alike, 0.0),
-            )
+                Stage(known, high, 0.0),
+                Stage(known, low, LOW_LIKELY),
+                Stage(states == TENTATIVE, high, 0.0),
+            ),
         )
         high[pose_of[pose_of >= 0]] = False
         return pose_of, np.flatnonzero(high)
-
-    def _likeness(
-        self, seen: Seen, fits: Fits | None, weight: Array, positions: Array, covariances: Array
-    ) -> Array:
-        """Return (m, n) how alike tracks and poses are."""
-        rows = self._rows
-        state = rows.filter.state
-        here, sure = state[0, :, None, :3], state[2, :, None, :3]
-        floor = np.ones((len(rows), 1, 3)) * FLOOR**2
-        floor[:, :, :2] *= rows.heights[:, None, None] ** 2
-
-        def motion(apart, variances):
-            variances = variances + sure + floor
-            return (apart * apart / variances).sum(axis=2), np.log(variances / floor).sum(axis=2)
-
-        squared, vague = motion(seen.numbers[None, :, :3] - here, seen.box_variances()[None, :, :3])
-        if fits is not None:
-            comparable = (weight.sum(axis=2) >= 1.5)
-            by_pose, vaguer = motion(fits.numbers - here, fits.variances)
-            shape = -2 * SHAPE_WEIGHT * np.log(np.maximum(np.nan_to_num(fits.alike), 1e-3))
-            squared = np.where(comparable, by_pose, squared)
-            vague = np.where(comparable, vaguer + shape, vague)
-        gain = GAIN - (squared + vague) / 2
-        other = KINDS[rows.skeletons][:, None] != KINDS[seen.skeletons]
-        gain[other | (squared > GATE)] = np.nan
-        return gain
 
     def _duplicates(self, seen: Seen) -> NDArray[np.bool_]:
         """Return (n,), which poses show a subject that another one shows better."""

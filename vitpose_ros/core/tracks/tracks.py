@@ -67,7 +67,7 @@ class Tracks:
     def __getitem__(self, rows: slice | Sequence[Any] | NDArray[Any]) -> 'Tracks':
         """Return the tracks of a slice, a mask or several indices."""
         chosen = np.arange(len(self))[rows]
-        arrays = {
+        arrays: dict[str, Any] = {
             name: values[chosen]
             for name, values in vars(self).items()
             if isinstance(values, np.ndarray)
