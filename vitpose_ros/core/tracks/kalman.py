@@ -150,11 +150,13 @@ class PositionFilters:
         either is not known.
         """
         apart = measured[None] - self.positions[:, None]  # (m, a, 3)
-        inverse, determinant = inverse_of(self.covariances[:, None] + covariances[None])
+        inverse, determinant = inverse_and_determinant(
+            self.covariances[:, None] + covariances[None]
+        )
         return np.einsum('mai,maij,maj->ma', apart, inverse, apart), np.log(determinant)
 
 
-def inverse_of(matrices: Array) -> tuple[Array, Array]:
+def inverse_and_determinant(matrices: Array) -> tuple[Array, Array]:
     """Invert symmetric matrices (..., 3, 3) by their cofactors, and return determinants (...).
 
     NaN and singular ones give NaN.

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.tracks.association import FEWEST_KEYPOINTS, KINDS
-from vitpose_ros.core.tracks.rows import Rows, Seen
+from vitpose_ros.core.tracks.rows import Rows
+from vitpose_ros.core.tracks.seen import Seen
 from vitpose_ros.core.tracks.shapes import Fits
 
 Array = NDArray[np.float64]
@@ -33,11 +34,11 @@ def log_likelihoods(rows: Rows, seen: Seen, fits: Fits | None, weight: Array) ->
     there are no pairs.
     """
     state = rows.filter.state
-    sharpest = np.tile(SHARPEST, (len(rows), 1))
-    sharpest[:, :2] *= rows.heights[:, None]
-    floor = (sharpest**2)[:, None]
+    floor = np.empty((len(rows), 1, 3))
+    floor[:] = SHARPEST**2
+    floor[:, 0, :2] *= (rows.heights**2)[:, None]
     values, variances = state[0, :, None, :3], state[2, :, None, :3] + floor
-    of_boxes = seen.numbers[None, :, :3], seen.box_variances()[None, :, :3]
+    of_boxes = seen.numbers[None, :, :3], seen.variances[None, :, :3]
     squared, vague = _distances(values, variances, *of_boxes, floor)
     if fits is not None:
         by_pose, vague_pose = _distances(values, variances, fits.numbers, fits.variances, floor)
@@ -46,7 +47,7 @@ def log_likelihoods(rows: Rows, seen: Seen, fits: Fits | None, weight: Array) ->
         squared = np.where(comparable, by_pose, squared)
         vague = np.where(comparable, vague_pose + 2 * unlike, vague)
     far = squared > GATE
-    if not np.isnan(seen.positions).all():
+    if seen.positions is not None and seen.position_covariances is not None:
         apart, volume = rows.places.distances(seen.positions, seen.position_covariances)
         located = np.isfinite(apart)
         vague_in_space = volume - 6 * np.log(SHARPEST_M)

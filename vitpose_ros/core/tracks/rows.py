@@ -1,28 +1,22 @@
-"""What a tracker takes of each pose, and what it remembers of each track: arrays, row by row."""
+"""What a tracker remembers of its tracks: arrays, a row each."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.poses import Poses
-from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.tracks.association import VARIANCES, box_areas
-from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters, inverse_of
+from vitpose_ros.core.tracks.association import VARIANCES
+from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters, inverse_and_determinant
 from vitpose_ros.core.tracks.motion import CameraMotion
+from vitpose_ros.core.tracks.seen import POSE_AREA, Seen, boxes_of, numbers_of
 from vitpose_ros.core.tracks.shapes import STEADINESS, Fits, completed
 
 Array = NDArray[np.float64]
 
-# Of a box: x and y of its centre in pixels, the logarithms of its height and of its aspect (width
-# by height). What follows is per axis, of the centre in heights.
-DEVIATION = np.array([0.03, 0.03, 0.04, 0.15])  # of a detector's box with score 1
+# Of numbers_of a box; of the centre in heights of the box.
 FIRST_RATE = np.array([0.8, 0.1, 0.2, 0.0])  # per second: how fast somebody new may be
 JOLT = np.array([0.2, 0.01, 0.01, 0.0])  # per second cubed: how much speeds change
 DRIFT = np.array([0.0, 0.0, 0.0, 0.05])  # per second: how much the rest changes
-LOWEST_SCORE = 0.3  # of a box, for its deviation
-POSE_AREA = 0.53  # of its box that a subject covers, about
 SHAPE_VARIANCE = 4.0  # times that of COCO: bodies change their shape
 HEIGHT_FLOOR = 0.03  # how sure the logarithm of a height is at best
 GOOD_FIT = 0.3  # likeness from which on the shape of a track tells what of a box is hidden
@@ -31,75 +25,6 @@ SPEED_M_S = 1.0  # of somebody new, per axis
 OUTLIER = 20.0  # squared distance from which on a measured position is not believed
 JOLT_M = 0.5  # m^2/s^3
 PER_TRACK = ('states', 'seen_ns', 'hits', 'misses', 'skeletons', 'shapes', 'weights')
-
-
-def numbers_of(boxes: NDArray[Any]) -> Array:
-    """Return centre, log height and log aspect (n, 4) of boxes (n, 4)."""
-    size = boxes[:, 2:] - boxes[:, :2]
-    logs = np.log(size)
-    return np.concatenate(
-        ((boxes[:, :2] + boxes[:, 2:]) / 2, logs[:, 1:], logs[:, :1] - logs[:, 1:]), axis=1
-    )
-
-
-def boxes_of(numbers: Array) -> Array:
-    """Return boxes (n, 4) of their centre, log height and log aspect (n, 4)."""
-    half = np.exp(numbers[:, 2:3] + numbers[:, 3:] * (1, 0)) / 2
-    return np.concatenate((numbers[:, :2] - half, numbers[:, :2] + half), axis=1)
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What a tracker takes of the poses of a frame."""
-
-    stamp_ns: int
-    boxes: Array  # (n, 4)
-    numbers: Array  # (n, 4)
-    scores: Array  # (n,) of the boxes; 1 where nobody told
-    skeletons: NDArray[np.int64]  # (n,) their places in SKELETONS
-    keypoints: Array  # (n, k, 2) pixels; 0 for what is not there
-    weights: Array  # (n, k): 0 for that, too
-    areas: Array  # (n,) pixels squared
-    positions: Array  # (n, 3) metres, in the fixed frame; NaN: not known
-    position_covariances: Array  # (n, 3, 3)
-
-    @classmethod
-    def of(
-        cls, stamp_ns: int, poses: Poses, positions: Array, position_covariances: Array
-    ) -> 'Seen':
-        """Return what to take of poses, and of where their subjects are."""
-        boxes = poses.boxes.astype(np.float64)
-        scores = np.ones(len(poses))
-        if len(poses.box_scores):
-            given = np.asarray(poses.box_scores, dtype=np.float64)
-            scores = np.where(np.isfinite(given), given, 1.0)
-        places = {name: place for place, name in enumerate(SKELETONS)}
-        skeletons = np.array([places[name] for name in poses.skeletons], dtype=np.int64)
-        there = np.isfinite(poses.keypoints).all(axis=2) & (poses.scores > 0)
-        weights = np.where(there, poses.scores, 0).clip(max=1).astype(np.float64)
-        keypoints = np.where(there[:, :, None], poses.keypoints, 0).astype(np.float64)
-        return cls(
-            stamp_ns,
-            boxes,
-            numbers_of(boxes),
-            scores,
-            skeletons,
-            keypoints,
-            weights,
-            POSE_AREA * box_areas(boxes),
-            positions,
-            position_covariances,
-        )
-
-    def __len__(self) -> int:
-        """Return the number of poses."""
-        return len(self.scores)
-
-    def box_variances(self) -> Array:
-        """Return (n, 4), how sure the numbers of the boxes are."""
-        deviation = DEVIATION / self.scores.clip(LOWEST_SCORE, 1)[:, None]
-        deviation[:, :2] *= np.exp(self.numbers[:, 2:3])
-        return deviation**2
 
 
 class Rows:
@@ -164,8 +89,8 @@ class Rows:
     def fits(self, seen: Seen, weight: Array) -> Fits:
         """Lay the shapes of the tracks on poses; weight: (m, n, k) of the keypoints."""
         k = weight.shape[2]
-        variances = SHAPE_VARIANCE * VARIANCES[self.skeletons, :k] * POSE_AREA
-        variances *= np.exp(self.filter.values[:, 3:])
+        area = SHAPE_VARIANCE * POSE_AREA * np.exp(self.filter.values[:, 3:])  # heights squared
+        variances = VARIANCES[self.skeletons, :k] * area
         steady = weight * STEADINESS[self.skeletons, None, :k]
         return Fits.of(
             self.shapes[:, :k],
@@ -180,7 +105,7 @@ class Rows:
         self, rows: NDArray[np.int64], poses: NDArray[np.int64], seen: Seen, fits: Fits | None
     ) -> None:
         """Take poses (a,) of a frame as those of the tracks of rows (a,)."""
-        numbers, variances = seen.numbers[poses], seen.box_variances()[poses]
+        numbers, variances = seen.numbers[poses], seen.variances[poses]
         if fits is not None:
             fitted = fits.numbers[rows, poses]
             good = fits.alike[rows, poses] >= GOOD_FIT
@@ -202,7 +127,7 @@ class Rows:
         rows = np.arange(len(self), len(self) + len(ids))
         self.ids += ids
         self._widen(len(ids), 0)
-        variances = seen.box_variances()[poses]
+        variances = seen.variances[poses]
         rates = np.tile(FIRST_RATE**2, (len(ids), 1))
         rates[:, :2] *= np.exp(2 * seen.numbers[poses, 2:3])
         self.filter.add(seen.numbers[poses], variances, rates)
@@ -211,6 +136,8 @@ class Rows:
 
     def _locate(self, rows: NDArray[np.int64], poses: NDArray[np.int64], seen: Seen) -> None:
         """Take where the subjects of poses (a,) are as the places of the tracks of rows (a,)."""
+        if seen.positions is None or seen.position_covariances is None:
+            return
         positions, covariances = seen.positions[poses], seen.position_covariances[poses]
         known = np.isfinite(positions).all(axis=1) & np.isfinite(covariances).all(axis=(1, 2))
         if not known.any():
@@ -219,7 +146,7 @@ class Rows:
         self.places.start(rows[new], positions[new], covariances[new], SPEED_M_S)
         old = known & ~new
         apart = positions - self.places.positions[rows]
-        inverse, _ = inverse_of(self.places.covariances[rows] + covariances)
+        inverse, _ = inverse_and_determinant(self.places.covariances[rows] + covariances)
         squared = np.einsum('ai,aij,aj->a', apart, inverse, apart)
         old &= np.nan_to_num(squared) <= OUTLIER
         self.places.update(rows[old], positions[old], covariances[old])

@@ -21,7 +21,8 @@ from vitpose_ros.core.tracks.association import (
 from vitpose_ros.core.tracks.likelihood import log_likelihoods
 from vitpose_ros.core.tracks.motion import CameraMotion, inverse_of, rotated, transformed
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
-from vitpose_ros.core.tracks.rows import Rows, Seen
+from vitpose_ros.core.tracks.rows import Rows
+from vitpose_ros.core.tracks.seen import Seen
 from vitpose_ros.core.tracks.shapes import Fits
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TENTATIVE, TRACKED, TrackIds, Tracks
 
@@ -32,6 +33,7 @@ LOW_LIKELY = 2.0  # log likelihood that poses with low scores need for a track
 SAME_POSE, SAME_BOX = 0.75, 0.5  # likeness of two poses, and of their boxes, of one subject
 POSITION_FLOOR = 0.05**2 * np.eye(3)  # metres squared: people are no points
 SAME_BOX_ALONE = 0.8  # where keypoints cannot be compared
+NOTHING = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
 TENTATIVE_MISSES = 2  # frames in a row that end a track which is not confirmed yet
 
 
@@ -82,26 +84,31 @@ class Tracker:
         """
         self._pass_time(stamp_ns, camera, camera_pose)
         rows = self._rows
-        seen = Seen.of(stamp_ns, poses, *self._in_fixed_frame(positions, len(poses)))
+        seen = Seen.of(stamp_ns, poses, *self._in_fixed_frame(positions))
+        by_ids = self.options.tracking == 'detections'
+        pose_of, new = self._by_ids(poses.track_ids, seen.scores) if by_ids else NOTHING
         weight = rows.common_weights(seen)
         fits = rows.fits(seen, weight) if weight.size else None
-        if self.options.tracking == 'detections':
-            pose_of, new = self._by_ids(poses.track_ids, seen.scores)
-        else:
+        if not by_ids:
             pose_of, new = self._by_likelihood(seen, fits, weight)
         self._set_states(pose_of)
         found = np.flatnonzero(pose_of >= 0)
-        rows.see(found, pose_of[found], seen, fits)
+        if len(found):
+            rows.see(found, pose_of[found], seen, fits)
         new = self._within_bounds(new, seen.scores)
-        if self.options.tracking == 'detections':
-            ids = [poses.track_ids[index] for index in new]
-        else:
-            ids = [self._ids.take() for _ in range(len(new))]
-        rows.add(ids, new, seen)
-        sure = self.options.tracking == 'detections' or self.options.confirm_after == 1
-        rows.states[len(pose_of) :] = TRACKED if sure else TENTATIVE
+        if len(new):
+            self._begin(new, seen, poses.track_ids)
         pose_of = np.concatenate((pose_of, new))
         return self._told(pose_of, seen)
+
+    def _begin(self, new: NDArray[np.int64], seen: Seen, track_ids: Sequence[str]) -> None:
+        """Begin tracks with poses (a,)."""
+        given = self.options.tracking == 'detections'
+        names = [track_ids[index] if given else self._ids.take() for index in new.tolist()]
+        count = len(self._rows)
+        self._rows.add(names, new, seen)
+        sure = given or self.options.confirm_after == 1
+        self._rows.states[count:] = TRACKED if sure else TENTATIVE
 
     def _pass_time(
         self,
@@ -130,11 +137,11 @@ class Tracker:
             rows.predict(max(dt_s, 0.0))
             rows.states[rows.hidden_s(stamp_ns) > self.options.track_timeout_s] = LOST
 
-    def _in_fixed_frame(self, given: Positions | None, count: int) -> tuple[Array, Array]:
-        """Return positions (n, 3) and covariances (n, 3, 3) in the fixed frame; NaN: not known."""
+    def _in_fixed_frame(self, given: Positions | None) -> tuple[Array | None, Array | None]:
+        """Return positions (n, 3) and covariances (n, 3, 3) in the fixed frame, if known."""
         pose = np.eye(4) if not self._has_fixed_frame else self._camera_pose
         if given is None or pose is None:
-            return np.full((count, 3), np.nan), np.full((count, 3, 3), np.nan)
+            return None, None
         position = np.asarray(given.position, dtype=np.float64)
         covariance = np.asarray(given.position_covariance, dtype=np.float64)
         return transformed(pose, position), rotated(pose, covariance) + POSITION_FLOOR
@@ -150,7 +157,11 @@ class Tracker:
         for index in np.argsort(scores, kind='stable').tolist() if len(track_ids) else ():
             index_of[track_ids[index]] = index
         index_of.pop('', None)
-        pose_of = [index_of.pop(name, -1) for name in self._rows.ids]
+        rows = self._rows
+        again = (rows.states == LOST) & [name in index_of for name in rows.ids]
+        if again.any():  # after a jump of the clock, or too long a time: they begin anew
+            rows.keep(~again)
+        pose_of = [index_of.pop(name, -1) for name in rows.ids]
         return np.array(pose_of, dtype=np.int64), np.array(list(index_of.values()), dtype=np.int64)
 
     def _by_likelihood(
@@ -178,6 +189,8 @@ class Tracker:
 
     def _duplicates(self, seen: Seen) -> NDArray[np.bool_]:
         """Return (n,), which poses show a subject that another one shows better."""
+        if len(seen) < 2:
+            return np.zeros(len(seen), dtype=bool)
         common, inside = overlaps(seen.boxes, seen.boxes)
         close = (inside >= SAME_BOX) & (KINDS[seen.skeletons][:, None] == KINDS[seen.skeletons])
         if np.count_nonzero(close) == len(seen):
