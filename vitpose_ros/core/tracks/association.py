@@ -73,9 +73,8 @@ def pair(similarity: Array, least: float) -> tuple[NDArray[np.int64], NDArray[np
 
     similarity: (m, n); NaN and what is below least make no pair. Returns rows and columns.
     """
-    gain = np.nan_to_num(similarity - least, nan=-1.0)
-    rows, columns = linear_sum_assignment(gain.clip(min=0), maximize=True)
-    good = gain[rows, columns] >= 0
+    rows, columns = linear_sum_assignment(np.fmax(similarity - least, 0), maximize=True)
+    good = similarity[rows, columns] >= least
     return rows[good], columns[good]
 
 

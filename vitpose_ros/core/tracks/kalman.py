@@ -130,44 +130,55 @@ class PositionFilters:
         both += dt_s * velocity + noise * (dt_s**2 / 2)
         velocity += noise * dt_s
 
-    def update(self, rows: NDArray[Any], measured: Array, covariances: Array) -> None:
-        """Take positions (a, 3) with covariances (a, 3, 3) of the tracks of some indices."""
-        here, both, velocity = self.blocks[:, rows]
-        inverse = np.linalg.inv(here + covariances)
-        gain, velocity_gain = here @ inverse, both.transpose(0, 2, 1) @ inverse
-        innovation = (measured - self.positions[rows])[:, :, None]
-        self.positions[rows] += (gain @ innovation)[:, :, 0]
-        self.velocities[rows] += (velocity_gain @ innovation)[:, :, 0]
-        self.blocks[1, rows] = both - gain @ both
-        self.blocks[2, rows] = velocity - velocity_gain @ both
-        shrunk = here - gain @ here
-        self.blocks[0, rows] = (shrunk + shrunk.transpose(0, 2, 1)) / 2
+    def update(
+        self, rows: NDArray[Any], measured: Array, covariances: Array, *, gate: float = np.inf
+    ) -> None:
+        """Take positions (a, 3) with covariances (a, 3, 3) of the tracks of some indices.
 
-    def distances(self, measured: Array, covariances: Array) -> tuple[Array, Array]:
-        """Return squared Mahalanobis distances (m, a) of all tracks to positions (a, 3).
-
-        And the logarithms (m, a) of the determinants of what they were measured by. NaN where
-        either is not known.
+        gate: squared Mahalanobis distance beyond which one is not believed.
         """
-        apart = measured[None] - self.positions[:, None]  # (m, a, 3)
-        inverse, determinant = inverse_and_determinant(
-            self.covariances[:, None] + covariances[None]
-        )
-        return np.einsum('mai,maij,maj->ma', apart, inverse, apart), np.log(determinant)
+        here, both, velocity = self.blocks[:, rows]
+        apart = measured - self.positions[rows]
+        inverse, _ = inverse_and_determinant(here + covariances)
+        weighed = inverse @ apart[:, :, None]
+        squared = (weighed[:, :, 0] * apart).sum(axis=1)
+        if (squared > gate).any():
+            believed = squared <= gate
+            rows, weighed, inverse = rows[believed], weighed[believed], inverse[believed]
+            here, both, velocity = here[believed], both[believed], velocity[believed]
+        across = both.transpose(0, 2, 1)
+        self.positions[rows] += (here @ weighed)[:, :, 0]
+        self.velocities[rows] += (across @ weighed)[:, :, 0]
+        gain = here @ inverse
+        self.blocks[0, rows] = here - gain @ here
+        self.blocks[1, rows] = both - gain @ both
+        self.blocks[2, rows] = velocity - across @ inverse @ both
+
+    def distances(
+        self, rows: NDArray[Any], measured: Array, covariances: Array
+    ) -> tuple[Array, Array]:
+        """Return squared Mahalanobis distances (a,) of tracks to positions (a, 3).
+
+        And the determinants (a,) of what they were measured by. NaN where either is not known.
+        """
+        apart = measured - self.positions[rows]
+        inverse, determinant = inverse_and_determinant(self.blocks[0, rows] + covariances)
+        return np.einsum('ai,aij,aj->a', apart, inverse, apart), determinant
 
 
 def inverse_and_determinant(matrices: Array) -> tuple[Array, Array]:
-    """Invert symmetric matrices (..., 3, 3) by their cofactors, and return determinants (...).
+    """Invert symmetric matrices (n, 3, 3) by their cofactors, and return determinants (n,).
 
-    NaN and singular ones give NaN.
+    NaN and those that are not positive give NaN.
     """
-    a, b, c = matrices[..., 0, 0], matrices[..., 0, 1], matrices[..., 0, 2]
-    d, e, f = matrices[..., 1, 1], matrices[..., 1, 2], matrices[..., 2, 2]
-    cofactors = np.stack(
-        (d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b),
-        axis=-1,
-    )
-    determinant = a * cofactors[..., 0] + b * cofactors[..., 1] + c * cofactors[..., 2]
+    (a, b, c), (_, d, e), (_, _, f) = matrices.transpose(1, 2, 0)
+    cofactors = np.empty((3, 3, len(matrices)))
+    cofactors[0, 0] = d * f - e * e
+    cofactors[0, 1] = cofactors[1, 0] = c * e - b * f
+    cofactors[0, 2] = cofactors[2, 0] = b * e - c * d
+    cofactors[1, 1] = a * f - c * c
+    cofactors[1, 2] = cofactors[2, 1] = b * c - a * e
+    cofactors[2, 2] = a * d - b * b
+    determinant = a * cofactors[0, 0] + b * cofactors[0, 1] + c * cofactors[0, 2]
     determinant = np.where(determinant > 0, determinant, np.nan)
-    entries = cofactors / determinant[..., None]
-    return np.asarray(entries[..., [[0, 1, 2], [1, 3, 4], [2, 4, 5]]]), determinant
+    return (cofactors / determinant).transpose(2, 0, 1), determinant

@@ -25,43 +25,47 @@ GATE = 20.0  # squared distance, in three dimensions, that is out of the questio
 FAR_APART = 20.0  # squared distance in space that counts at most: depth may be that of who hides
 SHAPE_WEIGHT = 2.0  # of the logarithm of the shapes' OKS
 LEAST_ALIKE = 1e-3
+REACH, REACH_SIGMA = 0.6, 5.0  # heights, and deviations of a prediction, beyond which it is far
 
 
-def log_likelihoods(rows: Rows, seen: Seen, fits: Fits | None, weight: Array) -> Array:
+def likely_pairs(rows: Rows, seen: Seen) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs of a track and a pose that are not far apart, rows (p,) and poses (p,)."""
+    state = rows.filter.state
+    apart = state[0, :, None, :2] - seen.numbers[:, :2]
+    apart *= apart
+    reach = REACH * rows.heights + REACH_SIGMA * np.sqrt(state[2, :, :2].max(axis=1))
+    near = apart[:, :, 0] + apart[:, :, 1] <= (reach * reach)[:, None]
+    near &= KINDS[rows.skeletons][:, None] == KINDS[seen.skeletons]
+    i, j = np.nonzero(near)
+    return i, j
+
+
+def log_likelihoods(
+    rows: Rows, seen: Seen, i: NDArray[np.int64], j: NDArray[np.int64], fits: Fits
+) -> Array:
     """Return (m, n) for tracks and poses; 0: as likely as not, NaN: out of the question.
 
-    fits, weight: of the tracks' shapes on the poses, and (m, n, k) of their keypoints; None where
-    there are no pairs.
+    i, j: (p,), tracks and poses of the pairs that are in question; fits: of these.
     """
-    state = rows.filter.state
-    floor = np.empty((len(rows), 1, 3))
+    state = rows.filter.state[:, i]
+    comparable = (fits.told >= FEWEST_KEYPOINTS)[:, None]
+    numbers, variances = seen.numbers[j, :3], seen.variances[j, :3]
+    floor = np.empty((len(i), 3))
     floor[:] = SHARPEST**2
-    floor[:, 0, :2] *= (rows.heights**2)[:, None]
-    values, variances = state[0, :, None, :3], state[2, :, None, :3] + floor
-    of_boxes = seen.numbers[None, :, :3], seen.variances[None, :, :3]
-    squared, vague = _distances(values, variances, *of_boxes, floor)
-    if fits is not None:
-        by_pose, vague_pose = _distances(values, variances, fits.numbers, fits.variances, floor)
-        comparable = weight.sum(axis=2) >= FEWEST_KEYPOINTS
-        unlike = -SHAPE_WEIGHT * np.log(np.maximum(fits.alike, LEAST_ALIKE))
-        squared = np.where(comparable, by_pose, squared)
-        vague = np.where(comparable, vague_pose + 2 * unlike, vague)
+    floor[:, :2] *= np.exp(2 * state[0, :, 2:3])
+    apart = np.where(comparable, fits.numbers, numbers) - state[0, :, :3]
+    total = np.where(comparable, fits.variances, variances) + state[2, :, :3] + floor
+    squared = (apart * apart / total).sum(axis=1)
+    vague = np.log((total / floor).prod(axis=1))
+    unlike = np.where(comparable[:, 0], np.log(np.maximum(fits.alike, LEAST_ALIKE)), 0.0)
+    vague -= 2 * SHAPE_WEIGHT * unlike
     far = squared > GATE
     if seen.positions is not None and seen.position_covariances is not None:
-        apart, volume = rows.places.distances(seen.positions, seen.position_covariances)
-        located = np.isfinite(apart)
-        vague_in_space = volume - 6 * np.log(SHARPEST_M)
-        apart = np.minimum(apart, FAR_APART)
-        squared = np.where(located, (squared + apart) / 2, squared)
-        vague = np.where(located, (vague + vague_in_space) / 2, vague)
-    other = KINDS[rows.skeletons][:, None] != KINDS[seen.skeletons]
-    return np.where(far | other, np.nan, GAIN - (squared + vague) / 2)
-
-
-def _distances(
-    values: Array, variances: Array, others: Array, other_variances: Array, floor: Array
-) -> tuple[Array, Array]:
-    """Return squared distances and the logarithms of how vague they are, (m, n) each."""
-    total = variances + other_variances
-    apart = others - values
-    return (apart * apart / total).sum(axis=2), np.log(total / floor).sum(axis=2)
+        away, volume = rows.places.distances(i, seen.positions[j], seen.position_covariances[j])
+        located = np.isfinite(away)
+        volume = np.log(np.where(located, volume, 1.0)) - 6 * np.log(SHARPEST_M)
+        squared = np.where(located, (squared + np.minimum(away, FAR_APART)) / 2, squared)
+        vague = np.where(located, (vague + volume) / 2, vague)
+    likely = np.full((len(rows), len(seen)), np.nan)
+    likely[i, j] = np.where(far, np.nan, GAIN - (squared + vague) / 2)
+    return likely

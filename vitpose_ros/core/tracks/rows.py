@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.tracks.association import VARIANCES
-from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters, inverse_and_determinant
+from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters
 from vitpose_ros.core.tracks.motion import CameraMotion
 from vitpose_ros.core.tracks.seen import POSE_AREA, Seen, boxes_of, numbers_of
-from vitpose_ros.core.tracks.shapes import STEADINESS, Fits, completed
+from vitpose_ros.core.tracks.shapes import STEADINESS, Fits, completed, fit
 
 Array = NDArray[np.float64]
 
@@ -79,47 +79,44 @@ class Rows:
         values[:, 2] += np.log(stretch)
         self.filter.state[2:, :, :2] *= (stretch**2)[:, None]
 
-    def common_weights(self, seen: Seen) -> Array:
-        """Return (m, n, k), of each keypoint how much it counts between a track and a pose."""
+    def fits(self, i: NDArray[np.int64], j: NDArray[np.int64], seen: Seen) -> Fits:
+        """Lay the shapes of tracks i (p,) on poses j (p,)."""
         k = min(self.shapes.shape[1], seen.keypoints.shape[1])
-        weight = self.weights[:, None, :k] * seen.weights[:, :k]
-        weight *= (self.skeletons[:, None] == seen.skeletons)[:, :, None]
-        return weight
-
-    def fits(self, seen: Seen, weight: Array) -> Fits:
-        """Lay the shapes of the tracks on poses; weight: (m, n, k) of the keypoints."""
-        k = weight.shape[2]
-        area = SHAPE_VARIANCE * POSE_AREA * np.exp(self.filter.values[:, 3:])  # heights squared
-        variances = VARIANCES[self.skeletons, :k] * area
-        steady = weight * STEADINESS[self.skeletons, None, :k]
-        return Fits.of(
-            self.shapes[:, :k],
-            seen.keypoints[:, :k],
-            steady,
-            self.heights,
-            self.filter.state[2, :, 2] + HEIGHT_FLOOR**2,
-            variances,
+        skeletons = self.skeletons[i]
+        weight = self.weights[i, :k] * seen.weights[j, :k]
+        if (skeletons != seen.skeletons[j]).any():
+            weight[skeletons != seen.skeletons[j]] = 0
+        state = self.filter.state[:, i]
+        area = SHAPE_VARIANCE * POSE_AREA * np.exp(state[0, :, 3:])  # heights squared
+        return fit(
+            self.shapes[i, :k],
+            seen.keypoints[j, :k],
+            weight,
+            STEADINESS[skeletons, :k],
+            np.exp(state[0, :, 2]),
+            state[2, :, 2] + HEIGHT_FLOOR**2,
+            VARIANCES[skeletons, :k] * area,
         )
 
     def see(
-        self, rows: NDArray[np.int64], poses: NDArray[np.int64], seen: Seen, fits: Fits | None
+        self,
+        rows: NDArray[np.int64],
+        poses: NDArray[np.int64],
+        seen: Seen,
+        fits: Fits,
+        pairs: NDArray[np.int64],
     ) -> None:
-        """Take poses (a,) of a frame as those of the tracks of rows (a,)."""
-        numbers, variances = seen.numbers[poses], seen.variances[poses]
-        if fits is not None:
-            fitted = fits.numbers[rows, poses]
-            good = fits.alike[rows, poses] >= GOOD_FIT
-            whole = boxes_of(np.concatenate((fitted, self.filter.values[rows, 3:]), axis=1))
-            height = np.exp(fitted[:, 2])
-            boxes = np.where(
-                good[:, None],
-                completed(seen.boxes[poses], whole, slack=SLACK * height),
-                seen.boxes[poses],
-            )
-            numbers = numbers_of(boxes)
-            numbers[good, :2] = (numbers[good, :2] + fitted[good, :2]) / 2
-            variances[good, :2] /= 2
-        self.filter.update(rows, numbers, variances)
+        """Take poses (a,) of a frame as those of the tracks of rows (a,); pairs: (a,) of fits."""
+        variances, boxes = seen.variances[poses], seen.boxes[poses]
+        numbers = np.empty((len(rows), 4))
+        numbers[:, :3], numbers[:, 3] = fits.numbers[pairs], self.filter.values[rows, 3]
+        good = (fits.alike[pairs] >= GOOD_FIT)[:, None]
+        slack = np.where(good[:, 0], SLACK * np.exp(numbers[:, 2]), np.inf)
+        measured = numbers_of(completed(boxes, boxes_of(numbers), slack=slack))
+        middle = (measured[:, :2] + numbers[:, :2]) / 2
+        measured[:, :2] = np.where(good, middle, measured[:, :2])
+        variances[:, :2] *= np.where(good, 0.5, 1.0)
+        self.filter.update(rows, measured, variances)
         self._remember(rows, poses, seen)
 
     def add(self, ids: list[str], poses: NDArray[np.int64], seen: Seen) -> None:
@@ -139,17 +136,12 @@ class Rows:
         if seen.positions is None or seen.position_covariances is None:
             return
         positions, covariances = seen.positions[poses], seen.position_covariances[poses]
-        known = np.isfinite(positions).all(axis=1) & np.isfinite(covariances).all(axis=(1, 2))
-        if not known.any():
-            return
+        known = np.isfinite(positions.sum(axis=1)) & np.isfinite(covariances.sum(axis=(1, 2)))
         new = known & np.isnan(self.places.positions[rows, 0])
-        self.places.start(rows[new], positions[new], covariances[new], SPEED_M_S)
+        if new.any():
+            self.places.start(rows[new], positions[new], covariances[new], SPEED_M_S)
         old = known & ~new
-        apart = positions - self.places.positions[rows]
-        inverse, _ = inverse_and_determinant(self.places.covariances[rows] + covariances)
-        squared = np.einsum('ai,aij,aj->a', apart, inverse, apart)
-        old &= np.nan_to_num(squared) <= OUTLIER
-        self.places.update(rows[old], positions[old], covariances[old])
+        self.places.update(rows[old], positions[old], covariances[old], gate=OUTLIER)
 
     def keep(self, rows: NDArray[Any]) -> None:
         """Keep the tracks of a mask (m,)."""
@@ -174,9 +166,11 @@ class Rows:
             self._widen(0, k)
         centres, heights = self.filter.values[rows, :2], self.heights[rows]
         shapes = (seen.keypoints[poses] - centres[:, None]) / heights[:, None, None]
-        shapes[seen.weights[poses] == 0] = 0
-        self.weights[rows], self.shapes[rows] = 0, 0
-        self.weights[rows, :k], self.shapes[rows, :k] = seen.weights[poses], shapes
+        weights = seen.weights[poses]
+        shapes *= (weights > 0)[:, :, None]
+        if k < self.shapes.shape[1]:
+            self.weights[rows, k:], self.shapes[rows, k:] = 0, 0
+        self.weights[rows, :k], self.shapes[rows, :k] = weights, shapes
         self.skeletons[rows] = seen.skeletons[poses]
         self.seen_ns[rows] = seen.stamp_ns
         self._locate(rows, poses, seen)

@@ -16,6 +16,8 @@ from vitpose_ros.core.skeletons import SKELETONS
 Array = NDArray[np.float64]
 
 NOISE = 0.03  # of a keypoint with weight 1, in heights of the subject
+LEAST_TOTAL = 1e-9
+INWARDS = np.array((1, 1, -1, -1))
 LIMBS = ('elbow', 'wrist', 'knee', 'ankle', 'toe', 'heel', 'Elbow', 'Knee', 'Paw')
 MANY = {'face-': 68, 'hand': 21, 'thumb': 21, 'finger': 21}  # so many count like one
 
@@ -36,51 +38,49 @@ STEADINESS = _steadiness()
 
 @dataclass(frozen=True, eq=False)
 class Fits:
-    """Of each pair of a track and a pose, where the subject would be, and how well it fits."""
+    """Of pairs of a track and a pose, where the subject would be, and how well it fits."""
 
-    numbers: Array  # (m, n, 3): x and y of the box's centre in pixels, logarithm of its height
-    variances: Array  # (m, n, 3)
-    alike: Array  # (m, n) 0 to 1: OKS of the shape on the pose; NaN: too few keypoints
+    numbers: Array  # (p, 3): x and y of the box's centre in pixels, logarithm of its height
+    variances: Array  # (p, 3)
+    alike: Array  # (p,) 0 to 1: OKS of the shape on the pose
+    told: Array  # (p,) how many keypoints, by their weights, the two have in common
 
-    @classmethod
-    def of(
-        cls,
-        shapes: Array,
-        keypoints: Array,
-        weight: Array,
-        heights: Array,
-        height_variances: Array,
-        variances: Array,
-    ) -> 'Fits':
-        """Lay shapes on keypoints.
 
-        shapes: (m, k, 2), from the centre of the box, in heights; keypoints: (n, k, 2) pixels;
-        weight: (m, n, k), of each keypoint in each pair; heights: (m,) pixels, as predicted, and
-        (m,) the variance of their logarithms; variances: (m, k) in heights squared, how far the
-        same keypoint may be off.
-        """
-        total = weight.sum(axis=2)
-        each = weight / np.where(total > 0, total, 1)[:, :, None]
-        middle = np.einsum('mnk,mkd->mnd', each, shapes)  # of the shape, in heights
-        seen = np.einsum('mnk,nkd->mnd', each, keypoints)  # of the pose, pixels
-        rise = shapes[:, None, :, 1] - middle[:, :, None, 1]  # (m, n, k)
-        spread = np.einsum('mnk,mnk->mn', weight, rise * rise)
-        common = np.einsum('mnk,mnk,nk->mn', weight, rise, keypoints[:, :, 1])
-        held = (NOISE**2 / height_variances)[:, None]
-        height = (common + held * heights[:, None]) / (spread + held)
-        height = np.maximum(height, heights[:, None] / 4)
-        centre = seen - height[:, :, None] * middle
-        off = keypoints - (centre[:, :, None] + height[:, :, None, None] * shapes[:, None])
-        exponent = (off * off).sum(axis=3) / (-2 * variances[:, None] * height[:, :, None] ** 2)
-        alike = np.einsum('mnk,mnk->mn', each, np.exp(exponent))
-        of_height = NOISE**2 / (spread + held)
-        of_centre = (NOISE * height) ** 2 / np.where(total > 0, total, np.nan)
-        of_centre = of_centre[:, :, None] + (height * height * of_height)[:, :, None] * middle**2
-        return cls(
-            np.concatenate((centre, np.log(height)[:, :, None]), axis=2),
-            np.concatenate((of_centre, of_height[:, :, None]), axis=2),
-            np.where(total > 0, alike, np.nan),
-        )
+def fit(
+    shapes: Array, points: Array, weight: Array, steady: Array, heights: Array, held: Array,
+    variances: Array,
+) -> Fits:  # fmt: skip
+    """Lay shapes on poses.
+
+    shapes: (p, k, 2), from the centre of the box, in heights; points: (p, k, 2) pixels; weight:
+    (p, k), of each keypoint in each pair; steady: (p, k), of STEADINESS; heights: (p,) pixels, as
+    predicted, and held: (p,) the variance of their logarithms; variances: (p, k) heights squared,
+    how far the same keypoint may be off.
+    """
+    told = weight.sum(axis=1)
+    weight = weight * steady
+    total = weight.sum(axis=1)
+    each = (weight / np.maximum(total, LEAST_TOTAL)[:, None])[:, None]  # (p, 1, k)
+    middle = np.matmul(each, shapes)[:, 0]  # of the shape, in heights
+    seen = np.matmul(each, points)[:, 0]  # of the pose, pixels
+    rise = shapes[:, :, 1] - middle[:, 1:]
+    lever = weight * rise
+    prior = NOISE**2 / held
+    spread = (lever * rise).sum(axis=1) + prior
+    height = ((lever * points[:, :, 1]).sum(axis=1) + prior * heights) / spread
+    height = np.maximum(height, heights / 4)
+    numbers = np.empty((len(shapes), 3))
+    numbers[:, :2] = seen - height[:, None] * middle
+    numbers[:, 2] = np.log(height)
+    off = (points - numbers[:, None, :2]) / height[:, None, None] - shapes
+    off *= off
+    likeness = np.exp((off[:, :, 0] + off[:, :, 1]) / (-2 * variances))
+    unsure = np.empty((len(shapes), 3))
+    unsure[:, 2] = NOISE**2 / spread
+    unsure[:, :2] = unsure[:, 2:] * middle * middle
+    unsure[:, :2] += (NOISE**2 / np.maximum(total, LEAST_TOTAL))[:, None]
+    unsure[:, :2] *= (height * height)[:, None]
+    return Fits(numbers, unsure, np.matmul(each, likeness[:, :, None])[:, 0, 0], told)
 
 
 def completed(boxes: Array, whole: Array, *, slack: Array) -> Array:
@@ -88,5 +88,5 @@ def completed(boxes: Array, whole: Array, *, slack: Array) -> Array:
 
     slack: (a,) pixels; a side that lies further inside is one behind which something is hidden.
     """
-    inside = (boxes - whole) * (1, 1, -1, -1) > slack[:, None]
+    inside = (boxes - whole) * INWARDS > slack[:, None]
     return np.where(inside, whole, boxes)

@@ -79,9 +79,7 @@ class Smoother:
     def __init__(self, strength: str) -> None:
         chosen = STRENGTHS[strength]
         self._jolts = np.array(chosen.jolts)[:, None]
-        count = len(chosen.jolts)
-        self._change = np.full((count, count), (1 - chosen.stay) / (count - 1))
-        np.fill_diagonal(self._change, chosen.stay)
+        self._leave = (1 - chosen.stay) / (len(chosen.jolts) - 1)  # for each of the others
         self._row_of: dict[Hashable, int] = {}
         self._state: _State | None = None
 
@@ -102,7 +100,7 @@ class Smoother:
         """
         state, rows = self._rows_of(stamp_ns, ids, points.shape)
         one = state.of(rows)
-        measured = np.isfinite(points).all(axis=2) & np.isfinite(variances).all(axis=2)  # (n, k)
+        measured = np.isfinite(points.sum(axis=2)) & np.isfinite(variances.sum(axis=2))  # (n, k)
         known = ((stamp_ns - one.measured_ns) <= HOLD_S * 1e9) & (stamp_ns >= one.measured_ns)
         dt_s = ((stamp_ns - one.stamps_ns) * 1e-9).clip(0, HOLD_S)
         there = measured[:, :, None]
@@ -121,27 +119,31 @@ class Smoother:
         one.measured_ns[measured] = stamp_ns
         one.stamps_ns[:] = stamp_ns
         state.put(rows, one)
-        smooth = np.einsum('jnk,jnkd->nkd', one.odds, one.models[0])
-        return np.where((measured | known)[:, :, None], smooth, np.nan)
+        smooth = (one.odds[:, :, :, None] * one.models[0]).sum(axis=0)
+        smooth[~(measured | known)] = np.nan
+        return np.asarray(smooth)
 
     def _mix(self, one: '_State') -> None:
         """Let keypoints change from one model to another."""
-        together = np.einsum('ij,ink->jnk', self._change, one.odds)
-        share = self._change[:, :, None, None] * one.odds[:, None] / together  # (i, j, n, k)
-        moments = one.models.copy()  # raw ones, around where the last model is
-        origin = moments[0, -1].copy()
+        moments, leave = one.models, self._leave
+        stay = 1 - leave * len(one.odds)  # beyond what comes from all alike
+        origin = moments[0, -1].copy()  # for precision
         value, rate = moments[0], moments[1]
         value -= origin
         moments[2] += value * value
         moments[3] += value * rate
         moments[4] += rate * rate
-        mixed = np.einsum('ijnk,cinkd->cjnkd', share, moments)
-        value, rate = mixed[0], mixed[1]
-        mixed[2] -= value * value
-        mixed[3] -= value * rate
-        mixed[4] -= rate * rate
+        moments *= one.odds[:, :, :, None]
+        total = moments[:, 0] + moments[:, 1] + moments[:, 2]
+        total *= leave
+        moments *= stay
+        moments += total[:, None]
+        one.odds = stay * one.odds + leave  # they sum to 1
+        moments /= one.odds[:, :, :, None]
+        moments[2] -= value * value
+        moments[3] -= value * rate
+        moments[4] -= rate * rate
         value += origin
-        one.models, one.odds = mixed, together
 
     def _predict(self, one: '_State', dt_s: Array, area: Array) -> None:
         """Let time pass: dt_s (n, 1, 1); area: (n, 1) of the subjects, heights squared."""
@@ -268,14 +270,20 @@ def _correct(one: _State, points: Array, variances: Array, measured: NDArray[np.
     """Let each model take what was measured, and weigh the models by how well they foresaw it."""
     value, rate, pp, pv, vv = one.models
     total = pp + variances
-    off = np.where(measured[:, :, None], points - value, 0.0)
-    unlikely = ((off * off / total) + np.log(total)).sum(axis=3)
-    likely = np.exp((unlikely.min(axis=0) - unlikely) / 2)
+    off = points - value
+    if not measured.all():
+        off *= measured[:, :, None]
+    unlikely = off * off / total
+    squared, volume = unlikely[..., 0].copy(), total[..., 0].copy()
+    for axis in range(1, points.shape[2]):
+        squared += unlikely[..., axis]
+        volume *= total[..., axis]
+    likely = np.exp((squared.min(axis=0) - squared) / 2) / np.sqrt(volume)
     odds = np.where(measured, one.odds * likely, one.odds)
-    one.odds = np.maximum(odds / odds.sum(axis=0), LEAST_LIKELY)
-    one.odds /= one.odds.sum(axis=0)
-    gain = np.where(measured[:, :, None], pp / total, 0.0)
-    rate_gain = np.where(measured[:, :, None], pv / total, 0.0)
+    odds = np.maximum(odds / (odds[0] + odds[1] + odds[2]), LEAST_LIKELY)
+    one.odds = odds / (odds[0] + odds[1] + odds[2])
+    there = measured[:, :, None] / total
+    gain, rate_gain = pp * there, pv * there
     value += gain * off
     rate += rate_gain * off
     vv -= rate_gain * pv

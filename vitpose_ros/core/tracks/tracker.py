@@ -18,12 +18,11 @@ from vitpose_ros.core.tracks.association import (
     overlaps,
     pair_in_stages,
 )
-from vitpose_ros.core.tracks.likelihood import log_likelihoods
+from vitpose_ros.core.tracks.likelihood import likely_pairs, log_likelihoods
 from vitpose_ros.core.tracks.motion import CameraMotion, inverse_of, rotated, transformed
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
 from vitpose_ros.core.tracks.rows import Rows
 from vitpose_ros.core.tracks.seen import Seen
-from vitpose_ros.core.tracks.shapes import Fits
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TENTATIVE, TRACKED, TrackIds, Tracks
 
 Array = NDArray[np.float64]
@@ -33,7 +32,7 @@ LOW_LIKELY = 2.0  # log likelihood that poses with low scores need for a track
 SAME_POSE, SAME_BOX = 0.75, 0.5  # likeness of two poses, and of their boxes, of one subject
 POSITION_FLOOR = 0.05**2 * np.eye(3)  # metres squared: people are no points
 SAME_BOX_ALONE = 0.8  # where keypoints cannot be compared
-NOTHING = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+STILL = 1e-5  # radians and metres, below which a camera did not move
 TENTATIVE_MISSES = 2  # frames in a row that end a track which is not confirmed yet
 
 
@@ -85,16 +84,20 @@ class Tracker:
         self._pass_time(stamp_ns, camera, camera_pose)
         rows = self._rows
         seen = Seen.of(stamp_ns, poses, *self._in_fixed_frame(positions))
-        by_ids = self.options.tracking == 'detections'
-        pose_of, new = self._by_ids(poses.track_ids, seen.scores) if by_ids else NOTHING
-        weight = rows.common_weights(seen)
-        fits = rows.fits(seen, weight) if weight.size else None
-        if not by_ids:
-            pose_of, new = self._by_likelihood(seen, fits, weight)
+        if self.options.tracking == 'detections':
+            pose_of, new = self._by_ids(poses.track_ids, seen.scores)
+            i = np.flatnonzero(pose_of >= 0)
+            j = pose_of[i]
+        else:
+            i, j = likely_pairs(rows, seen)
+        fits = rows.fits(i, j, seen)
+        if self.options.tracking != 'detections':
+            likely = log_likelihoods(rows, seen, i, j, fits)
+            pose_of, new = self._by_likelihood(seen, likely)
         self._set_states(pose_of)
-        found = np.flatnonzero(pose_of >= 0)
-        if len(found):
-            rows.see(found, pose_of[found], seen, fits)
+        found = pose_of[i] == j
+        if found.any():
+            rows.see(i[found], j[found], seen, fits, np.flatnonzero(found))
         new = self._within_bounds(new, seen.scores)
         if len(new):
             self._begin(new, seen, poses.track_ids)
@@ -131,9 +134,11 @@ class Tracker:
             return
         if len(rows):
             if camera is not None and pose is not None and last_pose is not None:
-                depths = transformed(inverse_of(last_pose), rows.places.positions)[:, 2]
-                depths = np.where(depths > 0, depths, np.inf)
-                rows.move(CameraMotion(camera, inverse_of(pose) @ last_pose), depths)
+                step = inverse_of(pose) @ last_pose
+                if np.abs(step - np.eye(4)).max() > STILL:
+                    depths = transformed(inverse_of(last_pose), rows.places.positions)[:, 2]
+                    depths = np.where(depths > 0, depths, np.inf)
+                    rows.move(CameraMotion(camera, step), depths)
             rows.predict(max(dt_s, 0.0))
             rows.states[rows.hidden_s(stamp_ns) > self.options.track_timeout_s] = LOST
 
@@ -165,17 +170,14 @@ class Tracker:
         return np.array(pose_of, dtype=np.int64), np.array(list(index_of.values()), dtype=np.int64)
 
     def _by_likelihood(
-        self, seen: Seen, fits: Fits | None, weight: Array
+        self, seen: Seen, likely: Array
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the pose of each track, or -1, and the poses that are new."""
         options, states = self.options, self._rows.states
         single = ~self._duplicates(seen)
         high = single & (seen.scores >= options.high_score)
-        if not len(states) or not len(seen):
-            return np.full(len(states), -1, dtype=np.int64), np.flatnonzero(high)
         low = single & ~high & (seen.scores >= options.low_score)
         known = (states == TRACKED) | (states == PREDICTED)
-        likely = log_likelihoods(self._rows, seen, fits, weight)
         pose_of = pair_in_stages(
             likely,
             (
