@@ -173,82 +173,60 @@ def look(walkers, t, pose, pillars=()):
     )
 
 
+def _crossing(rng, near, count):
+    """Some who walk to and fro on lanes of their own."""
+    way = rng.choice((-1, 1))
+    for lane in range(count):
+        y, speed, start = near + 0.7 * lane + rng.uniform(-0.2, 0.2), *rng.uniform(0.7, 1.5, 2)
+        reach = near * rng.uniform(0.35, 0.62)
+        times, points = [-60.0, start], [(-way * reach, y), (-way * reach, y)]
+        while times[-1] < 60:
+            times += [times[-1] + 2 * reach / speed, times[-1] + 2 * reach / speed + 0.5]
+            points += [(way * reach, y)] * 2
+            way = -way
+        yield Walker(times, points, rng.uniform(1.5, 1.95), rng.uniform(0, 6))
+        way = -way
+
+
+def _meeting(rng, near):
+    """Two who come together, stop, and go back or on."""
+    middle, stop, reach = rng.uniform(-0.8, 0.8), rng.uniform(3, 5), near * 0.6
+    for way in (-1, 1):
+        y = near + 0.35 * way * rng.uniform(0.8, 1.5)
+        stay, end = rng.uniform(0.3, 2), rng.choice((-1, 1)) * reach
+        times = [-60, stop - 2.5, stop, stop + stay, stop + 4.5]
+        points = [(way * reach, y)] * 2 + [(middle + 0.3 * way, y)] * 2 + [(end, y)]
+        yield Walker(times, points, rng.uniform(1.5, 1.95), rng.uniform(0, 6))
+
+
+def _leaving(rng, near):
+    """One who leaves the view on one side, and comes back within two seconds."""
+    edge = near * (WIDTH / 2) / CAMERA.focal_x
+    out, speed = (edge + rng.uniform(0.4, 0.8)) * rng.choice((-1, 1)), rng.uniform(0.9, 1.4)
+    leave, away, wait = rng.uniform(2, 4), abs(out) / speed, rng.uniform(0, 0.3)
+    times = [-60, leave, leave + away, leave + away + wait, leave + 2 * away + wait]
+    points = [(0, near)] * 2 + [(out, near)] * 2 + [(0, near)]
+    yield Walker(times, points, rng.uniform(1.5, 1.95), rng.uniform(0, 6))
+
+
 def sequence(seed, seconds=12.0):
     """Return sights of a scene: a function of the seed alone."""
     rng = np.random.default_rng([23, seed])
     walkers, pillars = [], []
-    kinds = ['cross', 'meet', 'leave', 'pillar', 'group']
-    first = kinds[seed % 5]
-    for kind in (first, *rng.choice(kinds, 1 + seed % 3)):
-        height, phase = rng.uniform(1.5, 1.95), rng.uniform(0, 6)
-        near = rng.uniform(3.0, 6.0)
-        reach = near * 0.6
-        sign = rng.choice((-1, 1))
-        if kind in ('cross', 'group'):  # two or three cross before the camera
-            for i in range(2 if kind == 'cross' else 3):
-                y = near + rng.uniform(-0.2, 1.5)
-                way = sign if (i == 0 or kind == 'group') else -sign
-                speed, start = rng.uniform(0.7, 1.5), rng.uniform(0, 2)
-                span = 2 * reach / speed
-                times, points = [-60.0, start], [(-way * reach, y), (-way * reach, y)]
-                while times[-1] < seconds:
-                    times.append(times[-1] + span)
-                    points.append((way * reach, y + rng.uniform(-0.4, 0.4)))
-                    times.append(times[-1] + rng.uniform(0, 1))
-                    points.append(points[-1])
-                    way = -way
-                walkers.append(Walker(times, points, rng.uniform(1.5, 1.95), rng.uniform(0, 6)))
-        elif kind == 'meet':  # two come together, stop, and go back or on
-            middle, stop = rng.uniform(-0.8, 0.8), rng.uniform(3, 5)
-            for way in (-1, 1):
-                y = near + 0.35 * way * rng.uniform(0.5, 1.5)
-                end = rng.choice((-1, 1)) * reach
-                walkers.append(
-                    Walker(
-                        [-60, stop - 2.5, stop, stop + rng.uniform(0.3, 2), stop + 4.5],
-                        [
-                            (way * reach, y),
-                            (way * reach, y),
-                            (middle + 0.25 * way, y),
-                            (middle + 0.25 * way, y),
-                            (end, y),
-                        ],
-                        rng.uniform(1.5, 1.95),
-                        rng.uniform(0, 6),
-                    )
-                )
-        elif kind == 'leave':  # out of the view on one side, and back
-            edge = near * (WIDTH / 2) / CAMERA.focal_x
-            out = edge + rng.uniform(0.4, 0.9)
-            leave, speed = rng.uniform(2, 4), rng.uniform(0.8, 1.4)
-            away = (out - sign * 0) / speed
-            wait = rng.uniform(0, 0.3)
-            walkers.append(
-                Walker(
-                    [-60, leave, leave + away, leave + away + wait, leave + 2 * away + wait],
-                    [(0, near), (0, near), (sign * out, near), (sign * out, near), (0, near)],
-                    height,
-                    phase,
-                )
-            )
-        else:  # behind a pillar
-            pillars.append((rng.uniform(-1, 1), near - 1.2, rng.uniform(0.15, 0.4)))
-            speed, start = rng.uniform(0.7, 1.4), rng.uniform(0, 2)
-            span = 2 * reach / speed
-            walkers.append(
-                Walker(
-                    [-60, start, start + span, start + span + 0.5, start + 2 * span + 0.5],
-                    [
-                        (-sign * reach, near),
-                        (-sign * reach, near),
-                        (sign * reach, near),
-                        (sign * reach, near),
-                        (-sign * reach, near),
-                    ],
-                    height,
-                    phase,
-                )
-            )
-    turn = rng.uniform(-0.3, 0.3) if seed % 4 == 3 else 0.0
+    near = rng.uniform(2.6, 3.4)
+    for place, kind in enumerate(('crossing', 'meeting', 'leaving', 'pillar')):
+        if (seed + place) % 4 > 1 + seed % 2:
+            continue
+        if kind == 'crossing':
+            walkers += _crossing(rng, near, 2 + seed % 2)
+        elif kind == 'meeting':
+            walkers += _meeting(rng, near + 0.5)
+        elif kind == 'leaving':
+            walkers += _leaving(rng, near)
+        else:  # hides for up to a second
+            pillars.append((rng.uniform(-1, 1), near - 0.8, rng.uniform(0.15, 0.3)))
+            walkers += _crossing(rng, near + 0.2, 1)
+        near += 1.7
+    turn = rng.uniform(0.1, 0.3) if seed % 4 == 3 else 0.0
     stamps = np.arange(int(seconds * RATE)) / RATE
     return [look(walkers, t, pose_at(yaw=turn * np.sin(0.8 * t)), pillars) for t in stamps]

@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 FIRST_RATE = np.array([0.8, 0.1, 0.2, 0.0])  # per second: how fast somebody new may be
 JOLT = np.array([0.2, 0.01, 0.01, 0.0])  # per second cubed: how much speeds change
 DRIFT = np.array([0.0, 0.0, 0.0, 0.05])  # per second: how much the rest changes
+HEIGHT_MEMORY_S = 0.3  # for so long who is hidden goes on coming closer, or sinking
+OUTSIDE = 0.25  # heights beyond the border of the image, where who left is waited for
 SHAPE_VARIANCE = 4.0  # times that of COCO: bodies change their shape
 HEIGHT_FLOOR = 0.03  # how sure the logarithm of a height is at best
 GOOD_FIT = 0.3  # likeness from which on the shape of a track tells what of a box is hidden
@@ -61,8 +63,17 @@ class Rows:
         """Return (m,) for how long each has not been seen."""
         return np.asarray(np.maximum((stamp_ns - self.seen_ns) * 1e-9, 0.0))
 
-    def predict(self, dt_s: float) -> None:
-        """Let time pass."""
+    def predict(self, dt_s: float, width: int, height: int) -> None:
+        """Let time pass; width and height: of the image, at whose border who left is waited for."""
+        hidden = self.misses > 0
+        if hidden.any():  # heights in the distance, and out of view, are no straight lines
+            values, rates = self.filter.values[hidden], self.filter.rates[hidden]
+            rates[:, 1:3] *= np.exp(-dt_s / HEIGHT_MEMORY_S)
+            beyond = OUTSIDE * np.exp(values[:, 2:3])
+            edge = values[:, :2].clip(-beyond, beyond + (width, height))
+            rates[:, :2][edge != values[:, :2]] = 0
+            values[:, :2] = edge
+            self.filter.values[hidden], self.filter.rates[hidden] = values, rates
         scale = np.ones((len(self), 4))
         scale[:, :2] = (self.heights**2)[:, None]
         self.filter.predict(dt_s, JOLT * scale, DRIFT)

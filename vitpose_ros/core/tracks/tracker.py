@@ -81,7 +81,7 @@ class Tracker:
         that time; with it and the camera's intrinsics, what the camera's own motion does to the
         image is allowed for. A clock that jumps back ends all tracks and begins anew.
         """
-        self._pass_time(stamp_ns, camera, camera_pose)
+        self._pass_time(stamp_ns, camera, camera_pose, (poses.width, poses.height))
         rows = self._rows
         seen = Seen.of(stamp_ns, poses, *self._in_fixed_frame(positions))
         if self.options.tracking == 'detections':
@@ -118,6 +118,7 @@ class Tracker:
         stamp_ns: int,
         camera: PinholeCamera | None,
         camera_pose: NDArray[np.floating] | None,
+        size: tuple[int, int],
     ) -> None:
         """Forget who was told to be lost, move the others on, and say who is lost now."""
         rows, last_ns, last_pose = self._rows, self._stamp_ns, self._camera_pose
@@ -139,7 +140,7 @@ class Tracker:
                     depths = transformed(inverse_of(last_pose), rows.places.positions)[:, 2]
                     depths = np.where(depths > 0, depths, np.inf)
                     rows.move(CameraMotion(camera, step), depths)
-            rows.predict(max(dt_s, 0.0))
+            rows.predict(max(dt_s, 0.0), *size)
             rows.states[rows.hidden_s(stamp_ns) > self.options.track_timeout_s] = LOST
 
     def _in_fixed_frame(self, given: Positions | None) -> tuple[Array | None, Array | None]:
