@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from street import HEIGHT, SIGMAS, WIDTH
+from street import SIGMAS
 
 from vitpose_ros.core import Poses
 
@@ -18,8 +18,9 @@ class Detector:
     false: float = 0.0  # boxes of nothing a frame
     least: float = 0.3  # visible share below which nobody is seen
 
-    def poses(self, sight, rng):
-        """Return Poses, and for each the row of the sight, or -1."""
+    def poses(self, sight, rng, size=(720, 1280)):
+        """Return Poses, and for each the row of the sight, or -1; size: height, width."""
+        height, width = size
         seen = (sight.visible >= self.least) & (rng.random(len(sight.ids)) >= self.misses)
         rows = np.flatnonzero(seen)
         boxes, points = sight.boxes[rows].copy(), sight.points[rows].copy()
@@ -38,7 +39,7 @@ class Detector:
             scores = (scores + rng.normal(0, 0.1, scores.shape)).clip(0.05, 1)
         for _ in range(rng.poisson(self.false)):
             h = rng.uniform(60, 400)
-            x, y = rng.uniform(0, WIDTH - h / 2), rng.uniform(0, max(HEIGHT - h, 1))
+            x, y = rng.uniform(0, width - h / 2), rng.uniform(0, max(height - h, 1))
             box = np.array([x, y, x + 0.4 * h, y + h])
             boxes = np.concatenate((boxes, box[None]))
             fake = box[:2] + rng.random((1, 17, 2)) * (box[2:] - box[:2])
@@ -48,8 +49,8 @@ class Detector:
             rows = np.append(rows, -1)
         boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 2)
         poses = Poses(
-            WIDTH,
-            HEIGHT,
+            width,
+            height,
             boxes.astype(np.float32),
             ('coco',) * len(rows),
             points.astype(np.float32),
@@ -57,3 +58,7 @@ class Detector:
             box_scores=box_scores.astype(np.float32),
         )
         return poses, rows
+
+
+TRUE = Detector()
+NOISY = Detector(misses=0.1, jitter=0.03, noise=0.5, false=0.05)

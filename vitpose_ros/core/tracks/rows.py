@@ -64,13 +64,13 @@ class Rows:
         return np.asarray(np.maximum((stamp_ns - self.seen_ns) * 1e-9, 0.0))
 
     def predict(self, dt_s: float, width: int, height: int) -> None:
-        """Let time pass; width and height: of the image, at whose border who left is waited for."""
+        """Let time pass; who left the image, of that width and height, is waited for there."""
         hidden = self.misses > 0
         if hidden.any():  # heights in the distance, and out of view, are no straight lines
             values, rates = self.filter.values[hidden], self.filter.rates[hidden]
             rates[:, 1:3] *= np.exp(-dt_s / HEIGHT_MEMORY_S)
             beyond = OUTSIDE * np.exp(values[:, 2:3])
-            edge = values[:, :2].clip(-beyond, beyond + (width, height))
+            edge = values[:, :2].clip(-beyond, beyond + np.array((width, height)))
             rates[:, :2][edge != values[:, :2]] = 0
             values[:, :2] = edge
             self.filter.values[hidden], self.filter.rates[hidden] = values, rates
