@@ -103,7 +103,12 @@ def test_of_those_who_are_the_same_the_best_stays():
     alike = np.eye(4, dtype=bool)
     alike[0, 1] = alike[1, 0] = alike[1, 2] = alike[2, 1] = True
     # 1 is the same as 0 and as 2; without 1 there is nothing between 0 and 2.
-    assert duplicates(alike, np.array([0.9, 0.5, 0.8, 0.1])).tolist() == [False, True, False, False]
+    assert duplicates(alike, np.array([0.9, 0.5, 0.8, 0.1])).tolist() == [
+        False,
+        True,
+        False,
+        False,
+    ]
     assert duplicates(alike, np.array([0.5, 0.9, 0.8, 0.1])).tolist() == [True, False, True, False]
     assert not duplicates(np.eye(3, dtype=bool), np.ones(3)).any()
 

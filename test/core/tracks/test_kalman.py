@@ -128,7 +128,9 @@ def test_positions_nobody_knows_stay_unknown_and_harm_nobody():
     filters.start(np.array([1]), np.ones((1, 3)), np.eye(3)[None], 1.0)
     filters.predict(0.1, 1.0)
     assert np.isnan(filters.positions[0]).all() and np.isnan(filters.covariances[0]).all()
-    squared, _ = filters.distances(np.array([0, 1]), np.ones((2, 3)), np.tile(np.eye(3), (2, 1, 1)))
+    squared, _ = filters.distances(
+        np.array([0, 1]), np.ones((2, 3)), np.tile(np.eye(3), (2, 1, 1))
+    )
     assert np.isnan(squared[0]) and squared[1] == 0
     filters.keep(np.array([False, True]))
     assert filters.positions.tolist() == [[1, 1, 1]]

@@ -45,9 +45,9 @@ def test_without_depth_the_rotation_alone_counts():
     assert np.allclose(places, expected)
     # The same by the homography.
     k = np.array([[500, 0, 310], [0, 520, 250], [0, 0, 1]])
-    by_matrix = np.column_stack((pixels(POINTS), np.ones(3))) @ (
-        k @ STEP[:3, :3] @ np.linalg.inv(k)
-    ).T
+    by_matrix = (
+        np.column_stack((pixels(POINTS), np.ones(3))) @ (k @ STEP[:3, :3] @ np.linalg.inv(k)).T
+    )
     assert np.allclose(places, by_matrix[:, :2] / by_matrix[:, 2:])
 
 

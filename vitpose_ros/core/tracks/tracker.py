@@ -149,7 +149,8 @@ class Tracker:
         if given is None or pose is None:
             return None, None
         position = np.asarray(given.position, dtype=np.float64)
-        covariance = np.asarray(given.position_covariance, dtype=np.float64)
+        covariance = np.array(given.position_covariance, dtype=np.float64)
+        covariance[~np.isfinite(covariance)] = np.nan
         return transformed(pose, position), rotated(pose, covariance) + POSITION_FLOOR
 
     def _by_ids(
@@ -164,7 +165,8 @@ class Tracker:
             index_of[track_ids[index]] = index
         index_of.pop('', None)
         rows = self._rows
-        again = (rows.states == LOST) & [name in index_of for name in rows.ids]
+        named = np.array([name in index_of for name in rows.ids], dtype=bool)
+        again = named & (rows.states == LOST)
         if again.any():  # after a jump of the clock, or too long a time: they begin anew
             rows.keep(~again)
         pose_of = [index_of.pop(name, -1) for name in rows.ids]
