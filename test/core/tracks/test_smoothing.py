@@ -155,7 +155,7 @@ def test_what_is_not_measured_is_predicted_for_a_short_time():
     noisy[25, 5, 1] = np.nan  # half of a keypoint is none
     calm = smoothed('light', noisy, 0.005**2)
     held = int(HOLD_S * HERTZ + 1e-6)
-    assert np.abs(calm[20 : 20 + held, 3] - truth[20 : 20 + held, 3]).max() < 0.05
+    assert np.abs(calm[20 : 20 + held, 3] - truth[20 : 20 + held, 3]).max() < 0.1  # of 0.27
     assert np.isnan(calm[20 + held : 32, 3]).all()
     assert np.isfinite(calm[32:, 3]).all() and np.isfinite(calm[25, 5]).all()
     assert calm[32, 3] == pytest.approx(noisy[32, 3])  # it begins anew

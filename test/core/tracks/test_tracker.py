@@ -335,3 +335,9 @@ def test_a_detector_that_misses_and_jitters_confuses_few():
 
 def test_the_shape_of_these_tests_is_a_person():
     assert SHAPE.shape == (17, 2) and np.abs(SHAPE).max() < 0.5
+
+
+def test_a_start_that_nobody_would_foresee_keeps_the_id():
+    one = tracker()
+    walk(one, 1.0, speed=0)
+    assert said(one.update(ns(1.0), poses((230, 300, 200)))) == {'a_1': TRACKED}

@@ -43,9 +43,10 @@ def likely_pairs(rows: Rows, seen: Seen) -> tuple[NDArray[np.int64], NDArray[np.
 def log_likelihoods(
     rows: Rows, seen: Seen, i: NDArray[np.int64], j: NDArray[np.int64], fits: Fits
 ) -> Array:
-    """Return (m, n) for tracks and poses; 0: as likely as not, NaN: out of the question.
+    """Return (m, n) for tracks and poses; 0: as likely as not, -inf: beyond the gate.
 
-    i, j: (p,), tracks and poses of the pairs that are in question; fits: of these.
+    i, j: (p,), tracks and poses of the pairs that are in question, the others get NaN; fits: of
+    these pairs.
     """
     state = rows.filter.state[:, i]
     comparable = (fits.told >= FEWEST_KEYPOINTS)[:, None]
@@ -67,5 +68,5 @@ def log_likelihoods(
         squared = np.where(located, (squared + np.minimum(away, FAR_APART)) / 2, squared)
         vague = np.where(located, (vague + volume) / 2, vague)
     likely = np.full((len(rows), len(seen)), np.nan)
-    likely[i, j] = np.where(far, np.nan, GAIN - (squared + vague) / 2)
+    likely[i, j] = np.where(far, -np.inf, GAIN - (squared + vague) / 2)
     return likely

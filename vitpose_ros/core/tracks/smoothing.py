@@ -98,8 +98,14 @@ class Smoother:
         variances: (n, k, d), of which the proportions to each other count. heights: (n,), of the
         subjects, in the unit of the points.
         """
+        if not len(ids):
+            return np.zeros(points.shape)
         state, rows = self._rows_of(stamp_ns, ids, points.shape)
-        one = state.of(rows)
+        one, k = state.of(rows), points.shape[1]
+        if k < state.odds.shape[2]:
+            room = (0, 0), (0, state.odds.shape[2] - k), (0, 0)
+            points = np.pad(points, room, constant_values=np.nan)
+            variances = np.pad(variances, room, constant_values=np.nan)
         measured = np.isfinite(points.sum(axis=2)) & np.isfinite(variances.sum(axis=2))  # (n, k)
         known = ((stamp_ns - one.measured_ns) <= HOLD_S * 1e9) & (stamp_ns >= one.measured_ns)
         dt_s = ((stamp_ns - one.stamps_ns) * 1e-9).clip(0, HOLD_S)
@@ -121,7 +127,7 @@ class Smoother:
         state.put(rows, one)
         smooth = (one.odds[:, :, :, None] * one.models[0]).sum(axis=0)
         smooth[~(measured | known)] = np.nan
-        return np.asarray(smooth)
+        return np.asarray(smooth[:, :k])
 
     def _mix(self, one: '_State') -> None:
         """Let keypoints change from one model to another."""

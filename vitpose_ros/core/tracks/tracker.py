@@ -16,6 +16,7 @@ from vitpose_ros.core.tracks.association import (
     duplicates,
     keypoint_similarity,
     overlaps,
+    pair,
     pair_in_stages,
 )
 from vitpose_ros.core.tracks.likelihood import likely_pairs, log_likelihoods
@@ -28,6 +29,7 @@ from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TENTATIVE, TRACKED, 
 Array = NDArray[np.float64]
 
 JUMP_BACK_S = 0.1  # a clock that goes back by more begins anew; by less, frames came out of order
+LEAST_OVERLAP = 0.3  # IoU by which a pose may be that of a track that no pose is likely for
 LOW_LIKELY = 2.0  # log likelihood that poses with low scores need for a track
 SAME_POSE, SAME_BOX = 0.75, 0.5  # likeness of two poses, and of their boxes, of one subject
 POSITION_FLOOR = 0.05**2 * np.eye(3)  # metres squared: people are no points
@@ -190,6 +192,16 @@ class Tracker:
             ),
         )
         high[pose_of[pose_of >= 0]] = False
+        # Who moved as nobody would foresee, or whose camera did: what overlaps, if all else is
+        # clear.
+        left = np.flatnonzero((pose_of < 0) & (states != LOST) & (self._rows.misses == 0))
+        free = np.flatnonzero(high)
+        if len(left) and len(free):
+            common, _ = overlaps(self._rows.boxes[left], seen.boxes[free])
+            common[np.isnan(likely[left[:, None], free])] = 0
+            i, j = pair(common, LEAST_OVERLAP)
+            pose_of[left[i]] = free[j]
+            high[free[j]] = False
         return pose_of, np.flatnonzero(high)
 
     def _duplicates(self, seen: Seen) -> NDArray[np.bool_]:
