@@ -25,6 +25,7 @@ GATE = 20.0  # squared distance, in three dimensions, that is out of the questio
 FAR_APART = 20.0  # squared distance in space that counts at most: depth may be that of who hides
 SHAPE_WEIGHT = 2.0  # of the logarithm of the shapes' OKS
 LEAST_ALIKE = 1e-3
+SAME_SHAPE = 0.5  # OKS
 REACH, REACH_SIGMA = 0.6, 5.0  # heights, and deviations of a prediction, beyond which it is far
 
 
@@ -43,10 +44,11 @@ def likely_pairs(rows: Rows, seen: Seen) -> tuple[NDArray[np.int64], NDArray[np.
 def log_likelihoods(
     rows: Rows, seen: Seen, i: NDArray[np.int64], j: NDArray[np.int64], fits: Fits
 ) -> Array:
-    """Return (m, n) for tracks and poses; 0: as likely as not, -inf: beyond the gate.
+    """Return (m, n) for tracks and poses; 0: as likely as not.
 
-    i, j: (p,), tracks and poses of the pairs that are in question, the others get NaN; fits: of
-    these pairs.
+    -inf: alike, but beyond the gate; NaN: out of the question.
+
+    i, j: (p,), tracks and poses of the pairs that are in question; fits: of these.
     """
     state = rows.filter.state[:, i]
     comparable = (fits.told >= FEWEST_KEYPOINTS)[:, None]
@@ -68,5 +70,6 @@ def log_likelihoods(
         squared = np.where(located, (squared + np.minimum(away, FAR_APART)) / 2, squared)
         vague = np.where(located, (vague + volume) / 2, vague)
     likely = np.full((len(rows), len(seen)), np.nan)
-    likely[i, j] = np.where(far, -np.inf, GAIN - (squared + vague) / 2)
+    far_off = np.where(~comparable[:, 0] | (fits.alike >= SAME_SHAPE), -np.inf, np.nan)
+    likely[i, j] = np.where(far, far_off, GAIN - (squared + vague) / 2)
     return likely
