@@ -15,6 +15,7 @@ setup(
         'vitpose_ros.core.model',
         'vitpose_ros.core.runtime',
         'vitpose_ros.core.runtime.cuda',
+        'vitpose_ros.core.tracks',
         'vitpose_ros.core.weights',
         'vitpose_ros.models',
         'vitpose_ros.tools',
@@ -26,7 +27,7 @@ setup(
         'vitpose_ros.models': ['*.safetensors', '*.json', '*.md'],
     },
     # OpenCV comes in several flavours of one module; robots have the one of apt.
-    install_requires=['numpy', 'safetensors', 'torch>=2.4'],
+    install_requires=['numpy', 'safetensors', 'scipy', 'torch>=2.4'],
     extras_require={
         'opencv': ['opencv-python-headless'],
         'hub': ['huggingface_hub>=0.30'],

@@ -41,6 +41,14 @@ for file in "${requirements[@]}"; do
     finish "${file//\//_}" "$key"
   fi
 done
+if [ "$1" = test ]; then
+  key=$(checksum dev/requirements-tracks.txt)
+  if ! done_before tracks "$key"; then
+    say "installing dev/requirements-tracks.txt"
+    install --no-deps -r dev/requirements-tracks.txt
+    finish tracks "$key"
+  fi
+fi
 if [ -z "$ros" ]; then
   key=$(checksum dev/prefix.py dev/requirements-wheels.txt dev/constraints.txt)
   if ! done_before prefix "$key"; then

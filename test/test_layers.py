@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'vitpose_ros'
 CORE = PACKAGE / 'core'
-ALLOWED_IN_CORE = {'cv2', 'numpy', 'safetensors', 'torch', 'vitpose_ros'}
+ALLOWED_IN_CORE = {'cv2', 'numpy', 'safetensors', 'scipy', 'torch', 'vitpose_ros'}
 OPTIONAL = {  # within functions
     'poses': {'supervision'},
     'runtime': {'nvidia', 'onnx', 'onnxruntime', 'openvino', 'torchvision', 'triton'},
@@ -22,6 +22,7 @@ OPTIONAL = {  # within functions
 CORE_FLOORS = [
     {'__init__'},
     {'estimator'},
+    {'tracks'},
     {'work'},
     {'passes'},
     {'runtime'},

@@ -1,0 +1,23 @@
+"""Tracks by a kept library's measures, beside its ByteTrack on the same boxes.
+
+The figures of all sequences are made by measure.py.
+"""
+
+import pytest
+from detector import NOISY, TRUE
+from measure import SOURCES, compare, streets
+
+pytest.importorskip(
+    'trackers', reason='trackers is not installed: pip install -r dev/requirements-tracks.txt'
+)
+
+
+def test_ids_stay_longer_than_bytetracks():
+    scenes = list(streets(3))
+    for detector, least in ((TRUE, 0.97), (NOISY, 0.9)):
+        table = compare(scenes, detector)
+        reference, _, its_switches = table.pop('ByteTrack')
+        assert set(table) == set(SOURCES) - {'ByteTrack'}
+        for name, (idf1, _, switches) in table.items():
+            assert idf1 >= least, (name, idf1)
+            assert idf1 > reference and switches < its_switches, name
