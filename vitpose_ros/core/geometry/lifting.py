@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.anatomy import Body, body_of
+from vitpose_ros.core.geometry.depth import Depth
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.poses import Poses
 
@@ -32,29 +33,6 @@ _DISC = np.array(
 _ALONG = np.array([0.25, 0.5, 0.75])  # of a limb: where its depth is looked at
 TRUNK_M = 0.4  # how much of a body lies at about one depth
 LEAST = 0.25  # of a patch, that makes a surface
-
-
-@dataclass(frozen=True, eq=False)
-class Depth:
-    """A depth image in the frame of the colour camera."""
-
-    values: NDArray[np.float32]  # (h, w) float32, metres along the optical axis; NaN: a hole
-    camera: PinholeCamera  # of its own pixels
-
-    def at(self, rays: Floats, shifts: Floats) -> Floats:
-        """Return depths (..., ) where rays (..., 2), x and y at depth 1, meet it; NaN outside.
-
-        shifts: (..., 2) pixels of the depth image, added.
-        """
-        camera = self.camera
-        height, width = self.values.shape
-        with np.errstate(invalid='ignore'):
-            x = np.rint(rays[..., 0] * camera.focal_x + camera.centre_x + shifts[..., 0])
-            y = np.rint(rays[..., 1] * camera.focal_y + camera.centre_y + shifts[..., 1])
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        column = np.where(inside, x, 0).astype(np.intp)
-        row = np.where(inside, y, 0).astype(np.intp)
-        return np.where(inside, self.values[row, column], np.nan)
 
 
 @dataclass(frozen=True)
