@@ -117,12 +117,19 @@ class BodyModel:
 
         turns: for bones that turn against their parent, the rotation (3, 3) in axes at rest.
         """
+        transforms, heads = self.transforms(body, turns)
+        return blend(self._skin, transforms, body.vertices), heads
+
+    def transforms(self, body: Person, turns: dict[str, Array]) -> tuple[Array, Array]:
+        """Return how each bone moves, (b, 12), and the bones' heads (b, 3); turns: see bend."""
         orientations, heads = forward(body, self.bones, self.parents, turns)
         shifts = heads - np.einsum('bij,bj->bi', orientations, body.heads)
-        transforms = np.concatenate((orientations, shifts[:, :, None]), axis=2)
-        blended = (self._skin @ transforms.reshape(len(heads), 12)).reshape(-1, 3, 4)
-        vertices = np.einsum('vij,vj->vi', blended[:, :, :3], body.vertices) + blended[:, :, 3]
-        return vertices, heads
+        moves = np.concatenate((orientations, shifts[:, :, None]), axis=2)
+        return moves.reshape(len(heads), 12), heads
+
+    def weights(self, rows: Array) -> csr_matrix:
+        """Return how much some vertices follow each bone, (n, b): see blend."""
+        return self._skin[rows]
 
     def normals(self, vertices: Array) -> Array:
         """Return the normal of each vertex (v, 3), of length one."""
@@ -132,7 +139,24 @@ class BodyModel:
 
     def keypoints(self, vertices: Array, heads: Array) -> Array:
         """Return where the keypoints NAMES of a bent body are, (n, 3)."""
-        points = self._regressor @ vertices
+        return self._with_fingers(self._regressor @ vertices, heads)
+
+    def anchors(self, body: Person) -> Array:
+        """Return what of the keypoints of a body each bone carries along, (n, b, 4)."""
+        columns = np.column_stack((body.vertices, np.ones(len(body.vertices))))
+        carried = [self._regressor @ self._skin.multiply(c[:, None]).tocsr() for c in columns.T]
+        return np.stack([c.toarray() for c in carried], axis=-1).astype(np.float32)
+
+    def keypoints_of(self, anchors: Array, transforms: Array, heads: Array) -> Array:
+        """Return what keypoints does, (n, 3), without the vertices.
+
+        Vertices follow the bones linearly, and keypoints the vertices. transforms and heads: from
+        the method of that name.
+        """
+        points = np.einsum('kbj,bij->ki', anchors, transforms.reshape(-1, 3, 4), optimize=True)
+        return self._with_fingers(points, heads)
+
+    def _with_fingers(self, points: Array, heads: Array) -> Array:
         for side in ('left', 'right'):
             hand = np.array([self.bone(name) for name in _finger_bones(side)])
             rows = [NAMES.index(f'{side}_{n}') for n in _finger_names()]
@@ -173,12 +197,22 @@ class BodyModel:
         return int(np.argmax(reach))
 
 
+def blend(weights: csr_matrix, transforms: Array, vertices: Array) -> Array:
+    """Return vertices (n, 3) where the bones that they follow bring them.
+
+    weights: (n, b); transforms: (b, 12), see BodyModel.transforms.
+    """
+    blended = (weights @ transforms).reshape(-1, 3, 4)
+    return np.einsum('vij,vj->vi', blended[:, :, :3], vertices) + blended[:, :, 3]
+
+
 def forward(
     body: Person, bones: list[str], parents: list[int], turns: dict[str, Array]
 ) -> tuple[Array, Array]:
     """Return the orientations (b, 3, 3) and heads (b, 3) of all bones: forward kinematics."""
     orientations = np.empty((len(bones), 3, 3), np.float32)
     heads = np.empty((len(bones), 3), np.float32)
+    ways = body.heads - body.heads[parents]
     for i, (name, parent) in enumerate(zip(bones, parents, strict=True)):
         turn = turns.get(name)
         if parent < 0:
@@ -187,7 +221,7 @@ def forward(
             continue
         above = orientations[parent]
         orientations[i] = above if turn is None else above @ turn
-        heads[i] = heads[parent] + above @ (body.heads[i] - body.heads[parent])
+        heads[i] = heads[parent] + above @ ways[i]
     return orientations, heads
 
 

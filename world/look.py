@@ -201,6 +201,22 @@ class Look:
         surfaces[body] = out[body]
         return surfaces.astype(np.float32)
 
+    def worn(self, fields: Array, place: Array) -> Array:
+        """Return which vertices are drawn, (v,) bool: of clothes and hair the shader leaves some.
+
+        fields: from clothing_fields; place: (v, 3) of the model's template.
+        """
+        arm, leg, trunk, bare = fields.T
+        sleeves, hem, _, collar = self._outer
+        coat = np.where(arm > 0, arm < sleeves, (trunk > hem) & (trunk < collar))
+        coat = np.where(leg > 0, leg < -hem, coat) & (bare < 0.5)
+        worn = np.ones(len(fields), bool)
+        worn[TIGHTS] = coat[TIGHTS] & ('tights' in self.layers)
+        worn[SKIRT] = ((trunk > self._skirt[0]) & (trunk < self._skirt[1]))[SKIRT]
+        worn[SKIRT] &= 'skirt' in self.layers
+        worn[HAIR] = (place[HAIR, 2] > self._hair_length) & ('hair' in self.layers)
+        return worn
+
     def things(
         self, rng: Random, model: BodyModel, heads: Array, *, seated: bool
     ) -> list[tuple[str, Array]]:

@@ -1,6 +1,7 @@
 """People: a body in a pose, dressed, lit and seen by a camera, with its true keypoints."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -8,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world import poses
-from world.bodies import NAMES, BodyModel, Person
+from world.bodies import NAMES, SKIN, BodyModel, Person
 from world.camera import Camera
 from world.heads import Heads
 from world.look import Look, clothing_fields
 from world.panoramas import Panorama
 from world.renderer import Renderer, Scene
+from world.shells import ShellRenderer, coarse
 
 Array = NDArray[Any]
 Random = np.random.Generator
@@ -72,8 +74,18 @@ class People:
         self.model = BodyModel()
         self._fields = clothing_fields(self.model)
         self._heads = Heads(self.model)
-        self._renderer = Renderer(self.model, self._fields)
+        self.renderer = Renderer(self.model, self._fields)
         self._panoramas = panoramas
+
+    @cached_property
+    def shells(self) -> dict[str, Array]:
+        """The triangles (n, 3) of bodies for small pictures, of each layer: see world.shells."""
+        return coarse(self.model)
+
+    @cached_property
+    def shell_renderer(self) -> ShellRenderer:
+        """What draws them."""
+        return ShellRenderer(self.renderer.context)
 
     def views(self, rng: Random, count: int, variety: Variety = PLAIN) -> list[View]:
         """Draw one person in so many poses, with the same clothes."""
@@ -141,6 +153,20 @@ class People:
         thickness = look.thickness(self._fields) + self._heads.thickness(look)
         return vertices + normals * thickness[:, None], normals
 
+    def coat(self, look: Look, person: Person) -> tuple[Array, Array, Array]:
+        """Return a dressed body at rest, (v, 3), which of it is drawn, (v,) bool, and its colours.
+
+        It bends as the body does, see BodyModel.bend: clothes follow the bones. The colours of
+        skin and hair are (v, 3), linear.
+        """
+        worn = look.worn(self._fields, self.model.template)
+        return self.dress(look, person.vertices)[0], worn, self._heads.paint(look)
+
+    def soles(self, look: Look, person: Person) -> float:
+        """Return how thick the soles of shoes are, metres."""
+        coat, worn, _ = self.coat(look, person)
+        return float(person.vertices[SKIN, 2].min() - coat[worn, 2].min())
+
     def extent(
         self,
         look: Look,
@@ -184,12 +210,12 @@ class People:
             layers=('body', *look.layers),
             things=things,
         )
-        colour, person, depth = self._renderer.draw(scene)
+        colour, person, depth = self.renderer.draw(scene)
         points, distance = camera.project(keypoints)
         at = np.clip(np.round(points).astype(int), 0, np.array(size[::-1]) - 1)
         hidden = depth[at[:, 1], at[:, 0]] < distance - TOLERANCE - look.bulk
         known = np.column_stack((points, np.where(hidden, 1.0, 2.0)))
-        return _shaded_by_depth(colour, depth), person.copy(), known.astype(np.float32)
+        return shaded_by_depth(colour, depth), person.copy(), known.astype(np.float32)
 
     def _light(self, rng: Random, camera: Camera, heading: float) -> tuple[int, dict[str, Any]]:
         """Draw what light falls on the person: of a panorama, or of a sky and a sun at random."""
@@ -219,7 +245,7 @@ class People:
         }
 
 
-def _shaded_by_depth(colour: Array, depth: Array) -> Array:
+def shaded_by_depth(colour: Array, depth: Array) -> Array:
     """Darken what lies in creases: pixels behind their neighbourhood's mean depth."""
     near = np.where(colour[..., 3] > 0, depth, 0).astype(np.float32)
     weight = (colour[..., 3] > 0).astype(np.float32)

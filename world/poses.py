@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from world.arms import arms
 from world.bodies import BodyModel, Person
-from world.directions import BACK, FORWARD, LEFT, UP, smallest_turn, turn, unit
+from world.directions import BACK, FORWARD, LEFT, UP, cross, smallest_turn, turn, unit
 from world.legs import LEGS, Legs
 from world.legs import sport as sport_legs
 
@@ -70,7 +70,7 @@ def assemble(
     for i, s in enumerate('LR'):
         # Thighs hang from the world's axes, not from the leaning hips.
         thigh, shin = legs.thighs[i], legs.shins[i]
-        upper, lower = _limb(model, body, ('upperleg01', 'lowerleg01', 'foot'), s, thigh, shin)
+        upper, lower = limb(model, body, ('upperleg01', 'lowerleg01', 'foot'), s, thigh, shin)
         turns[f'upperleg01.{s}'] = hips.T @ upper
         turns[f'lowerleg01.{s}'] = lower
         splay = turn(UP, (1 if s == 'L' else -1) * rng.normal(8, 7))
@@ -89,11 +89,11 @@ def assemble(
         turns.update({f'toe{n}-1.{s}': toe for n in range(1, 6)})
 
     for s, (upper_arm, lower_arm) in zip('LR', moves or arms(rng, kind), strict=True):
-        _arm(rng, model, body, turns, s, upper_arm, lower_arm)
+        arm(rng, model, body, turns, s, upper_arm, lower_arm)
     return turns, legs.seat
 
 
-def _limb(
+def limb(
     model: BodyModel,
     body: Person,
     bones: tuple[str, str, str],
@@ -109,23 +109,23 @@ def _limb(
     rest_upper, rest_lower = unit(heads[1] - heads[0]), unit(heads[2] - heads[1])
     leg = bones[0].startswith('upperleg')
     # Knees bend about the left; elbows about what the bent elbows at rest say.
-    axis = LEFT if leg else unit(np.cross(rest_upper, rest_lower))
+    axis = LEFT if leg else unit(cross(rest_upper, rest_lower))
     upper, lower = unit(upper), unit(lower)
-    normal = np.cross(upper, lower)
+    normal = cross(upper, lower)
     if leg:  # a straight knee faces the front
         normal = normal + 0.35 * (LEFT - upper * (LEFT @ upper))
     elif np.linalg.norm(normal) < 0.15:
-        normal = normal + 0.2 * np.cross(upper, FORWARD + 0.2 * UP)
+        normal = normal + 0.2 * cross(upper, FORWARD + 0.2 * UP)
     normal = unit(normal - upper * (normal @ upper))
     axis = unit(axis - rest_upper * (axis @ rest_upper))
-    first = np.stack((upper, normal, np.cross(upper, normal)), axis=1)
-    rest = np.stack((rest_upper, axis, np.cross(rest_upper, axis)), axis=1)
+    first = np.stack((upper, normal, cross(upper, normal)), axis=1)
+    rest = np.stack((rest_upper, axis, cross(rest_upper, axis)), axis=1)
     whole = first @ rest.T
     bend = smallest_turn(rest_lower, whole.T @ lower)
     return whole, bend
 
 
-def _arm(
+def arm(
     rng: Random,
     model: BodyModel,
     body: Person,
@@ -135,20 +135,36 @@ def _arm(
     lower: Array,
 ) -> None:
     """Add the turns of an arm; directions in the trunk's axes, of the left arm."""
+    turns.update(arm_turns(model, body, side, upper, lower))
+    turns.update(hand_turns(rng, model, body, side))
+
+
+def arm_turns(
+    model: BodyModel, body: Person, side: str, upper: Array, lower: Array
+) -> dict[str, Array]:
+    """Return the turns that bring an arm into directions, in the trunk's axes, of the left arm."""
     mirror = np.array([1.0, 1, 1]) if side == 'L' else np.array([-1.0, 1, 1])
     upper, lower = unit(upper) * mirror, unit(lower) * mirror
-    whole, bend = _limb(model, body, ('upperarm01', 'lowerarm01', 'wrist'), side, upper, lower)
+    whole, bend = limb(model, body, ('upperarm01', 'lowerarm01', 'wrist'), side, upper, lower)
     rise = max(0.0, np.degrees(np.arcsin(np.clip(upper[2], -1, 1))) + 20) * 0.3
     clavicle = turn(BACK, -rise * mirror[0])
-    turns[f'clavicle.{side}'] = clavicle
-    turns[f'upperarm01.{side}'] = clavicle.T @ whole
-    turns[f'lowerarm01.{side}'] = bend
+    return {
+        f'clavicle.{side}': clavicle,
+        f'upperarm01.{side}': clavicle.T @ whole,
+        f'lowerarm01.{side}': bend,
+    }
+
+
+def hand_turns(rng: Random, model: BodyModel, body: Person, side: str) -> dict[str, Array]:
+    """Draw how a hand is turned and what its fingers do."""
+    turns: dict[str, Array] = {}
+    outside = 1.0 if side == 'L' else -1.0
     heads = [body.heads[model.bone(f'{bone}.{side}')] for bone in ('lowerarm01', 'wrist')]
     along = heads[1] - heads[0]
     roll = rng.normal(0, 30)
-    turns[f'lowerarm02.{side}'] = turn(along, roll * mirror[0] * 0.6)
+    turns[f'lowerarm02.{side}'] = turn(along, roll * outside * 0.6)
     turns[f'wrist.{side}'] = (
-        turn(along, roll * mirror[0] * 0.4)
+        turn(along, roll * outside * 0.4)
         @ turn(LEFT, rng.normal(0, 14))
         @ turn(BACK, rng.normal(0, 14))
     )
@@ -156,8 +172,9 @@ def _arm(
     across = (
         body.heads[model.bone(f'finger5-1.{side}')] - body.heads[model.bone(f'finger2-1.{side}')]
     )
-    curl = rng.choice([rng.uniform(-10, 25), rng.uniform(25, 80)], p=[0.7, 0.3]) * mirror[0]
+    curl = rng.choice([rng.uniform(-10, 25), rng.uniform(25, 80)], p=[0.7, 0.3]) * outside
     for finger in range(2, 6):
         for joint in (1, 2, 3):
             more = curl + rng.normal(0, 6)
             turns[f'finger{finger}-{joint}.{side}'] = turn(across, more)
+    return turns
