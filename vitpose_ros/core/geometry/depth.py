@@ -10,29 +10,35 @@ from vitpose_ros.core.geometry.pinhole import PinholeCamera
 Floats = NDArray[np.float64]
 
 MARGIN = 0.1  # of a box, on each side: what of a depth image is looked at
+NEAREST = 0.01  # metres: what is nearer is a hole
+FARTHEST = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
 class Depth:
     """A depth image in the frame of the colour camera."""
 
-    values: NDArray[np.float32]  # (h, w) float32, metres along the optical axis; NaN: a hole
+    # (h, w) float32, metres along the optical axis; holes are NaN, 0 or infinite.
+    values: NDArray[np.float32]
     camera: PinholeCamera  # of its own pixels
 
-    def at(self, rays: Floats, shifts: Floats) -> Floats:
-        """Return depths (..., ) where rays (..., 2), x and y at depth 1, meet it; NaN outside.
-
-        shifts: (..., 2) pixels of the depth image, added.
-        """
+    def pixels(self, rays: Floats) -> Floats:
+        """Return where rays (..., 2), x and y at depth 1, meet the image, (..., 2) pixels."""
         camera = self.camera
+        focal = camera.focal_x, camera.focal_y
+        return rays * focal + (camera.centre_x, camera.centre_y)
+
+    def at(self, pixels: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the depths (...) at pixels (..., 2), finite ones; NaN for holes and outside."""
         height, width = self.values.shape
+        # What is far outside stays so when it becomes an integer.
+        columns_rows = np.rint(np.clip(pixels, -9.0, 1e6)).astype(np.int32)
+        x, y = columns_rows[..., 0], columns_rows[..., 1]
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        found = self.values.ravel().take(np.where(inside, y * width + x, 0))
         with np.errstate(invalid='ignore'):
-            x = np.rint(rays[..., 0] * camera.focal_x + camera.centre_x + shifts[..., 0])
-            y = np.rint(rays[..., 1] * camera.focal_y + camera.centre_y + shifts[..., 1])
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        column = np.where(inside, x, 0).astype(np.intp)
-        row = np.where(inside, y, 0).astype(np.intp)
-        return np.where(inside, self.values[row, column], np.nan)
+            inside &= (found > NEAREST) & (found < FARTHEST)
+        return np.where(inside, found, np.float32(np.nan))
 
 
 def registered(

@@ -1,10 +1,10 @@
 """Keypoints and depth to joints in metres.
 
 A depth camera sees skin and clothes, with holes, with edges that smear, and with whatever stands
-before a person. So of each keypoint a patch as large as the limb counts, of it the surface in
-front that belongs to the body, and the joint lies behind that by what anatomy.py says of it. A
-joint that something hides shows in the lengths of its bones; it is inferred from the joints that
-it hangs on, or unknown.
+before a person. So of each keypoint the surface in front that belongs to the body counts
+(surfaces.py), the joint lies behind that by what anatomy.py says of it, and what space says of
+joints that are hidden decides which are measured (visibility.py). The others are inferred from
+those that they hang on (inference.py), or unknown.
 """
 
 from dataclasses import dataclass
@@ -14,40 +14,25 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.anatomy import Body, body_of
 from vitpose_ros.core.geometry.depth import Depth
+from vitpose_ros.core.geometry.inference import infer
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
+from vitpose_ros.core.geometry.position import position_of
+from vitpose_ros.core.geometry.surfaces import STEREO, DepthError, Surfaces, surfaces_of
+from vitpose_ros.core.geometry.visibility import Facing, Look, chance_of, evidence, facing_of
 from vitpose_ros.core.poses import Poses
 
 UNKNOWN, INFERRED, MEASURED = 0, 1, 2  # states of joints
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
-# Where a patch is looked at, in its radii: a disc of 25 places.
-_RINGS = ((0.0, 1), (0.45, 8), (0.95, 16))
-_DISC = np.array(
-    [
-        (radius * np.cos(angle), radius * np.sin(angle))
-        for radius, count in _RINGS
-        for angle in 2 * np.pi * np.arange(count) / count
-    ]
-)
-_ALONG = np.array([0.25, 0.5, 0.75])  # of a limb: where its depth is looked at
-TRUNK_M = 0.4  # how much of a body lies at about one depth
-LEAST = 0.25  # of a patch, that makes a surface
-
-
-@dataclass(frozen=True)
-class DepthError:
-    """How wrong depths are: a standard deviation of constant + quadratic * z**2, metres."""
-
-    constant: float = 0.002
-    quadratic: float = 0.003
-
-    def sigma(self, z: Floats) -> Floats:
-        """Return the standard deviation at depths, metres."""
-        return self.constant + self.quadratic * z * z
-
-
-STEREO = DepthError()  # a common stereo camera with a base of 50 mm
+LEAST_CHANCE = 0.7  # that a surface is the joint's own
+SMALLEST, LARGEST = 0.4, 1.4  # of bodies, 1 for a grown person
+# Errors of keypoints: of what heatmaps spread, a share that falls with the score; and pixels where
+# nobody knows. Measured with the network that comes with the package (python -m world.anatomy).
+SPREAD_SHARE, SPREAD_POWER, LEAST_SCORE = 0.02, -2.5, 0.2
+PIXELS = 2.0  # standard deviation
+DOUBT_M = 0.1  # how far off is, what is measured at a surface that is not the joint's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +42,28 @@ class Joints:
     points: NDArray[np.float32]  # (n, k, 3) float32, metres: x right, y down, z ahead; or NaN
     states: NDArray[np.uint8]  # (n, k): UNKNOWN, INFERRED or MEASURED
     covariances: NDArray[np.float32]  # (n, k, 3, 3) float32, metres squared; NaN where unknown
+    position: NDArray[np.float32]  # (n, 3) metres: the middle of the hips, see position.py; or NaN
+    position_covariance: NDArray[np.float32]  # (n, 3, 3) metres squared
+
+    @classmethod
+    def unknown(cls, n: int, k: int) -> 'Joints':
+        """Return joints of which nothing is known."""
+        shapes = (n, k, 3), (n, k, 3, 3), (n, 3), (n, 3, 3)
+        points, covariances, position, spread = (
+            np.full(shape, np.nan, np.float32) for shape in shapes
+        )
+        return cls(points, np.full((n, k), UNKNOWN, np.uint8), covariances, position, spread)
+
+
+@dataclass(frozen=True, eq=False)
+class Sighted:
+    """What is seen of subjects of one keypoint set, before it is judged."""
+
+    body: Body
+    look: Look
+    surfaces: Surfaces
+    facing: Facing
+    evidence: Floats  # (n, k, e), see visibility.EVIDENCE
 
 
 def lift(
@@ -66,129 +73,138 @@ def lift(
     *,
     error: DepthError = STEREO,
     min_score: float = 0.25,
+    expected: NDArray[np.floating] | None = None,
 ) -> Joints:
     """Return the joints of all subjects of a frame.
 
-    camera: of the image that the poses are of. min_score: keypoints below it are not looked at.
+    camera: of the image that the poses are of. error: of the depths. min_score: keypoints below
+    it are not looked at. expected: (n,) metres, the depth at which each subject should be, as
+    tracks have it, NaN where nobody knows.
     """
-    n, k = poses.scores.shape
-    joints = Joints(
-        np.full((n, k, 3), np.nan, np.float32),
-        np.zeros((n, k), np.uint8),
-        np.full((n, k, 3, 3), np.nan, np.float32),
-    )
+    joints = Joints.unknown(*poses.scores.shape)
     for name in dict.fromkeys(poses.skeletons):
         rows = np.array([skeleton == name for skeleton in poses.skeletons], dtype=bool)
-        own = poses[rows]
-        found = _Lifting(own, body_of(name), depth, camera, error, min_score).joints()
+        own = poses if rows.all() else poses[rows]
+        where = None if expected is None else np.asarray(expected, dtype=np.float64)[rows]
+        seen = sighted(
+            own, body_of(name), depth, camera, error=error, min_score=min_score, expected=where
+        )
+        found = _judged(seen, own, camera)
         k = found.states.shape[1]
         joints.points[rows, :k] = found.points
         joints.states[rows, :k] = found.states
         joints.covariances[rows, :k] = found.covariances
+        joints.position[rows] = found.position
+        joints.position_covariance[rows] = found.position_covariance
     return joints
 
 
-class _Lifting:
-    """One computation, for subjects (n) of one keypoint set (k)."""
-
-    def __init__(
-        self,
-        poses: Poses,
-        body: Body,
-        depth: Depth,
-        camera: PinholeCamera,
-        error: DepthError,
-        min_score: float,
-    ) -> None:
-        self.body, self.depth, self.camera, self.error = body, depth, camera, error
-        self.poses = poses
-        with np.errstate(invalid='ignore'):
-            self.trusted = poses.scores >= min_score  # (n, k)
-        # (n, k, 2): x and y of the keypoints at depth 1
-        self.rays = camera.at_depth(poses.keypoints, 1.0)[..., :2]
-
-    def joints(self) -> Joints:
-        """Do all of it."""
-        trunk = self._trunk()
-        surface, noise = self._surfaces(trunk)
-        slant = np.sqrt(1 + (self.rays**2).sum(axis=-1))
-        z = surface + self.body.behind / slant
-        states = np.where(np.isfinite(z), MEASURED, UNKNOWN).astype(np.uint8)
-        points = np.concatenate((self.rays, np.ones_like(z)[..., None]), axis=-1) * z[..., None]
-        return Joints(
-            points.astype(np.float32),
-            states,
-            self._covariances(z, noise).astype(np.float32),
-        )
-
-    def _trunk(self) -> Floats:
-        """Return the depth that most of each body has, (n,); NaN where there is none."""
-        first, second = self.body.limbs.T
-        a, b = self.rays[:, first, None], self.rays[:, second, None]
-        along = (a + (b - a) * _ALONG[:, None]).reshape(len(a), -1, 2)
-        both = (self.trusted[:, first] & self.trusted[:, second]).repeat(len(_ALONG), axis=1)
-        places = np.concatenate((self.rays, along), axis=1)
-        z = self.depth.at(places, np.zeros(2))
-        z[~np.concatenate((self.trusted, both), axis=1)] = np.nan
-        z.sort(axis=1)  # NaN at the end
-        with np.errstate(invalid='ignore'):
-            counts = (z[:, None] <= z[..., None] + TRUNK_M) & (z[:, None] >= z[..., None])
-        best = counts.sum(axis=2).argmax(axis=1)
-        start = np.take_along_axis(z, best[:, None], axis=1)
-        with np.errstate(invalid='ignore'):
-            z[~((z >= start) & (z <= start + TRUNK_M))] = np.nan
-        return _nanmedian(z)
-
-    def _surfaces(self, trunk: Floats) -> tuple[Floats, Floats]:
-        """Return the depth of the skin at each keypoint, and its standard deviation, (n, k)."""
-        body = self.body
-        focal = (self.depth.camera.focal_x + self.depth.camera.focal_y) / 2
-        with np.errstate(invalid='ignore', divide='ignore'):
-            radius = np.maximum(body.radius * focal / trunk[:, None], 0.6)  # (n, k) pixels
-        z = self.depth.at(self.rays[:, :, None], radius[..., None, None] * _DISC)  # (n, k, s)
-        with np.errstate(invalid='ignore'):
-            near = np.abs(z - trunk[:, None, None]) <= body.reach[:, None]
-        z[~near | ~self.trusted[..., None]] = np.nan
-        z.sort(axis=2)
-        sigma = self.error.sigma(trunk)
-        window = (0.04 + 2.5 * sigma)[:, None, None]
-        with np.errstate(invalid='ignore'):
-            after = z[:, :, None] - z[..., None]  # (n, k, s, s): of others behind this one
-            counts = ((after >= 0) & (after <= window[..., None])).sum(axis=3)
-        enough = counts >= LEAST * z.shape[2]
-        first = enough.argmax(axis=2)  # the nearest
-        start = np.take_along_axis(z, first[..., None], axis=2)
-        with np.errstate(invalid='ignore'):
-            z[~((z >= start) & (z <= start + window))] = np.nan
-        z[~enough.any(axis=2)] = np.nan
-        count = np.isfinite(z).sum(axis=2)
-        with np.errstate(invalid='ignore', divide='ignore'):
-            mean = np.where(count > 0, np.nansum(z, axis=2) / count, np.nan)
-        # Neighbours err together: of a patch a quarter counts as independent.
-        return mean, self.error.sigma(mean) / np.sqrt(np.maximum(count / 4, 1))
-
-    def _covariances(self, z: Floats, noise: Floats) -> Floats:
-        """Return (n, k, 3, 3) of joints at depths z: from the pixels' and the depths' errors."""
-        n, k = z.shape
-        spread = self.poses.heatmap_spread
-        pixels = np.zeros((n, k, 2, 2))
-        pixels[..., 0, 0] = pixels[..., 1, 1] = 4.0 if spread is None else 0.0
-        if spread is not None:
-            pixels = spread.astype(np.float64)
-        jacobian = np.zeros((n, k, 3, 3))
-        jacobian[..., 0, 0] = z / self.camera.focal_x
-        jacobian[..., 1, 1] = z / self.camera.focal_y
-        jacobian[..., :2, 2] = self.rays
-        jacobian[..., 2, 2] = 1
-        inner = np.zeros((n, k, 3, 3))
-        inner[..., :2, :2] = pixels
-        inner[..., 2, 2] = noise**2 + self.body.spread**2
-        return np.asarray(jacobian @ inner @ jacobian.swapaxes(-1, -2))
+def sighted(
+    poses: Poses,
+    body: Body,
+    depth: Depth,
+    camera: PinholeCamera,
+    *,
+    error: DepthError = STEREO,
+    min_score: float = 0.25,
+    expected: Floats | None = None,
+) -> Sighted:
+    """Look at all keypoints of subjects that have the same keypoint set; see lift."""
+    focal = np.array([camera.focal_x, camera.focal_y])
+    rays = (poses.keypoints - np.array([camera.centre_x, camera.centre_y])) / focal
+    with np.errstate(invalid='ignore'):
+        trusted = (poses.scores >= min_score) & np.isfinite(rays).all(axis=2)
+    rays = np.where(trusted[..., None], rays, 0.0)
+    if expected is None:
+        expected = np.full(len(poses), np.nan)
+    surfaces = surfaces_of(rays, trusted, body, depth, error, expected)
+    seen = np.isfinite(surfaces.z)
+    z = np.where(seen, surfaces.z, 0.0)
+    behind = body.behind / np.sqrt(1 + np.einsum('nki,nki->nk', rays, rays)) * seen
+    scale = _scale(_at(rays, z + behind), seen, body)
+    points = _at(rays, z + behind * scale[:, None])
+    trunk = np.where(np.isfinite(surfaces.trunk), surfaces.trunk, 1.0)
+    look = Look(rays, trusted, points, seen, trunk, scale)
+    facing = facing_of(look, body)
+    return Sighted(body, look, surfaces, facing, evidence(look, surfaces, facing, body))
 
 
-def _nanmedian(values: Floats) -> Floats:
-    """Return the medians of rows whose NaN stand at the end after sorting; NaN for none."""
-    values = np.sort(values, axis=1)
-    count = np.isfinite(values).sum(axis=1)
-    middle = np.maximum(count - 1, 0) // 2
-    return np.asarray(np.take_along_axis(values, middle[:, None], axis=1)[:, 0])
+def _at(rays: Floats, z: Floats) -> Floats:
+    """Return points (n, k, 3) on rays at depths."""
+    return np.concatenate((rays, np.ones_like(z)[..., None]), axis=2) * z[..., None]
+
+
+def _scale(points: Floats, seen: Flags, body: Body) -> Floats:
+    """Return how large bodies are, (n,), 1 for a grown person: the median of their bones, and 1."""
+    first, second = body.measures.T
+    bones = points[:, first] - points[:, second]
+    shares = np.ones((len(points), len(first) + 1))
+    shares[:, 1:] = np.sqrt(np.einsum('nbi,nbi->nb', bones, bones)) / body.measure_lengths
+    shares[:, 1:][~(seen[:, first] & seen[:, second])] = np.inf
+    shares.sort(axis=1)
+    count = np.isfinite(shares).sum(axis=1)
+    rows = np.arange(len(points))
+    median = (shares[rows, (count - 1) // 2] + shares[rows, count // 2]) / 2
+    return np.clip(median, SMALLEST, LARGEST)
+
+
+def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
+    """Return the joints of what is seen."""
+    body, look, surfaces = seen.body, seen.look, seen.surfaces
+    chance = _with_fine(chance_of(seen.evidence, body), look, body)
+    measured = (chance >= LEAST_CHANCE) & look.seen
+    z = np.where(measured, look.points[..., 2], np.nan)
+    variance = surfaces.sigma**2 + (body.spread * look.scale[:, None]) ** 2
+    variance += (1 - chance) * DOUBT_M**2
+    if body.is_person:
+        wanted = look.trusted & ~measured & np.isfinite(surfaces.trunk)[:, None]
+        z, sigma = infer(z, wanted, look.rays, surfaces.z, look.scale, seen.facing, body)
+        variance = np.where(measured, variance, sigma**2)
+    known = np.isfinite(z)
+    points = _at(look.rays, z)
+    covariances = _covariances(look.rays, z, variance, poses, camera)
+    position, spread = position_of(points, covariances, look.scale, seen.facing, body)
+    # Of the second camera of a pair: the frame is that of the first.
+    offset = (camera.offset_x / camera.focal_x, camera.offset_y / camera.focal_y, 0.0)
+    states = np.where(measured, MEASURED, np.where(known, INFERRED, UNKNOWN))
+    return Joints(
+        (points - offset).astype(np.float32),
+        states.astype(np.uint8),
+        covariances.astype(np.float32),
+        (position - offset).astype(np.float32),
+        spread.astype(np.float32),
+    )
+
+
+def _with_fine(chance: Floats, look: Look, body: Body) -> Floats:
+    """Return chances with those of face and hands: as what they hang on, if it is near."""
+    if not body.fine.any():
+        return chance
+    parents = body.parents[body.fine]
+    apart = look.points[:, body.fine] - look.points[:, parents]
+    near = np.einsum('nki,nki->nk', apart, apart) < (
+        2 * body.parent_lengths[body.fine] * look.scale[:, None]
+    ) ** 2
+    chance = chance.copy()
+    chance[:, body.fine] = chance[:, parents] * (near & look.seen[:, parents])
+    return chance
+
+
+def _covariances(
+    rays: Floats, z: Floats, variance: Floats, poses: Poses, camera: PinholeCamera
+) -> Floats:
+    """Return (n, k, 3, 3) of joints at depths z, from the errors of pixels and depths."""
+    n, k = z.shape
+    inner = np.zeros((n, k, 2, 2))
+    if poses.heatmap_spread is None:
+        inner[..., 0, 0] = inner[..., 1, 1] = PIXELS**2
+    else:
+        share = SPREAD_SHARE * np.maximum(poses.scores, LEAST_SCORE) ** SPREAD_POWER
+        inner[:] = poses.heatmap_spread * share[..., None, None]
+    at_depth = z[..., None] / (camera.focal_x, camera.focal_y)
+    found = np.empty((n, k, 3, 3))
+    found[..., :2, :2] = inner * (at_depth[..., None] * at_depth[..., None, :])
+    ray = np.concatenate((rays, np.ones((n, k, 1))), axis=2)
+    found[..., 2, :] = found[..., :, 2] = 0
+    found += ray[..., None] * (ray * variance[..., None])[..., None, :]
+    return found
