@@ -40,13 +40,29 @@ class PinholeCamera:
         if not np.isfinite(values).all() or values[0, 0] <= 0 or values[1, 1] <= 0:
             return None
         (focal_x, _, centre_x, offset_x), (_, focal_y, centre_y, offset_y) = values[:2].tolist()
-        return cls(
-            focal_x * scale_x,
-            focal_y * scale_y,
-            (centre_x + 0.5) * scale_x - 0.5,  # pixel centres have whole coordinates
-            (centre_y + 0.5) * scale_y - 0.5,
-            offset_x * scale_x,
-            offset_y * scale_y,
+        camera = cls(focal_x, focal_y, centre_x, centre_y, offset_x, offset_y)
+        return camera.scaled(scale_x, scale_y)
+
+    def scaled(self, scale_x: float, scale_y: float) -> 'PinholeCamera':
+        """Return the camera of an image that is so much larger."""
+        return PinholeCamera(
+            self.focal_x * scale_x,
+            self.focal_y * scale_y,
+            (self.centre_x + 0.5) * scale_x - 0.5,  # pixel centres have whole coordinates
+            (self.centre_y + 0.5) * scale_y - 0.5,
+            self.offset_x * scale_x,
+            self.offset_y * scale_y,
+        )
+
+    def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return where points (..., 3) in the optical frame are seen, (..., 2) pixels."""
+        x, y, z = (points[..., axis].astype(np.float64) for axis in range(3))
+        return np.stack(
+            (
+                (self.focal_x * x + self.offset_x) / z + self.centre_x,
+                (self.focal_y * y + self.offset_y) / z + self.centre_y,
+            ),
+            axis=-1,
         )
 
     def at_depth(self, points: NDArray[np.float32], depth: float) -> NDArray[np.float64]:

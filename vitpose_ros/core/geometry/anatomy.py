@@ -1,0 +1,201 @@
+"""What is known of bodies before anybody is seen: how thick they are, and how long.
+
+The numbers are those of rendered people (world/), as `python -m world.anatomy` measures and prints
+them; lengths are of grown people, others are scaled by what is measured of them.
+"""
+
+import functools
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_ros.core.skeletons import SKELETONS
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+NONE = -1  # an index of a keypoint that is not there
+LEFT, MIDDLE, RIGHT = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is known of a kind of keypoint; metres."""
+
+    behind: float  # the skin in front of it, along the ray
+    spread: float  # of that, standard deviation
+    radius: float  # within which the skin around it counts
+    reach: float  # how far it may be before or behind the trunk
+
+
+# By the first word that is in the keypoint's name.
+PARTS = {
+    'head_top': Part(0.082, 0.018, 0.04, 0.5),
+    'nose': Part(0.009, 0.02, 0.02, 0.5),
+    'eye': Part(0.016, 0.02, 0.02, 0.5),
+    'ear': Part(0.027, 0.035, 0.02, 0.5),
+    'shoulder': Part(0.085, 0.035, 0.05, 0.5),
+    'elbow': Part(0.056, 0.025, 0.03, 0.7),
+    'wrist': Part(0.03, 0.015, 0.025, 0.95),
+    'hip': Part(0.136, 0.038, 0.06, 0.45),
+    'knee': Part(0.078, 0.021, 0.045, 0.75),
+    'ankle': Part(0.054, 0.018, 0.035, 1.05),
+    'upper_neck': Part(0.095, 0.02, 0.04, 0.5),
+    'neck': Part(0.128, 0.035, 0.04, 0.45),
+    'thorax': Part(0.128, 0.035, 0.04, 0.45),
+    'pelvis': Part(0.158, 0.046, 0.06, 0.4),
+    'toe': Part(0.018, 0.015, 0.02, 1.15),
+    'heel': Part(0.052, 0.03, 0.025, 1.1),
+    'face': Part(0.01, 0.02, 0.012, 0.5),
+    'hand': Part(0.012, 0.02, 0.012, 1.05),
+}
+OTHER = Part(0.04, 0.04, 0.03, 1.0)  # animals, and what has no name here
+SAME = {'thorax': 'neck'}  # MPII's name for about the same point
+
+# Metres between two kinds of keypoints of a grown person: of a side, and from left to right.
+LENGTHS = {
+    ('shoulder', 'hip'): 0.529,
+    ('shoulder', 'elbow'): 0.288,
+    ('elbow', 'wrist'): 0.257,
+    ('hip', 'knee'): 0.425,
+    ('knee', 'ankle'): 0.426,
+    ('ear', 'shoulder'): 0.228,
+    ('eye', 'ear'): 0.10,
+    ('nose', 'eye'): 0.05,
+    ('ankle', 'toe'): 0.16,
+    ('ankle', 'heel'): 0.08,
+    ('neck', 'shoulder'): 0.17,
+    ('upper_neck', 'neck'): 0.1,
+    ('head_top', 'upper_neck'): 0.2,
+    ('head_top', 'neck'): 0.3,
+    ('pelvis', 'hip'): 0.098,
+    ('wrist', 'hand'): 0.1,
+    ('nose', 'face'): 0.08,
+}
+WIDTHS = {
+    'shoulder': 0.337, 'hip': 0.197, 'eye': 0.062, 'ear': 0.155,
+    'elbow': 0.337, 'wrist': 0.337, 'knee': 0.25, 'ankle': 0.25, 'toe': 0.25, 'heel': 0.25,
+}  # fmt: skip
+# The bones that say how large somebody is.
+MEASURES = (
+    ('shoulder', 'hip'), ('shoulder', 'elbow'), ('elbow', 'wrist'), ('hip', 'knee'),
+    ('knee', 'ankle'),
+)  # fmt: skip
+# What each kind hangs on, the first that is there; and what hangs on it.
+PARENTS = {
+    'elbow': ('shoulder',), 'wrist': ('elbow',), 'knee': ('hip',), 'ankle': ('knee',),
+    'shoulder': ('hip',), 'hip': ('shoulder',), 'ear': ('shoulder',), 'eye': ('ear',),
+    'nose': ('eye',), 'toe': ('ankle',), 'heel': ('ankle',), 'hand': ('wrist',),
+    'face': ('nose',), 'neck': ('shoulder',), 'upper_neck': ('neck',),
+    'head_top': ('upper_neck', 'neck'), 'pelvis': ('hip',),
+}  # fmt: skip
+CHILDREN = {
+    'shoulder': 'elbow', 'elbow': 'wrist', 'hip': 'knee', 'knee': 'ankle', 'ear': 'eye',
+    'eye': 'nose',
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """What is known of the keypoints of one set, as arrays in its order; metres."""
+
+    kinds: tuple[str, ...]  # (k,) keys of PARTS, or others
+    is_person: bool
+    sides: NDArray[np.int8]  # (k,) LEFT, MIDDLE or RIGHT
+    fine: NDArray[np.bool_]  # (k,) face and hands
+    behind: Floats  # (k,)
+    spread: Floats  # (k,)
+    radius: Floats  # (k,)
+    reach: Floats  # (k,)
+    parents: Indices  # (k,) or NONE
+    parent_lengths: Floats  # (k,)
+    children: Indices  # (k,) or NONE
+    child_lengths: Floats  # (k,)
+    counterparts: Indices  # (k,) from left to right and back, or NONE
+    widths: Floats  # (k,) to them
+    measures: Indices  # (b, 2)
+    measure_lengths: Floats  # (b,)
+    limbs: Indices  # (e, 2): the skeleton's own, without face and hands
+
+    places: dict[tuple[str, int], int]  # (kind, side): the first such keypoint
+
+    def of(self, kind: str, side: int = MIDDLE) -> int:
+        """Return the first keypoint of a kind and side, or NONE."""
+        return self.places.get((kind, side), NONE)
+
+
+def _kind(name: str, is_fine: bool) -> str:
+    low = name.lower()
+    if is_fine:
+        return 'face' if low.startswith('face') else 'hand'
+    found = next((key for key in PARTS if key in low), low)
+    return SAME.get(found, found)
+
+
+def _side(name: str) -> int:
+    low = name.lower()
+    return LEFT if low.startswith('left') else RIGHT if low.startswith('right') else MIDDLE
+
+
+def length_between(first: str, second: str) -> float:
+    """Return the length between two kinds of keypoints of a side, metres."""
+    return LENGTHS.get((first, second)) or LENGTHS[second, first]
+
+
+@functools.cache
+def body_of(skeleton: str) -> Body:
+    """Return what is known of the keypoints of a set (a key of SKELETONS)."""
+    own = SKELETONS[skeleton]
+    k, fine = len(own), set(own.fine)
+    is_person = 'person' in own.classes
+    kinds = tuple(_kind(name, i in fine) for i, name in enumerate(own.keypoint_names))
+    sides = np.array([_side(name) for name in own.keypoint_names], dtype=np.int8)
+    parts = [PARTS.get(kind, OTHER) if is_person else OTHER for kind in kinds]
+    place: dict[tuple[str, int], int] = {}
+    for i in reversed(range(k)):
+        place[kinds[i], int(sides[i])] = i
+
+    def near(kind: str, side: int) -> int:
+        """Return the keypoint of a kind on a side, or in the middle, or left."""
+        return next((place[kind, s] for s in (side, MIDDLE, LEFT) if (kind, s) in place), NONE)
+
+    parents, children = np.full(k, NONE), np.full(k, NONE)
+    parent_lengths, child_lengths, widths = np.ones((3, k))
+    for i in range(k) if is_person else ():
+        kind, side = kinds[i], int(sides[i])
+        for parent in PARENTS.get(kind, ()):
+            if parents[i] == NONE and near(parent, side) != NONE:
+                parents[i] = near(parent, side)
+                parent_lengths[i] = length_between(kind, parent)
+        if kind in CHILDREN and near(CHILDREN[kind], side) != NONE:
+            children[i] = near(CHILDREN[kind], side)
+            child_lengths[i] = length_between(kind, CHILDREN[kind])
+        widths[i] = WIDTHS.get(kind, 1.0)
+    counterparts = np.array([j if j != i else NONE for i, j in enumerate(own.flip_order)])
+    bones = [
+        (place[first, side], place[second, side], LENGTHS[first, second])
+        for (first, second), side in product(MEASURES, (LEFT, RIGHT))
+        if is_person and (first, side) in place and (second, side) in place
+    ]
+    return Body(
+        kinds=kinds,
+        is_person=is_person,
+        sides=sides,
+        fine=np.array([i in fine for i in range(k)]),
+        behind=np.array([part.behind for part in parts]),
+        spread=np.array([part.spread for part in parts]),
+        radius=np.array([part.radius for part in parts]),
+        reach=np.array([part.reach for part in parts]),
+        parents=parents,
+        parent_lengths=parent_lengths,
+        children=children,
+        child_lengths=child_lengths,
+        counterparts=counterparts,
+        widths=widths,
+        measures=np.array([bone[:2] for bone in bones], dtype=np.intp).reshape(-1, 2),
+        measure_lengths=np.array([bone[2] for bone in bones]),
+        places=place,
+        limbs=np.array([e for e in own.edges if not fine & set(e)], dtype=np.intp),
+    )

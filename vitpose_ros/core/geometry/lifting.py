@@ -1,0 +1,210 @@
+"""Keypoints and depth to joints in metres.
+
+A depth camera sees skin and clothes, with holes, with edges that smear, and with whatever stands
+before a person. So of each keypoint the surface in front that belongs to the body counts
+(surfaces.py), the joint lies behind that by what anatomy.py says of it, and what space says of
+joints that are hidden decides which are measured (visibility.py). The others are inferred from
+those that they hang on (inference.py), or unknown.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_ros.core.geometry.anatomy import Body, body_of
+from vitpose_ros.core.geometry.depth import Depth
+from vitpose_ros.core.geometry.inference import infer
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
+from vitpose_ros.core.geometry.position import position_of
+from vitpose_ros.core.geometry.surfaces import STEREO, DepthError, Surfaces, surfaces_of
+from vitpose_ros.core.geometry.visibility import Facing, Look, chance_of, evidence, facing_of
+from vitpose_ros.core.poses import Poses
+
+UNKNOWN, INFERRED, MEASURED = 0, 1, 2  # states of joints
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+LEAST_CHANCE = 0.7  # that a surface is the joint's own
+SMALLEST, LARGEST = 0.4, 1.4  # of bodies, 1 for a grown person
+# Errors of keypoints: of what heatmaps spread, a share that falls with the score; and pixels where
+# nobody knows. Measured with the network that comes with the package (python -m world.anatomy).
+SPREAD_SHARE, SPREAD_POWER, LEAST_SCORE = 0.02, -2.5, 0.2
+PIXELS = 2.0  # standard deviation
+DOUBT_M = 0.1  # how far off is, what is measured at a surface that is not the joint's own
+
+
+@dataclass(frozen=True, eq=False)
+class Joints:
+    """The joints of the subjects of a frame, in the optical frame of the camera."""
+
+    points: NDArray[np.float32]  # (n, k, 3) float32, metres: x right, y down, z ahead; or NaN
+    states: NDArray[np.uint8]  # (n, k): UNKNOWN, INFERRED or MEASURED
+    covariances: NDArray[np.float32]  # (n, k, 3, 3) float32, metres squared; NaN where unknown
+    position: NDArray[np.float32]  # (n, 3) metres: the middle of the hips, see position.py; or NaN
+    position_covariance: NDArray[np.float32]  # (n, 3, 3) metres squared
+
+    @classmethod
+    def unknown(cls, n: int, k: int) -> 'Joints':
+        """Return joints of which nothing is known."""
+        shapes = (n, k, 3), (n, k, 3, 3), (n, 3), (n, 3, 3)
+        points, covariances, position, spread = (
+            np.full(shape, np.nan, np.float32) for shape in shapes
+        )
+        return cls(points, np.full((n, k), UNKNOWN, np.uint8), covariances, position, spread)
+
+
+@dataclass(frozen=True, eq=False)
+class Sighted:
+    """What is seen of subjects of one keypoint set, before it is judged."""
+
+    body: Body
+    look: Look
+    surfaces: Surfaces
+    facing: Facing
+    evidence: Floats  # (n, k, e), see visibility.EVIDENCE
+
+
+def lift(
+    poses: Poses,
+    depth: Depth,
+    camera: PinholeCamera,
+    *,
+    error: DepthError = STEREO,
+    min_score: float = 0.25,
+    expected: NDArray[np.floating] | None = None,
+) -> Joints:
+    """Return the joints of all subjects of a frame.
+
+    camera: of the image that the poses are of. error: of the depths. min_score: keypoints below
+    it are not looked at. expected: (n,) metres, the depth at which each subject should be, as
+    tracks have it, NaN where nobody knows.
+    """
+    joints = Joints.unknown(*poses.scores.shape)
+    for name in dict.fromkeys(poses.skeletons):
+        rows = np.array([skeleton == name for skeleton in poses.skeletons], dtype=bool)
+        own = poses if rows.all() else poses[rows]
+        where = None if expected is None else np.asarray(expected, dtype=np.float64)[rows]
+        seen = sighted(
+            own, body_of(name), depth, camera, error=error, min_score=min_score, expected=where
+        )
+        found = _judged(seen, own, camera)
+        k = found.states.shape[1]
+        joints.points[rows, :k] = found.points
+        joints.states[rows, :k] = found.states
+        joints.covariances[rows, :k] = found.covariances
+        joints.position[rows] = found.position
+        joints.position_covariance[rows] = found.position_covariance
+    return joints
+
+
+def sighted(
+    poses: Poses,
+    body: Body,
+    depth: Depth,
+    camera: PinholeCamera,
+    *,
+    error: DepthError = STEREO,
+    min_score: float = 0.25,
+    expected: Floats | None = None,
+) -> Sighted:
+    """Look at all keypoints of subjects that have the same keypoint set; see lift."""
+    focal = np.array([camera.focal_x, camera.focal_y])
+    rays = (poses.keypoints - np.array([camera.centre_x, camera.centre_y])) / focal
+    with np.errstate(invalid='ignore'):
+        trusted = (poses.scores >= min_score) & np.isfinite(rays).all(axis=2)
+    rays = np.where(trusted[..., None], rays, 0.0)
+    if expected is None:
+        expected = np.full(len(poses), np.nan)
+    surfaces = surfaces_of(rays, trusted, body, depth, error, expected)
+    seen = np.isfinite(surfaces.z)
+    z = np.where(seen, surfaces.z, 0.0)
+    behind = body.behind / np.sqrt(1 + np.einsum('nki,nki->nk', rays, rays)) * seen
+    scale = _scale(_at(rays, z + behind), seen, body)
+    points = _at(rays, z + behind * scale[:, None])
+    trunk = np.where(np.isfinite(surfaces.trunk), surfaces.trunk, 1.0)
+    look = Look(rays, trusted, points, seen, trunk, scale)
+    facing = facing_of(look, body)
+    return Sighted(body, look, surfaces, facing, evidence(look, surfaces, facing, body))
+
+
+def _at(rays: Floats, z: Floats) -> Floats:
+    """Return points (n, k, 3) on rays at depths."""
+    return np.concatenate((rays, np.ones_like(z)[..., None]), axis=2) * z[..., None]
+
+
+def _scale(points: Floats, seen: Flags, body: Body) -> Floats:
+    """Return how large bodies are, (n,), 1 for a grown person: the median of their bones, and 1."""
+    first, second = body.measures.T
+    bones = points[:, first] - points[:, second]
+    shares = np.ones((len(points), len(first) + 1))
+    shares[:, 1:] = np.sqrt(np.einsum('nbi,nbi->nb', bones, bones)) / body.measure_lengths
+    shares[:, 1:][~(seen[:, first] & seen[:, second])] = np.inf
+    shares.sort(axis=1)
+    count = np.isfinite(shares).sum(axis=1)
+    rows = np.arange(len(points))
+    median = (shares[rows, (count - 1) // 2] + shares[rows, count // 2]) / 2
+    return np.clip(median, SMALLEST, LARGEST)
+
+
+def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
+    """Return the joints of what is seen."""
+    body, look, surfaces = seen.body, seen.look, seen.surfaces
+    chance = _with_fine(chance_of(seen.evidence, body), look, body)
+    measured = (chance >= LEAST_CHANCE) & look.seen
+    z = np.where(measured, look.points[..., 2], np.nan)
+    variance = surfaces.sigma**2 + (body.spread * look.scale[:, None]) ** 2
+    variance += (1 - chance) * DOUBT_M**2
+    if body.is_person:
+        wanted = look.trusted & ~measured & np.isfinite(surfaces.trunk)[:, None]
+        z, sigma = infer(z, wanted, look.rays, surfaces.z, look.scale, seen.facing, body)
+        variance = np.where(measured, variance, sigma**2)
+    known = np.isfinite(z)
+    points = _at(look.rays, z)
+    covariances = _covariances(look.rays, z, variance, poses, camera)
+    position, spread = position_of(points, covariances, look.scale, seen.facing, body)
+    # Of the second camera of a pair: the frame is that of the first.
+    offset = (camera.offset_x / camera.focal_x, camera.offset_y / camera.focal_y, 0.0)
+    states = np.where(measured, MEASURED, np.where(known, INFERRED, UNKNOWN))
+    return Joints(
+        (points - offset).astype(np.float32),
+        states.astype(np.uint8),
+        covariances.astype(np.float32),
+        (position - offset).astype(np.float32),
+        spread.astype(np.float32),
+    )
+
+
+def _with_fine(chance: Floats, look: Look, body: Body) -> Floats:
+    """Return chances with those of face and hands: as what they hang on, if it is near."""
+    if not body.fine.any():
+        return chance
+    parents = body.parents[body.fine]
+    apart = look.points[:, body.fine] - look.points[:, parents]
+    near = np.einsum('nki,nki->nk', apart, apart) < (
+        2 * body.parent_lengths[body.fine] * look.scale[:, None]
+    ) ** 2
+    chance = chance.copy()
+    chance[:, body.fine] = chance[:, parents] * (near & look.seen[:, parents])
+    return chance
+
+
+def _covariances(
+    rays: Floats, z: Floats, variance: Floats, poses: Poses, camera: PinholeCamera
+) -> Floats:
+    """Return (n, k, 3, 3) of joints at depths z, from the errors of pixels and depths."""
+    n, k = z.shape
+    inner = np.zeros((n, k, 2, 2))
+    if poses.heatmap_spread is None:
+        inner[..., 0, 0] = inner[..., 1, 1] = PIXELS**2
+    else:
+        share = SPREAD_SHARE * np.maximum(poses.scores, LEAST_SCORE) ** SPREAD_POWER
+        inner[:] = poses.heatmap_spread * share[..., None, None]
+    at_depth = z[..., None] / (camera.focal_x, camera.focal_y)
+    found = np.empty((n, k, 3, 3))
+    found[..., :2, :2] = inner * (at_depth[..., None] * at_depth[..., None, :])
+    ray = np.concatenate((rays, np.ones((n, k, 1))), axis=2)
+    found[..., 2, :] = found[..., :, 2] = 0
+    found += ray[..., None] * (ray * variance[..., None])[..., None, :]
+    return found

@@ -1,0 +1,150 @@
+"""Whether the surface seen at a keypoint is that of its joint, or of what hides it.
+
+Scores do not tell: networks are sure of many joints that the own body hides. Space does: bones
+that come out too short or too long, a surface that goes on around a place where a limb would end
+(layers), and the side that is turned away. Each of it is a number, EVIDENCE; for each kind of
+joint a logistic regression weighs it (visibility_weights.py).
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_ros.core.geometry.anatomy import LEFT, NONE, RIGHT, Body
+from vitpose_ros.core.geometry.surfaces import Surfaces
+from vitpose_ros.core.geometry.visibility_weights import FACING, WEIGHTS
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+
+EVIDENCE = (
+    'one',
+    'behind', 'before', 'both sides',  # what is around, see Surfaces
+    'nearer', 'farther',  # than the trunk, metres
+    'parent short', 'parent long', 'ahead of parent',  # shares of the length of the bone
+    'child short', 'child long', 'ahead of child',
+    'together',  # 0 to 1: left and right are seen at the same place
+    'far side', 'near side',  # of a body that is seen from the side
+    'together, far side',
+    'frontal', 'frontal squared',  # -1 seen from behind, 0 from the side, 1 from the front
+    'face',  # the same of the face
+    'small',  # than most people are
+    'deeper',  # see Surfaces
+)  # fmt: skip
+# What says which side is turned away: positive where the left one is.
+CUES = ('nose', 'toe', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+NOSE_M, TOES_M = 0.1, 0.3  # how far they are ahead of ears and heels, the toes of both feet
+APART_M = 0.4  # between left and right: more says no more
+LARGEST_LOGIT = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What is seen of people, as evidence needs it; nothing is NaN."""
+
+    rays: Floats  # (n, k, 2): x and y at depth 1, 0 where not trusted
+    trusted: Flags  # (n, k)
+    points: Floats  # (n, k, 3) metres: the joints, if the surfaces are theirs; or 0
+    seen: Flags  # (n, k): where there is a surface
+    trunk: Floats  # (n,) metres, 1 where there is none
+    scale: Floats  # (n,) of the body, 1 for a grown person
+
+
+@dataclass(frozen=True, eq=False)
+class Facing:
+    """How bodies are turned."""
+
+    across: Floats  # (n, 2): from right to left, x and z, about 1 long
+    cues: Floats  # (n, len(CUES))
+
+
+@functools.cache
+def _pairs_of(body: Body) -> tuple[Indices, Indices, Indices]:
+    """Return left keypoints, right ones, and which of CUES they are."""
+    found = [(body.of(cue, LEFT), body.of(cue, RIGHT), i) for i, cue in enumerate(CUES)]
+    pairs = np.array([f for f in found if NONE not in f and f[2] > 1], dtype=np.intp)
+    left, right, cue = pairs.reshape(-1, 3).T
+    return left, right, cue
+
+
+@functools.cache
+def _weights_of(body: Body) -> Floats:
+    return np.array([WEIGHTS.get(kind, WEIGHTS['other']) for kind in body.kinds])
+
+
+def facing_of(look: Look, body: Body) -> Facing:
+    """Return how people are turned."""
+    rays, size = look.rays, look.trunk / look.scale
+    cues = np.zeros((len(rays), len(CUES)))
+    left, right, cue = _pairs_of(body)
+    both = look.seen[:, left] & look.seen[:, right]
+    apart = (look.points[:, left, 2] - look.points[:, right, 2]) / look.scale[:, None]
+    cues[:, cue] = np.clip(apart, -APART_M, APART_M) * both
+    nose, left_ear, right_ear = body.of('nose'), body.of('ear', LEFT), body.of('ear', RIGHT)
+    if NONE not in (nose, left_ear, right_ear):
+        ahead = rays[:, nose, 0] - (rays[:, left_ear, 0] + rays[:, right_ear, 0]) / 2
+        all_there = look.trusted[:, (nose, left_ear, right_ear)].all(axis=1)
+        cues[:, 0] = np.clip(ahead * size / NOSE_M, -1.5, 1.5) * all_there
+    for side in (LEFT, RIGHT):
+        toe, heel = body.of('toe', side), body.of('heel', side)
+        if NONE not in (toe, heel):
+            ahead = (rays[:, toe, 0] - rays[:, heel, 0]) * size / TOES_M
+            cues[:, 1] += np.clip(ahead, -1, 1) * look.trusted[:, toe] * look.trusted[:, heel]
+    width, total = np.zeros((2, len(rays)))
+    for kind in ('shoulder', 'hip'):
+        one, other = body.of(kind, LEFT), body.of(kind, RIGHT)
+        if NONE not in (one, other):
+            both = look.trusted[:, one] & look.trusted[:, other]
+            width += both * (rays[:, one, 0] - rays[:, other, 0])
+            total += both * body.widths[one]
+    x = np.clip(width * size / np.maximum(total, 0.1), -1, 1)
+    z = np.tanh(cues @ FACING / 2) * np.maximum(np.sqrt(1 - x * x), 0.3)
+    return Facing(np.stack((x, z), axis=1), cues)
+
+
+def evidence(look: Look, surfaces: Surfaces, facing: Facing, body: Body) -> Floats:
+    """Return what is known of each keypoint, (n, k, len(EVIDENCE))."""
+    n, k = look.trusted.shape
+    found = np.zeros((len(EVIDENCE), n, k))
+    found[0] = 1
+    found[1], found[2], found[3] = surfaces.behind, surfaces.before, surfaces.both_sides
+    off = np.where(look.seen, surfaces.z - look.trunk[:, None], 0)
+    found[4], found[5] = np.clip(-off, 0, 0.6), np.clip(off, 0, 0.6)
+    scale = look.scale[:, None]
+    for row, other, lengths in (
+        (6, body.parents, body.parent_lengths),
+        (9, body.children, body.child_lengths),
+    ):
+        bone = look.points - look.points[:, other]  # what is NONE is left out below
+        both = look.seen & look.seen[:, other] & (other != NONE)
+        length = lengths * scale
+        share = np.sqrt(np.einsum('nki,nki->nk', bone, bone)) / length
+        share = np.where(both, share, 1)
+        found[row], found[row + 1] = np.clip(1 - share, 0, 1), np.clip(share - 1, 0, 1.5)
+        found[row + 2] = np.clip(-bone[..., 2] / length, 0, 1.5) * both
+    apart = look.rays - look.rays[:, body.counterparts]
+    share = np.sqrt(np.einsum('nki,nki->nk', apart, apart)) * look.trunk[:, None] / scale
+    both = look.trusted & look.trusted[:, body.counterparts] & (body.counterparts != NONE)
+    found[12] = np.clip(1 - share / body.widths, 0, 1) * both
+    x, z = facing.across[:, :1], facing.across[:, 1:]
+    far = z * body.sides
+    found[13], found[14] = np.maximum(far, 0), np.maximum(-far, 0)
+    found[15] = found[12] * found[13]
+    found[16], found[17] = x, x * x
+    left, right = body.of('ear', LEFT), body.of('ear', RIGHT)
+    if NONE not in (left, right):
+        both = look.trusted[:, left] & look.trusted[:, right]
+        apart = (look.rays[:, left, 0] - look.rays[:, right, 0]) * look.trunk / look.scale
+        found[18] = (np.clip(apart / body.widths[left], -1, 1) * both)[:, None]
+    found[19] = np.maximum(0.8 - scale, 0)
+    found[20] = surfaces.deeper[:, None]
+    return np.moveaxis(found, 0, -1)
+
+
+def chance_of(found: Floats, body: Body) -> Floats:
+    """Return how likely the surfaces are those of the joints, (n, k), from their evidence."""
+    logit = np.einsum('nke,ke->nk', found, _weights_of(body))
+    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -LARGEST_LOGIT, LARGEST_LOGIT))))
