@@ -54,6 +54,17 @@ class Joints:
         )
         return cls(points, np.full((n, k), UNKNOWN, np.uint8), covariances, position, spread)
 
+    def moved(self, transform: NDArray[np.floating]) -> 'Joints':
+        """Return them in another frame; transform: (4, 4) from this frame to that one."""
+        turn, shift = transform[:3, :3], transform[:3, 3]
+        return Joints(
+            (self.points @ turn.T + shift).astype(np.float32),
+            self.states,
+            (turn @ self.covariances @ turn.T).astype(np.float32),
+            (self.position @ turn.T + shift).astype(np.float32),
+            (turn @ self.position_covariance @ turn.T).astype(np.float32),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Sighted:
@@ -182,9 +193,10 @@ def _with_fine(chance: Floats, look: Look, body: Body) -> Floats:
         return chance
     parents = body.parents[body.fine]
     apart = look.points[:, body.fine] - look.points[:, parents]
-    near = np.einsum('nki,nki->nk', apart, apart) < (
-        2 * body.parent_lengths[body.fine] * look.scale[:, None]
-    ) ** 2
+    near = (
+        np.einsum('nki,nki->nk', apart, apart)
+        < (2 * body.parent_lengths[body.fine] * look.scale[:, None]) ** 2
+    )
     chance = chance.copy()
     chance[:, body.fine] = chance[:, parents] * (near & look.seen[:, parents])
     return chance

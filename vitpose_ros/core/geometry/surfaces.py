@@ -122,7 +122,9 @@ def _trunks(
     """
     n = len(rays)
     first, second = body.limbs.T
-    along = pixels[:, first, None] * (1 - ALONG[:, None]) + pixels[:, second, None] * ALONG[:, None]
+    along = (
+        pixels[:, first, None] * (1 - ALONG[:, None]) + pixels[:, second, None] * ALONG[:, None]
+    )
     places = np.concatenate((pixels, along.reshape(n, -1, 2)), axis=1)
     z = depth.at(places)  # (n, m)
     is_seen = np.isfinite(z)
