@@ -40,7 +40,11 @@ def run(node_class: str) -> None:
 
     module, name = node_class.split(':')
     make_node = getattr(importlib.import_module(module), name)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # a file of parameters that ROS cannot read, for one
+        print(' '.join(str(error).split()), file=sys.stderr)
+        _end(1)
     futures.append(Future())
 
     def spin() -> None:
