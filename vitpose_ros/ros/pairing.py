@@ -30,7 +30,7 @@ class Limits:
 
     slop_s: float = 0.0  # 0: stamps must be equal; else they differ by less
     messages: int = 30  # images, and as many detections
-    image_bytes: float = 128e6
+    image_bytes: float = 64e6
     seconds: float = 10.0
 
 

@@ -115,10 +115,10 @@ class Parameters:
         maximum=3600.0,
     )
     queue_mb: float = parameter(
-        128.0,
+        64.0,
         'Megabytes of images that may wait in each of the two queues of a camera, for their '
-        "detections and for the network; it must span the detector's delay, too (128 hold 0.7 s "
-        'of 1080p at 30 Hz, 1 s of 4K at 5 Hz); the oldest make room for newer ones',
+        "detections and for the network; it must span the detector's delay, too (64 hold 0.3 s of "
+        '1080p at 30 Hz, 0.4 s of 4K at 5 Hz); the oldest make room for newer ones',
         minimum=1.0,
         maximum=100000.0,
     )
