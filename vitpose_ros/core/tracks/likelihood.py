@@ -67,6 +67,7 @@ def log_likelihoods(
         away, volume = rows.places.distances(i, seen.positions[j], seen.position_covariances[j])
         located = np.isfinite(away)
         volume = np.log(np.where(located, volume, 1.0)) - 6 * np.log(SHARPEST_M)
+        far |= located & (away > FAR_APART) & (rows.misses[i] > 0)
         squared = np.where(located, (squared + np.minimum(away, FAR_APART)) / 2, squared)
         vague = np.where(located, (vague + volume) / 2, vague)
     likely = np.full((len(rows), len(seen)), np.nan)

@@ -49,7 +49,7 @@ class Views:
         row_of = {key: row for row, key in enumerate(self.keys)}
         new = [name for name in names if name not in row_of]
         if new:
-            row_of.update((name, len(row_of) + place) for place, name in enumerate(new))
+            row_of |= {name: len(self.keys) + place for place, name in enumerate(new)}
             self.keys += new
             for name in ARRAYS:
                 values = getattr(self, name)
