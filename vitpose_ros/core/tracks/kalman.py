@@ -120,6 +120,19 @@ class PositionFilters:
         self.blocks[0, rows], self.blocks[1, rows] = covariances, 0
         self.blocks[2, rows] = np.eye(3) * speed_m_s**2
 
+    def put(
+        self,
+        rows: NDArray[Any],
+        positions: Array,
+        velocities: Array,
+        covariances: Array,
+        velocity_covariances: Array,
+    ) -> None:
+        """Say where the tracks of some indices are, (a, 3) and (a, 3, 3)."""
+        self.positions[rows], self.velocities[rows] = positions, velocities
+        self.blocks[0, rows], self.blocks[1, rows] = covariances, 0
+        self.blocks[2, rows] = velocity_covariances
+
     def predict(self, dt_s: float, jolt: Array | float) -> None:
         """Let time pass; jolt: (3,) or one, m^2/s^3, how much velocities change."""
         here, both, velocity = self.blocks

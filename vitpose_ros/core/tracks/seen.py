@@ -51,6 +51,7 @@ class Seen:
     areas: Array  # (n,) pixels squared
     positions: Array | None  # (n, 3) metres in the fixed frame; NaN: not known; None: none is
     position_covariances: Array | None  # (n, 3, 3)
+    depths: Array | None  # (n,) metres ahead of the camera
 
     @classmethod
     def of(
@@ -59,6 +60,7 @@ class Seen:
         poses: Poses,
         positions: Array | None = None,
         position_covariances: Array | None = None,
+        depths: Array | None = None,
     ) -> 'Seen':
         """Return what to take of poses, and of where their subjects are."""
         boxes = poses.boxes.astype(np.float64)
@@ -88,6 +90,7 @@ class Seen:
             POSE_AREA * box_areas(boxes),
             positions,
             position_covariances,
+            depths,
         )
 
     def __len__(self) -> int:

@@ -22,6 +22,7 @@ from vitpose_ros.core.tracks.association import (
 from vitpose_ros.core.tracks.likelihood import likely_pairs, log_likelihoods
 from vitpose_ros.core.tracks.motion import CameraMotion, inverse_of, rotated, transformed
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
+from vitpose_ros.core.tracks.people import People
 from vitpose_ros.core.tracks.rows import Rows
 from vitpose_ros.core.tracks.seen import Seen
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TENTATIVE, TRACKED, TrackIds, Tracks
@@ -85,7 +86,8 @@ class Tracker:
         """
         self._pass_time(stamp_ns, camera, camera_pose, (poses.width, poses.height))
         rows = self._rows
-        seen = Seen.of(stamp_ns, poses, *self._in_fixed_frame(positions))
+        depths = None if positions is None else positions.position[:, 2].astype(np.float64)
+        seen = Seen.of(stamp_ns, poses, *self._in_fixed_frame(positions), depths)
         if self.options.tracking == 'detections':
             pose_of, new = self._by_ids(poses.track_ids, seen.scores)
             i = np.flatnonzero(pose_of >= 0)
@@ -105,6 +107,36 @@ class Tracker:
             self._begin(new, seen, poses.track_ids)
         pose_of = np.concatenate((pose_of, new))
         return self._told(pose_of, seen)
+
+    def learn(self, people: People, camera: str) -> None:
+        """Take from other cameras where those are who are hidden from this one.
+
+        people: the newest list over all cameras; camera: the name of this one there. Whom another
+        camera sees is not lost here, is known again where the views meet, and nobody else is taken
+        for this person.
+        """
+        rows = self._rows
+        row_of = {name: row for row, name in enumerate(rows.ids) if rows.states[row] == PREDICTED}
+        found = [
+            (row_of[name], person)
+            for person, views in enumerate(people.views)
+            if people.states[person] == TRACKED and views[0][0] != camera
+            for own, name in views
+            if own == camera and name in row_of
+        ]
+        if not found or self._stamp_ns is None:
+            return
+        mine, theirs = (np.array(indices, dtype=np.int64) for indices in zip(*found, strict=True))
+        dt_s = (self._stamp_ns - people.stamp_ns) * 1e-9
+        rows.places.put(
+            mine,
+            people.positions[theirs] + dt_s * people.velocities[theirs],
+            people.velocities[theirs],
+            people.position_covariances[theirs] + POSITION_FLOOR,
+            people.velocity_covariances[theirs],
+        )
+        rows.seen_ns[mine] = self._stamp_ns
+        rows.elsewhere[mine] = True
 
     def _begin(self, new: NDArray[np.int64], seen: Seen, track_ids: Sequence[str]) -> None:
         """Begin tracks with poses (a,)."""
@@ -143,6 +175,10 @@ class Tracker:
                     depths = np.where(depths > 0, depths, np.inf)
                     rows.move(CameraMotion(camera, step), depths)
             rows.predict(max(dt_s, 0.0), *size)
+            known = np.flatnonzero(rows.elsewhere & (rows.sizes > 0))
+            if len(known) and camera is not None and pose is not None:
+                rows.put(known, camera, inverse_of(pose))
+            rows.elsewhere[:] = False
             rows.states[rows.hidden_s(stamp_ns) > self.options.track_timeout_s] = LOST
 
     def _in_fixed_frame(self, given: Positions | None) -> tuple[Array | None, Array | None]:
