@@ -10,7 +10,7 @@ from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.core.tracks.people import PeopleTracker
 from vitpose_ros.core.tracks.tracker import Tracker
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TENTATIVE, TRACKED, TrackIds, Tracks
-from vitpose_ros.core.tracks.views import Views, mean
+from vitpose_ros.core.tracks.views import Views, means
 
 
 def tracks(t, *people, sigma=0.05):
@@ -64,7 +64,9 @@ def test_the_mean_is_that_of_covariance_intersection():
     root = rng.normal(size=(5, 3, 3))
     covariances = root @ root.transpose(0, 2, 1) + 0.1 * np.eye(3)
     values, group = rng.normal(size=(5, 3)), np.array([1, 0, 1, 1, 0])
-    places, spreads = mean(group, 2, values, covariances)
+    both = means(group, 2, np.stack((values, -values)), np.stack((covariances, covariances)))
+    (places, mirrored), (spreads, _) = both
+    assert np.allclose(mirrored, -places)
     for g in (0, 1):
         weights = np.linalg.inv(covariances[group == g])
         spread = np.linalg.inv(weights.mean(axis=0))

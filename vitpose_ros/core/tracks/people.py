@@ -7,16 +7,14 @@ depend on each other, nobody knows, so the mean is no surer than its parts: cova
 1997) with equal weights. Nothing is filtered again, so cameras may have other rates and delays.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.tracks.kalman import inverse_and_determinant
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TRACKED, Tracks
-from vitpose_ros.core.tracks.views import APART, View, Views
+from vitpose_ros.core.tracks.views import View, Views, means, squared_distances
 
 Array = NDArray[np.float64]
 
@@ -78,9 +76,10 @@ class PeopleTracker:
         old = self._stamp_ns - views.stamps_ns > self.options.track_timeout_s * 1e9
         if old.any():
             views.keep(~old)
-        self._part()
-        self._join()
-        return self._told()
+        now = _Now.of(views, self._stamp_ns)
+        if self._part(now) | self._join(now):
+            now = _Now.of(views, self._stamp_ns)
+        return self._told(now)
 
     def _begin(self, camera: str, name: str) -> str:
         """Return the name of a new person: that of the track, if it is free."""
@@ -89,45 +88,38 @@ class PeopleTracker:
         self._ages.setdefault(name, self._people_so_far)
         return name
 
-    def _part(self) -> None:
+    def _part(self, now: '_Now') -> bool:
         """Let views go that are far from their person, or nearer to another, for some time."""
         views = self._views
-        first: dict[str, int] = {}
-        for row, name in enumerate(views.people):
-            first.setdefault(name, row)
-        if len(first) == len(views.people):
+        own = [(row, rows[0]) for rows in now.rows.values() for row in rows[1:]]
+        if not own:
             self._apart_since.clear()
-            return
-        others = [row for row, name in enumerate(views.people) if first[name] != row]
-        anchors = list(first.values())
-        squared = views.distances(self._stamp_ns, np.array(others), np.array(anchors))
-        cameras = {name: self._cameras(name) for name in first}
+            return False
+        mine, anchors = np.array(own).T
+        far = now.distances(mine, anchors)
         apart: dict[View, int] = {}
-        for row, distances in zip(others, squared, strict=True):
-            key, name = views.keys[row], views.people[row]
-            own = distances[list(first).index(name)]
-            free = [key[0] not in cameras[person] for person in first]
-            if own > SPLIT_GATE or np.min(distances[free], initial=np.inf) < own - NEARER:
+        parted = False
+        for row, squared in zip(mine.tolist(), far.tolist(), strict=True):
+            key = views.keys[row]
+            free = [rows[0] for name, rows in now.rows.items() if key[0] not in now.cameras[name]]
+            nearest = np.inf
+            if free:
+                nearest = now.distances(np.full(len(free), row), np.array(free)).min()
+            if squared > SPLIT_GATE or nearest < squared - NEARER:
                 apart[key] = self._apart_since.get(key, self._stamp_ns)
                 if self._stamp_ns - apart[key] >= PATIENCE_S * 1e9:
                     del apart[key]
                     views.people[row] = ''
                     views.people[row] = self._begin(*key)
+                    parted = True
         self._apart_since = apart
+        return parted
 
-    def _cameras(self, name: str) -> set[str]:
-        """Return the cameras that see a person now; where none does, those that did."""
-        views = self._views
-        rows = [row for row, person in enumerate(views.people) if person == name]
-        sees = views.seeing(self._stamp_ns)
-        seeing = [row for row in rows if sees[row]]
-        return {views.keys[row][0] for row in seeing or rows}
-
-    def _join(self) -> None:
+    def _join(self, now: '_Now') -> bool:
         """Make one of two who are at the same place and whom no camera sees as two."""
         views = self._views
         together: dict[tuple[str, str], int] = {}
-        pairs = self._pairs()
+        pairs = now.pairs()
         joined: set[str] = set()
         for squared, key in pairs:
             if joined & set(key):
@@ -141,59 +133,102 @@ class PeopleTracker:
                 stays, goes = sorted(key, key=self._ages.__getitem__)
                 views.people[:] = [stays if name == goes else name for name in views.people]
         self._together_since = together
+        return bool(joined)
 
-    def _pairs(self) -> list[tuple[float, tuple[str, str]]]:
-        """Return who may be one: squared distances and names of pairs, the nearest first."""
-        views = self._views
-        names = list(dict.fromkeys(views.people))
-        if len(names) < 2 or len({camera for camera, _ in views.keys}) < 2:
-            return []
-        places, _, spreads, _, _ = views.of_people(names, self._stamp_ns)
-        apart = places[:, None] - places
-        i, j = np.nonzero(np.triu((apart * apart).sum(axis=2) < FARTHEST_M**2, 1))
-        if not len(i):
-            return []
-        inverse, _ = inverse_and_determinant(spreads[i] + spreads[j] + APART)
-        squared = np.einsum('pi,pij,pj->p', apart[i, j], inverse, apart[i, j])
-        cameras = {name: self._cameras(name) for name in names}
-        return sorted(
-            (d, (names[a], names[b]))
-            for d, a, b in zip(squared.tolist(), i.tolist(), j.tolist(), strict=True)
-            if d < GATE and not cameras[names[a]] & cameras[names[b]]
-        )
-
-    def _told(self) -> People:
+    def _told(self, now: '_Now') -> People:
         """Return all people, and those who are no more since the last time."""
-        views = self._views
-        names = list(dict.fromkeys(views.people))
-        lost = [name for name in self._told_before if name not in names]
+        names = list(now.rows)
+        lost = [name for name in self._told_before if name not in now.rows]
         self._told_before = names
         for name in lost:
             self._ages.pop(name, None)
-        *arrays, seen = views.of_people(names, self._stamp_ns)
-        position, velocity, spread, velocity_spread = (
-            np.concatenate((values, np.full((len(lost), *values.shape[1:]), np.nan)))
-            for values in arrays
-        )
+        values, spreads = now.values, now.spreads
+        if lost:
+            values = np.pad(values, ((0, 0), (0, len(lost)), (0, 0)), constant_values=np.nan)
+            room = (0, 0), (0, len(lost)), (0, 0), (0, 0)
+            spreads = np.pad(spreads, room, constant_values=np.nan)
         states = np.full(len(names) + len(lost), LOST, dtype=np.uint8)
-        states[: len(names)] = np.where(seen, TRACKED, PREDICTED)
+        states[: len(names)] = np.where(now.seen, TRACKED, PREDICTED)
         return People(
             self._stamp_ns,
             (*names, *lost),
             states,
-            position,
-            velocity,
-            spread,
-            velocity_spread,
-            (*self._views_of(names), *((),) * len(lost)),
+            values[0],
+            values[1],
+            spreads[0],
+            spreads[1],
+            (*now.best_views(), *((),) * len(lost)),
         )
 
-    def _views_of(self, names: Sequence[str]) -> list[tuple[View, ...]]:
-        """Return the views of each person, the best first."""
-        views = self._views
-        unsure = np.trace(views.spreads, axis1=1, axis2=2)
-        order = np.lexsort((unsure, ~views.seeing(self._stamp_ns))).tolist()
-        found: dict[str, list[View]] = {name: [] for name in names}
-        for row in order:
-            found[views.people[row]].append(views.keys[row])
-        return [tuple(found[name]) for name in names]
+
+@dataclass(frozen=True, eq=False)
+class _Now:
+    """All views and people at one time."""
+
+    views: Views
+    positions: Array  # (v, 3)
+    covariances: Array  # (v, 3, 3)
+    sees: list[bool]  # (v,)
+    rows: dict[str, list[int]]  # the views of each person
+    cameras: dict[str, set[str]]  # those that see a person; where none does, those that did
+    seen: list[bool]  # (p,)
+    values: Array  # (2, p, 3): positions and velocities of people
+    spreads: Array  # (2, p, 3, 3)
+
+    @classmethod
+    def of(cls, views: Views, stamp_ns: int) -> '_Now':
+        """Average what all views tell of each person: those that see it, all if none does."""
+        positions, covariances = views.at(stamp_ns)
+        sees = views.seeing(stamp_ns).tolist()
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(views.people):
+            rows.setdefault(name, []).append(row)
+        seen, cameras, counted, group = [], {}, [], []
+        for place, (name, own) in enumerate(rows.items()):
+            seeing = [row for row in own if sees[row]]
+            seen.append(bool(seeing))
+            seeing = seeing or own
+            cameras[name] = {views.keys[row][0] for row in seeing}
+            counted += seeing
+            group += [place] * len(seeing)
+        chosen = np.array(counted, dtype=np.int64)
+        values, spreads = means(
+            np.array(group, dtype=np.int64),
+            len(rows),
+            np.stack((positions[chosen], views.velocities[chosen])),
+            np.stack((covariances[chosen], views.velocity_spreads[chosen])),
+        )
+        return cls(views, positions, covariances, sees, rows, cameras, seen, values, spreads)
+
+    def distances(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> Array:
+        """Return squared distances (p,) of views to others."""
+        total = self.covariances[rows] + self.covariances[others]
+        return squared_distances(self.positions[rows] - self.positions[others], total)
+
+    def pairs(self) -> list[tuple[float, tuple[str, str]]]:
+        """Return who may be one: squared distances and names of pairs, the nearest first."""
+        names, cameras = list(self.rows), list(self.cameras.values())
+        free = [
+            (a, b)
+            for a in range(len(names))
+            for b in range(a + 1, len(names))
+            if not cameras[a] & cameras[b]
+        ]
+        if not free:
+            return []
+        i, j = np.array(free).T
+        apart = self.values[0, i] - self.values[0, j]
+        squared = squared_distances(apart, self.spreads[0, i] + self.spreads[0, j])
+        near = (squared < GATE) & ((apart * apart).sum(axis=1) < FARTHEST_M**2)
+        return sorted(
+            (float(squared[p]), (names[i[p]], names[j[p]])) for p in np.flatnonzero(near)
+        )
+
+    def best_views(self) -> list[tuple[View, ...]]:
+        """Return the views of each person, first those that see it, the surest first."""
+        unsure = np.einsum('vii->v', self.covariances).tolist()
+        keys, sees = self.views.keys, self.sees
+        return [
+            tuple(keys[r] for r in sorted(own, key=lambda r: (not sees[r], unsure[r])))
+            for own in self.rows.values()
+        ]

@@ -1,7 +1,5 @@
 """The tracks of all cameras, as one list over cameras keeps them."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +11,8 @@ View = tuple[str, str]  # a camera, and the id of one of its tracks
 
 RECENT_S = 0.5  # who told nothing for longer does not see whom it saw
 JOLT_M = 0.5  # m^2/s^3: how much velocities change
-APART = 0.2**2 * np.eye(3)  # m^2: cameras see other sides of a body, and are not exactly in place
+EYE = np.eye(3)
+APART = 0.2**2 * EYE  # m^2: cameras see other sides of a body, and are not exactly in place
 
 
 class Views:
@@ -66,62 +65,42 @@ class Views:
     def at(self, stamp_ns: int) -> tuple[Array, Array]:
         """Return where each has its person at a time: (v, 3) and covariances (v, 3, 3)."""
         dt_s = ((stamp_ns - self.stamps_ns) * 1e-9)[:, None]
-        spreads = self.spreads + dt_s[:, :, None] ** 2 * self.velocity_spreads
-        spreads += JOLT_M / 3 * np.abs(dt_s[:, :, None]) ** 3 * np.eye(3)
+        square = dt_s * dt_s
+        spreads = self.spreads + square[:, :, None] * self.velocity_spreads
+        spreads += (JOLT_M / 3 * square * np.abs(dt_s))[:, :, None] * EYE
         return self.positions + dt_s * self.velocities, spreads
-
-    def distances(
-        self, stamp_ns: int, rows: NDArray[np.int64], others: NDArray[np.int64]
-    ) -> Array:
-        """Return squared Mahalanobis distances (a, b) of views to others at a time."""
-        positions, spreads = self.at(stamp_ns)
-        apart = (positions[rows, None] - positions[others]).reshape(-1, 3)
-        total = (spreads[rows, None] + spreads[others] + APART).reshape(-1, 3, 3)
-        inverse, _ = inverse_and_determinant(total)
-        squared = np.einsum('pi,pij,pj->p', apart, inverse, apart)
-        return np.asarray(squared.reshape(len(rows), len(others)))
 
     def seeing(self, stamp_ns: int) -> NDArray[np.bool_]:
         """Return (v,), which see their person at about this time."""
-        return np.asarray((self.states == TRACKED) & (stamp_ns - self.stamps_ns <= RECENT_S * 1e9))
-
-    def of_people(
-        self, names: Sequence[str], stamp_ns: int
-    ) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
-        """Return positions, velocities and their covariances of people, and who is seen.
-
-        (p, 3), (p, 3), (p, 3, 3), (p, 3, 3), (p,): the mean over the views that see a person, over
-        all where none does.
-        """
-        place_of = {name: place for place, name in enumerate(names)}
-        person = np.array([place_of[name] for name in self.people], dtype=np.int64)
-        sees = self.seeing(stamp_ns)
-        seen = np.zeros(len(names), dtype=bool)
-        seen[person[sees]] = True
-        counts = sees | ~seen[person]
-        person = person[counts]
-        positions, spreads = self.at(stamp_ns)
-        places = mean(person, len(names), positions[counts], spreads[counts])
-        rates = mean(person, len(names), self.velocities[counts], self.velocity_spreads[counts])
-        return places[0], rates[0], places[1], rates[1], seen
+        recent = stamp_ns - self.stamps_ns <= RECENT_S * 1e9
+        return np.asarray(recent & (self.states == TRACKED))
 
 
-def mean(
+def squared_distances(apart: Array, covariances: Array) -> Array:
+    """Return squared Mahalanobis distances (p,) of what is apart (p, 3) by covariances."""
+    inverse, _ = inverse_and_determinant(covariances + APART)
+    return np.asarray(np.einsum('pi,pij,pj->p', apart, inverse, apart))
+
+
+def means(
     group: NDArray[np.int64], count: int, values: Array, covariances: Array
 ) -> tuple[Array, Array]:
-    """Average values (v, 3) by covariances (v, 3, 3) in each of so many groups (v,).
+    """Average values (q, v, 3) by covariances (q, v, 3, 3) in each of so many groups (v,).
 
-    The result is no surer than if all had the same errors: covariance intersection with equal
-    weights. Returns (count, 3) and (count, 3, 3).
+    Each of q kinds for itself. A mean is no surer than if all had the same errors: covariance
+    intersection with equal weights. Returns (q, count, 3) and (q, count, 3, 3).
     """
-    inverse, _ = inverse_and_determinant(covariances)
-    number = np.bincount(group, minlength=count)[:, None, None]
-    information = np.zeros((count, 3, 3))
-    np.add.at(information, group, inverse)
-    weighed = np.zeros((count, 3))
-    np.add.at(weighed, group, (inverse @ values[:, :, None])[:, :, 0])
-    spread, _ = inverse_and_determinant(information / number)
-    return (spread @ (weighed / number[:, :, 0])[:, :, None])[:, :, 0], spread
+    kinds, number = values.shape[:2]
+    inverse, _ = inverse_and_determinant(covariances.reshape(-1, 3, 3))
+    weighed = inverse @ values.reshape(-1, 3, 1)
+    parts = np.concatenate((inverse, weighed), axis=2).reshape(kinds, number, 12)
+    share = np.zeros((count, number))
+    share[group, np.arange(number)] = 1
+    share /= share.sum(axis=1, keepdims=True)
+    total = (share @ parts).reshape(-1, 3, 4)
+    spreads, _ = inverse_and_determinant(total[:, :, :3])
+    places = spreads @ total[:, :, 3:]
+    return places.reshape(kinds, count, 3), spreads.reshape(kinds, count, 3, 3)
 
 
 ARRAYS = ('states', 'stamps_ns', 'positions', 'velocities', 'spreads', 'velocity_spreads')
