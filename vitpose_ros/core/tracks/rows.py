@@ -27,7 +27,7 @@ SHAPE_VARIANCE = 4.0  # times that of COCO: bodies change their shape
 HEIGHT_FLOOR = 0.03  # how sure the logarithm of a height is at best
 GOOD_FIT = 0.3  # likeness from which on the shape of a track tells what of a box is hidden
 SLACK = 0.08  # of the height: by so much boxes are cut anyhow
-SPEED_M_S = 1.0  # of somebody new, per axis
+FIRST_SPEED = 1.0**2 * np.eye(3)  # (m/s)^2: how fast somebody new may be
 OUTLIER = 20.0  # squared distance from which on a measured position is not believed
 JOLT_M = 0.5  # m^2/s^3
 PER_TRACK = (
@@ -178,7 +178,7 @@ class Rows:
         known = np.isfinite(positions.sum(axis=1)) & np.isfinite(covariances.sum(axis=(1, 2)))
         new = known & np.isnan(self.places.positions[rows, 0])
         if new.any():
-            self.places.start(rows[new], positions[new], covariances[new], SPEED_M_S)
+            self.places.put(rows[new], positions[new], 0.0, covariances[new], FIRST_SPEED)
         old = known & ~new
         self.places.update(rows[old], positions[old], covariances[old], gate=OUTLIER)
         if seen.depths is not None:
