@@ -90,7 +90,7 @@ def test_positions_agree_with_the_textbook():
 
     filters, first, spread = PositionFilters(), rng.normal(size=(m, 3)), covariances(m)
     filters.add(m)
-    filters.start(np.arange(m), first, spread, 1.5)
+    filters.put(np.arange(m), first, 0.0, spread, np.eye(3) * 1.5**2)
     tracks = [slow(3, first[i], spread[i], 1.5) for i in range(m)]
     for dt in STEPS:
         filters.predict(dt, 0.7)
@@ -108,14 +108,13 @@ def test_positions_agree_with_the_textbook():
         for i, (state, covariance) in enumerate(tracks):
             assert np.allclose(filters.positions[i], state[:3])
             assert np.allclose(filters.velocities[i], state[3:])
-            here, both, velocity = filters.blocks[:, i]
-            assert np.allclose(np.block([[here, both], [both.T, velocity]]), covariance)
+            assert np.allclose(filters.spreads[i], covariance)
 
 
 def test_a_position_beyond_the_gate_changes_nothing():
     filters = PositionFilters()
     filters.add(2)
-    filters.start(np.arange(2), np.zeros((2, 3)), np.tile(np.eye(3), (2, 1, 1)), 1.0)
+    filters.put(np.arange(2), np.zeros((2, 3)), 0.0, np.tile(np.eye(3), (2, 1, 1)), np.eye(3))
     far = np.array([[0.1, 0, 0], [9.0, 0, 0]])
     filters.update(np.arange(2), far, np.tile(np.eye(3), (2, 1, 1)), gate=16.0)
     assert filters.positions[0, 0] == pytest.approx(0.05)
@@ -125,7 +124,7 @@ def test_a_position_beyond_the_gate_changes_nothing():
 def test_positions_nobody_knows_stay_unknown_and_harm_nobody():
     filters = PositionFilters()
     filters.add(2)
-    filters.start(np.array([1]), np.ones((1, 3)), np.eye(3)[None], 1.0)
+    filters.put(np.array([1]), np.ones((1, 3)), 0.0, np.eye(3)[None], np.eye(3))
     filters.predict(0.1, 1.0)
     assert np.isnan(filters.positions[0]).all() and np.isnan(filters.covariances[0]).all()
     squared, _ = filters.distances(

@@ -13,7 +13,7 @@ pytest.importorskip(
 
 
 def test_ids_stay_longer_than_bytetracks():
-    scenes = list(streets(3))
+    scenes = list(streets(2))
     for detector, least in ((TRUE, 0.97), (NOISY, 0.9)):
         table = compare(scenes, detector)
         reference, _, its_switches = table.pop('ByteTrack')

@@ -48,24 +48,23 @@ def overlaps(boxes: NDArray[Any], others: NDArray[Any]) -> tuple[Array, Array]:
     """
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    sides = (high - low).clip(min=0)
+    sides = np.maximum(high - low, 0)
     common = sides[..., 0] * sides[..., 1]
     area, other = box_areas(boxes)[:, None], box_areas(others)[None]
     return common / (area + other - common), common / np.minimum(area, other)
 
 
 def keypoint_similarity(keypoints: Array, others: Array, weight: Array, variances: Array) -> Array:
-    """Return the OKS (m, n) of keypoints (m, k, 2) with others (n, k, 2).
+    """Return the OKS (p,) of pairs of keypoints (p, k, 2) and others (p, k, 2).
 
-    weight: (m, n, k), how much each keypoint counts in each pair. variances: (m, k), pixels
-    squared, how far apart the same keypoint may be. NaN where less than FEWEST_KEYPOINTS can be
-    compared.
+    weight: (p, k), how much each keypoint counts in each pair. variances: (p, k), pixels squared,
+    how far apart the same keypoint may be. NaN where less than FEWEST_KEYPOINTS can be compared.
     """
-    apart = keypoints[:, None] - others
-    alike = np.exp((apart * apart).sum(axis=3) / (-2 * variances[:, None]))
-    total = weight.sum(axis=2)
+    apart = keypoints - others
+    alike = np.exp((apart * apart).sum(axis=2) / (-2 * variances))
+    total = weight.sum(axis=1)
     total = np.where(total >= FEWEST_KEYPOINTS, total, np.nan)
-    return np.asarray(np.einsum('mnk,mnk->mn', weight, alike) / total)
+    return np.asarray((weight * alike).sum(axis=1) / total)
 
 
 def pair(similarity: Array, least: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -95,7 +94,7 @@ def pair_in_stages(similarity: Array, stages: Sequence[Stage]) -> NDArray[np.int
     pose_of = np.full(similarity.shape[0], -1, dtype=np.int64)
     free = np.ones(similarity.shape[1], dtype=bool)
     for tracks, poses, least in stages:
-        rows, columns = np.flatnonzero(tracks & (pose_of < 0)), np.flatnonzero(poses & free)
+        rows, columns = (tracks & (pose_of < 0)).nonzero()[0], (poses & free).nonzero()[0]
         if len(rows) and len(columns):
             i, j = pair(similarity[rows[:, None], columns], least)
             pose_of[rows[i]] = columns[j]
@@ -103,16 +102,19 @@ def pair_in_stages(similarity: Array, stages: Sequence[Stage]) -> NDArray[np.int
     return pose_of
 
 
-def duplicates(alike: NDArray[np.bool_], scores: NDArray[Any]) -> NDArray[np.bool_]:
+def duplicates(
+    i: NDArray[np.int64], j: NDArray[np.int64], scores: NDArray[Any]
+) -> NDArray[np.bool_]:
     """Return (n,), which poses show a subject that one with a higher score shows, too.
 
-    alike: (n, n), which two show the same.
+    i, j: (p,), pairs of poses that show the same; scores: (n,).
     """
-    order = np.argsort(-scores, kind='stable')
     found = np.zeros(len(scores), dtype=bool)
-    if (alike.sum() - np.trace(alike)) == 0:
-        return found
-    for place, index in enumerate(order):
-        better = order[:place]
-        found[index] = bool((alike[index, better] & ~found[better]).any())
+    if len(i):
+        place = np.empty(len(scores), dtype=np.int64)
+        place[np.argsort(-scores, kind='stable')] = np.arange(len(scores))
+        better = np.where(place[i] < place[j], i, j)
+        worse = i + j - better
+        for row in np.argsort(place[worse], kind='stable').tolist():
+            found[worse[row]] |= not found[better[row]]
     return found

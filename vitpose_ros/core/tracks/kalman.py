@@ -72,63 +72,68 @@ class AxisFilters:
 class PositionFilters:
     """Positions in space, measured with full covariances.
 
-    positions and velocities: (m, 3) float64; of their covariances the blocks of the positions, of
-    positions with velocities, and of the velocities: (m, 3, 3) each. Positions that are not known
-    are NaN, with all that belongs to them.
+    states: (m, 6) float64, positions and velocities; spreads: (m, 6, 6), their covariances.
+    Positions that are not known are NaN, with all that belongs to them.
     """
 
     def __init__(self) -> None:
-        self.positions: Array = np.empty((0, 3))
-        self.velocities: Array = np.empty((0, 3))
-        self.blocks: Array = np.empty((3, 0, 3, 3))
+        self.states: Array = np.empty((0, 6))
+        self.spreads: Array = np.empty((0, 6, 6))
+
+    @property
+    def positions(self) -> Array:
+        """Where the tracks are, (m, 3): a view."""
+        return np.asarray(self.states[:, :3])
+
+    @property
+    def velocities(self) -> Array:
+        """How fast they move, (m, 3) per second: a view."""
+        return np.asarray(self.states[:, 3:])
 
     @property
     def covariances(self) -> Array:
         """How sure the positions are, (m, 3, 3): a view."""
-        return np.asarray(self.blocks[0])
+        return np.asarray(self.spreads[:, :3, :3])
 
     @property
     def velocity_covariances(self) -> Array:
         """How sure the velocities are, (m, 3, 3): a view."""
-        return np.asarray(self.blocks[2])
+        return np.asarray(self.spreads[:, 3:, 3:])
 
     def add(self, count: int) -> None:
         """Add tracks whose positions nobody knows yet."""
-        unknown = np.full((count, 3), np.nan)
-        self.positions = np.concatenate((self.positions, unknown))
-        self.velocities = np.concatenate((self.velocities, unknown))
-        self.blocks = np.concatenate((self.blocks, np.full((3, count, 3, 3), np.nan)), axis=1)
+        self.states = np.concatenate((self.states, np.full((count, 6), np.nan)))
+        self.spreads = np.concatenate((self.spreads, np.full((count, 6, 6), np.nan)))
 
     def keep(self, rows: NDArray[Any]) -> None:
         """Keep the tracks of a mask or of indices."""
-        self.positions, self.velocities = self.positions[rows], self.velocities[rows]
-        self.blocks = self.blocks[:, rows]
+        self.states, self.spreads = self.states[rows], self.spreads[rows]
 
     def forget(self) -> None:
         """Forget where all tracks are."""
-        self.positions[:] = self.velocities[:] = np.nan
-        self.blocks[:] = np.nan
+        self.states[:] = self.spreads[:] = np.nan
 
-    def start(
-        self, rows: NDArray[Any], positions: Array, covariances: Array, speed_m_s: float
+    def put(
+        self,
+        rows: NDArray[Any],
+        positions: Array,
+        velocities: Array | float,
+        covariances: Array,
+        velocity_covariances: Array,
     ) -> None:
-        """Begin at positions (a, 3) with covariances (a, 3, 3); velocities are about 0.
+        """Say where the tracks of some indices are, (a, 3) and (a, 3, 3)."""
+        self.states[rows, :3], self.states[rows, 3:] = positions, velocities
+        self.spreads[rows] = 0
+        self.spreads[rows, :3, :3], self.spreads[rows, 3:, 3:] = covariances, velocity_covariances
 
-        speed_m_s: the standard deviation of each of their components.
-        """
-        self.positions[rows], self.velocities[rows] = positions, 0
-        self.blocks[0, rows], self.blocks[1, rows] = covariances, 0
-        self.blocks[2, rows] = np.eye(3) * speed_m_s**2
-
-    def predict(self, dt_s: float, jolt: Array | float) -> None:
-        """Let time pass; jolt: (3,) or one, m^2/s^3, how much velocities change."""
-        here, both, velocity = self.blocks
-        noise = np.eye(3) * jolt
-        self.positions += dt_s * self.velocities
-        here += dt_s * (both + both.transpose(0, 2, 1) + dt_s * velocity)
-        here += noise * (dt_s**3 / 3)
-        both += dt_s * velocity + noise * (dt_s**2 / 2)
-        velocity += noise * dt_s
+    def predict(self, dt_s: float, jolt: float) -> None:
+        """Let time pass; jolt: m^2/s^3, how much velocities change."""
+        states, spreads = self.states, self.spreads
+        states[:, :3] += dt_s * states[:, 3:]
+        spreads[:, :3] += dt_s * spreads[:, 3:]
+        spreads[:, :, :3] += dt_s * spreads[:, :, 3:]
+        spreads += (jolt * dt_s**3 / 3) * OF_POSITIONS + (jolt * dt_s) * OF_VELOCITIES
+        spreads += (jolt * dt_s**2 / 2) * OF_BOTH
 
     def update(
         self, rows: NDArray[Any], measured: Array, covariances: Array, *, gate: float = np.inf
@@ -137,22 +142,15 @@ class PositionFilters:
 
         gate: squared Mahalanobis distance beyond which one is not believed.
         """
-        here, both, velocity = self.blocks[:, rows]
-        apart = measured - self.positions[rows]
-        inverse, _ = inverse_and_determinant(here + covariances)
-        weighed = inverse @ apart[:, :, None]
-        squared = (weighed[:, :, 0] * apart).sum(axis=1)
-        if (squared > gate).any():
-            believed = squared <= gate
-            rows, weighed, inverse = rows[believed], weighed[believed], inverse[believed]
-            here, both, velocity = here[believed], both[believed], velocity[believed]
-        across = both.transpose(0, 2, 1)
-        self.positions[rows] += (here @ weighed)[:, :, 0]
-        self.velocities[rows] += (across @ weighed)[:, :, 0]
-        gain = here @ inverse
-        self.blocks[0, rows] = here - gain @ here
-        self.blocks[1, rows] = both - gain @ both
-        self.blocks[2, rows] = velocity - across @ inverse @ both
+        spreads = self.spreads[rows]
+        apart = measured - self.states[rows, :3]
+        inverse, _ = inverse_and_determinant(spreads[:, :3, :3] + covariances)
+        gain = spreads[:, :, :3] @ inverse
+        if gate < np.inf:
+            weighed = (inverse @ apart[:, :, None])[:, :, 0]
+            gain[(weighed * apart).sum(axis=1) > gate] = 0
+        self.states[rows] += (gain @ apart[:, :, None])[:, :, 0]
+        self.spreads[rows] = spreads - gain @ spreads[:, :3]
 
     def distances(
         self, rows: NDArray[Any], measured: Array, covariances: Array
@@ -161,9 +159,9 @@ class PositionFilters:
 
         And the determinants (a,) of what they were measured by. NaN where either is not known.
         """
-        apart = measured - self.positions[rows]
-        inverse, determinant = inverse_and_determinant(self.blocks[0, rows] + covariances)
-        return np.einsum('ai,aij,aj->a', apart, inverse, apart), determinant
+        apart = (measured - self.states[rows, :3])[:, :, None]
+        inverse, determinant = inverse_and_determinant(self.spreads[rows, :3, :3] + covariances)
+        return (apart * (inverse @ apart)).sum(axis=(1, 2)), determinant
 
 
 def inverse_and_determinant(matrices: Array) -> tuple[Array, Array]:
@@ -171,14 +169,17 @@ def inverse_and_determinant(matrices: Array) -> tuple[Array, Array]:
 
     NaN and those that are not positive give NaN.
     """
-    (a, b, c), (_, d, e), (_, _, f) = matrices.transpose(1, 2, 0)
-    cofactors = np.empty((3, 3, len(matrices)))
-    cofactors[0, 0] = d * f - e * e
-    cofactors[0, 1] = cofactors[1, 0] = c * e - b * f
-    cofactors[0, 2] = cofactors[2, 0] = b * e - c * d
-    cofactors[1, 1] = a * f - c * c
-    cofactors[1, 2] = cofactors[2, 1] = b * c - a * e
-    cofactors[2, 2] = a * d - b * b
-    determinant = a * cofactors[0, 0] + b * cofactors[0, 1] + c * cofactors[0, 2]
+    entries = matrices.reshape(-1, 9)
+    cofactors = entries[:, FIRST] * entries[:, SECOND] - entries[:, THIRD] * entries[:, FOURTH]
+    determinant = (entries[:, :3] * cofactors[:, :3]).sum(axis=1)
     determinant = np.where(determinant > 0, determinant, np.nan)
-    return (cofactors / determinant).transpose(2, 0, 1), determinant
+    return (cofactors / determinant[:, None]).reshape(-1, 3, 3), determinant
+
+
+# Which entries of a covariance (6, 6) are those of positions, of velocities, and of both.
+OF_POSITIONS = np.diag([1.0, 1, 1, 0, 0, 0])
+OF_VELOCITIES = np.diag([0.0, 0, 0, 1, 1, 1])
+OF_BOTH = np.eye(6, k=3) + np.eye(6, k=-3)
+# Places of the entries whose products, less those of the others, are the cofactors, in order.
+FIRST, SECOND = [4, 5, 3, 5, 0, 2, 3, 2, 0], [8, 6, 7, 6, 8, 3, 7, 3, 4]
+THIRD, FOURTH = [5, 3, 4, 3, 2, 0, 4, 0, 1], [7, 8, 6, 8, 6, 5, 6, 5, 3]

@@ -26,16 +26,16 @@ FAR_APART = 20.0  # squared distance in space that counts at most: depth may be 
 SHAPE_WEIGHT = 2.0  # of the logarithm of the shapes' OKS
 LEAST_ALIKE = 1e-3
 SAME_SHAPE = 0.5  # OKS
-REACH, REACH_SIGMA = 0.6, 5.0  # heights, and deviations of a prediction, beyond which it is far
+REACH_SIGMA = 5.0  # deviations of a prediction, beyond which a pose is not looked at; and
+REACH = np.array((0.3, 0.5))  # heights: by so much centres of boxes differ that lack something
 
 
 def likely_pairs(rows: Rows, seen: Seen) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the pairs of a track and a pose that are not far apart, rows (p,) and poses (p,)."""
     state = rows.filter.state
-    apart = state[0, :, None, :2] - seen.numbers[:, :2]
-    apart *= apart
-    reach = REACH * rows.heights + REACH_SIGMA * np.sqrt(state[2, :, :2].max(axis=1))
-    near = apart[:, :, 0] + apart[:, :, 1] <= (reach * reach)[:, None]
+    apart = np.abs(state[0, :, None, :2] - seen.numbers[:, :2])
+    reach = REACH * rows.heights[:, None] + REACH_SIGMA * np.sqrt(state[2, :, :2])
+    near = (apart <= reach[:, None]).all(axis=2)
     near &= KINDS[rows.skeletons][:, None] == KINDS[seen.skeletons]
     i, j = np.nonzero(near)
     return i, j
@@ -67,6 +67,7 @@ def log_likelihoods(
         away, volume = rows.places.distances(i, seen.positions[j], seen.position_covariances[j])
         located = np.isfinite(away)
         volume = np.log(np.where(located, volume, 1.0)) - 6 * np.log(SHARPEST_M)
+        far |= located & (away > FAR_APART) & (rows.misses[i] > 0)
         squared = np.where(located, (squared + np.minimum(away, FAR_APART)) / 2, squared)
         vague = np.where(located, (vague + volume) / 2, vague)
     likely = np.full((len(rows), len(seen)), np.nan)

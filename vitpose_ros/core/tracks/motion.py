@@ -51,7 +51,7 @@ class CameraMotion:
         rotation, shift = self.step[:3, :3], self.step[:3, 3]
         rays = (points - centre) / focal  # at depth 1
         moved = rays @ rotation[:, :2].T + rotation[:, 2] + shift / depths[:, None]
-        ahead = moved[:, 2:].clip(min=NEAREST)
+        ahead = np.maximum(moved[:, 2:], NEAREST)
         places = moved[:, :2] / ahead
         columns = rotation[:, :2] / focal
         change = columns[None, :2] - places[:, :, None] * columns[None, 2:]

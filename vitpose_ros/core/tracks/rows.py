@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.tracks.association import VARIANCES
 from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters
-from vitpose_ros.core.tracks.motion import CameraMotion
+from vitpose_ros.core.tracks.motion import CameraMotion, transformed
 from vitpose_ros.core.tracks.seen import POSE_AREA, Seen, boxes_of, numbers_of
 from vitpose_ros.core.tracks.shapes import STEADINESS, Fits, completed, fit
 
@@ -19,14 +20,20 @@ JOLT = np.array([0.2, 0.01, 0.01, 0.0])  # per second cubed: how much speeds cha
 DRIFT = np.array([0.0, 0.0, 0.0, 0.05])  # per second: how much the rest changes
 HEIGHT_MEMORY_S = 0.3  # for so long who is hidden goes on coming closer, or sinking
 OUTSIDE = 0.25  # heights beyond the border of the image, where who left is waited for
+NEAREST_M = 0.3  # ahead of the camera; who is nearer, or behind it, is not in the image
+BEHIND = -1e5  # pixels: where those are put who are behind the camera
+PUT = 0.1  # heights: how well a place in space tells where a box is
 SHAPE_VARIANCE = 4.0  # times that of COCO: bodies change their shape
 HEIGHT_FLOOR = 0.03  # how sure the logarithm of a height is at best
 GOOD_FIT = 0.3  # likeness from which on the shape of a track tells what of a box is hidden
 SLACK = 0.08  # of the height: by so much boxes are cut anyhow
-SPEED_M_S = 1.0  # of somebody new, per axis
+FIRST_SPEED = 1.0**2 * np.eye(3)  # (m/s)^2: how fast somebody new may be
 OUTLIER = 20.0  # squared distance from which on a measured position is not believed
 JOLT_M = 0.5  # m^2/s^3
-PER_TRACK = ('states', 'seen_ns', 'hits', 'misses', 'skeletons', 'shapes', 'weights')
+PER_TRACK = (
+    *('states', 'seen_ns', 'hits', 'misses', 'elsewhere', 'sizes', 'skeletons', 'shapes'),
+    'weights',
+)
 
 
 class Rows:
@@ -38,6 +45,8 @@ class Rows:
         self.seen_ns = np.empty(0, dtype=np.int64)  # when each was seen last
         self.hits = np.empty(0, dtype=np.int64)  # in how many frames it was seen
         self.misses = np.empty(0, dtype=np.int64)  # in how many since then it was not
+        self.elsewhere = np.empty(0, dtype=bool)  # whether another camera sees it now
+        self.sizes = np.empty(0)  # heights of their boxes a metre away, pixels; 0: not known
         self.skeletons = np.empty(0, dtype=np.int64)
         # Keypoints from the centre of the box, in heights of the box; 0, with weight 0: not known.
         self.shapes: Array = np.empty((0, 0, 2))
@@ -109,6 +118,25 @@ class Rows:
             VARIANCES[skeletons, :k] * area,
         )
 
+    def put(self, rows: NDArray[np.int64], camera: PinholeCamera, inverse: Array) -> None:
+        """Put the boxes of rows (a,) where the camera would have their places.
+
+        inverse: (4, 4), from the fixed frame to the optical one.
+        """
+        points = transformed(inverse, self.places.positions[rows])
+        ahead = np.maximum(points[:, 2], NEAREST_M)
+        heights = self.sizes[rows] / ahead
+        state = self.filter.state
+        state[0, rows, 0] = points[:, 0] / ahead * camera.focal_x + camera.centre_x
+        state[0, rows, 1] = points[:, 1] / ahead * camera.focal_y + camera.centre_y
+        state[0, rows, 2] = np.log(heights)
+        state[1:4:2, rows, :3] = 0
+        unsure = np.sqrt(np.trace(self.places.covariances[rows], axis1=1, axis2=2))
+        spread = PUT * heights + unsure * camera.focal_x / ahead
+        state[2, rows, :2] = (spread * spread)[:, None]
+        state[2, rows, 2] = PUT**2
+        self.filter.state[0, rows[points[:, 2] < NEAREST_M], 0] = BEHIND
+
     def see(
         self,
         rows: NDArray[np.int64],
@@ -150,9 +178,11 @@ class Rows:
         known = np.isfinite(positions.sum(axis=1)) & np.isfinite(covariances.sum(axis=(1, 2)))
         new = known & np.isnan(self.places.positions[rows, 0])
         if new.any():
-            self.places.start(rows[new], positions[new], covariances[new], SPEED_M_S)
+            self.places.put(rows[new], positions[new], 0.0, covariances[new], FIRST_SPEED)
         old = known & ~new
         self.places.update(rows[old], positions[old], covariances[old], gate=OUTLIER)
+        if seen.depths is not None:
+            self.sizes[rows[known]] = self.heights[rows[known]] * seen.depths[poses[known]]
 
     def keep(self, rows: NDArray[Any]) -> None:
         """Keep the tracks of a mask (m,)."""
@@ -184,6 +214,7 @@ class Rows:
         self.weights[rows, :k], self.shapes[rows, :k] = weights, shapes
         self.skeletons[rows] = seen.skeletons[poses]
         self.seen_ns[rows] = seen.stamp_ns
+        self.elsewhere[rows] = False
         self._locate(rows, poses, seen)
         self.hits[rows] += 1
         self.misses[rows] = 0

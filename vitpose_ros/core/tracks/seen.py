@@ -32,8 +32,12 @@ def numbers_of(boxes: NDArray[Any]) -> Array:
 
 def boxes_of(numbers: Array) -> Array:
     """Return boxes (n, 4) of what numbers_of tells of them."""
-    half = np.exp(numbers[:, 2:3] + numbers[:, 3:] * (1, 0)) / 2
-    return np.concatenate((numbers[:, :2] - half, numbers[:, :2] + half), axis=1)
+    high = np.exp(numbers[:, 2]) / 2
+    wide = high * np.exp(numbers[:, 3])
+    boxes = np.empty((len(numbers), 4))
+    boxes[:, 0], boxes[:, 1] = numbers[:, 0] - wide, numbers[:, 1] - high
+    boxes[:, 2], boxes[:, 3] = numbers[:, 0] + wide, numbers[:, 1] + high
+    return boxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,7 @@ class Seen:
     areas: Array  # (n,) pixels squared
     positions: Array | None  # (n, 3) metres in the fixed frame; NaN: not known; None: none is
     position_covariances: Array | None  # (n, 3, 3)
+    depths: Array | None  # (n,) metres ahead of the camera
 
     @classmethod
     def of(
@@ -59,6 +64,7 @@ class Seen:
         poses: Poses,
         positions: Array | None = None,
         position_covariances: Array | None = None,
+        depths: Array | None = None,
     ) -> 'Seen':
         """Return what to take of poses, and of where their subjects are."""
         boxes = poses.boxes.astype(np.float64)
@@ -67,7 +73,7 @@ class Seen:
         if len(poses.box_scores):
             scores = np.array(poses.box_scores, dtype=np.float64)
             scores[~np.isfinite(scores)] = 1.0
-        deviation = DEVIATION / scores.clip(LOWEST_SCORE, 1)[:, None]
+        deviation = DEVIATION / np.minimum(np.maximum(scores, LOWEST_SCORE), 1)[:, None]
         deviation[:, :2] *= np.exp(numbers[:, 2:3])
         points = poses.keypoints
         absent = ~((poses.scores > 0) & np.isfinite(points[..., 0]) & np.isfinite(points[..., 1]))
@@ -88,6 +94,7 @@ class Seen:
             POSE_AREA * box_areas(boxes),
             positions,
             position_covariances,
+            depths,
         )
 
     def __len__(self) -> int:

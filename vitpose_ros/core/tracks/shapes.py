@@ -74,7 +74,9 @@ def fit(
     numbers[:, 2] = np.log(height)
     off = (points - numbers[:, None, :2]) / height[:, None, None] - shapes
     off *= off
-    likeness = np.exp((off[:, :, 0] + off[:, :, 1]) / (-2 * variances))
+    # In float32, whose exponential is several times faster.
+    exponent = ((off[:, :, 0] + off[:, :, 1]) / (-2 * variances)).astype(np.float32)
+    likeness = np.exp(exponent).astype(np.float64)
     unsure = np.empty((len(shapes), 3))
     unsure[:, 2] = NOISE**2 / spread
     unsure[:, :2] = unsure[:, 2:] * middle * middle

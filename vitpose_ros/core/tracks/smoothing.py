@@ -78,10 +78,11 @@ class Smoother:
 
     def __init__(self, strength: str) -> None:
         chosen = STRENGTHS[strength]
-        self._jolts = np.array(chosen.jolts)[:, None]
+        self._jolts = np.array(chosen.jolts)[:, None, None, None]
         self._leave = (1 - chosen.stay) / (len(chosen.jolts) - 1)  # for each of the others
         self._row_of: dict[Hashable, int] = {}
-        self._state: _State | None = None
+        self._state = _State()
+        self._stamp_ns = 0
 
     def update(
         self,
@@ -98,198 +99,182 @@ class Smoother:
         variances: (n, k, d), of which the proportions to each other count. heights: (n,), of the
         subjects, in the unit of the points.
         """
-        if not len(ids):
-            return np.zeros(points.shape)
-        state, rows = self._rows_of(stamp_ns, ids, points.shape)
-        one, k = state.of(rows), points.shape[1]
-        if k < state.odds.shape[2]:
-            room = (0, 0), (0, state.odds.shape[2] - k), (0, 0)
-            points = np.pad(points, room, constant_values=np.nan)
-            variances = np.pad(variances, room, constant_values=np.nan)
-        measured = np.isfinite(points.sum(axis=2)) & np.isfinite(variances.sum(axis=2))  # (n, k)
-        known = ((stamp_ns - one.measured_ns) <= HOLD_S * 1e9) & (stamp_ns >= one.measured_ns)
-        dt_s = ((stamp_ns - one.stamps_ns) * 1e-9).clip(0, HOLD_S)
-        there = measured[:, :, None]
-        points = np.where(there, np.asarray(points, dtype=np.float64), np.nan)
-        variances = np.maximum(np.asarray(variances, dtype=np.float64), LEAST_VARIANCE)
-        heights = np.asarray(heights, dtype=np.float64)
+        dt_s = min(max((stamp_ns - self._stamp_ns) * 1e-9, 0.0), HOLD_S)
+        self._stamp_ns = stamp_ns
+        rows = self._rows_of(stamp_ns, ids, points.shape)
+        state, k = self._state, points.shape[1]
+        m, wide, d = state.models.shape[2:]
+        given = np.full((2, m, wide, d), np.nan)
+        given[0, rows, :k], given[1, rows, :k] = points, variances
+        state.areas[rows] = np.square(heights, dtype=np.float64)
+        measured = np.isfinite(given.sum(axis=(0, 3)))  # (m, k)
+        since = stamp_ns - state.measured_ns
+        known = (since <= HOLD_S * 1e9) & (since >= 0)
 
-        self._mix(one)
-        self._predict(one, dt_s[:, None, None], heights[:, None] ** 2)
-        one.learn_tremble(points, variances, dt_s)
-        variances = np.where(there, variances * np.exp(one.tremble)[:, None, None], 1.0)
-        _correct(one, np.where(there, points, 0.0), variances, measured)
+        self._mix(state)
+        self._predict(state, dt_s)
+        given[:, ~measured] = np.nan
+        state.learn_tremble(given, dt_s)
+        z, spread = given
+        spread *= np.exp(state.tremble)[:, None, None]
+        spread += LEAST_VARIANCE
         new = measured & ~known
+        if not measured.all():
+            z[~measured], spread[~measured] = 0.0, 1.0
+        _correct(state, z, spread, measured)
         if new.any():
-            one.begin(new, points, variances, (FIRST_RATE * heights[:, None, None]) ** 2)
-        one.measured_ns[measured] = stamp_ns
-        one.stamps_ns[:] = stamp_ns
-        state.put(rows, one)
-        smooth = (one.odds[:, :, :, None] * one.models[0]).sum(axis=0)
-        smooth[~(measured | known)] = np.nan
-        return np.asarray(smooth[:, :k])
+            state.begin(new, z, spread)
+        state.measured_ns[measured] = stamp_ns
+        smooth = np.einsum('jmk,jmkd->mkd', state.odds, state.models[0])[rows, :k]
+        smooth[~(measured | known)[rows, :k]] = np.nan
+        return np.asarray(smooth)
 
-    def _mix(self, one: '_State') -> None:
+    def _mix(self, state: '_State') -> None:
         """Let keypoints change from one model to another."""
-        moments, leave = one.models, self._leave
-        stay = 1 - leave * len(one.odds)  # beyond what comes from all alike
+        moments, leave = state.models, self._leave
+        stay = 1 - leave * len(state.odds)  # beyond what comes from all alike
         origin = moments[0, -1].copy()  # for precision
         value, rate = moments[0], moments[1]
         value -= origin
         moments[2] += value * value
         moments[3] += value * rate
         moments[4] += rate * rate
-        moments *= one.odds[:, :, :, None]
-        total = moments[:, 0] + moments[:, 1] + moments[:, 2]
+        moments *= state.odds[:, :, :, None]
+        total = moments[:, 0] + moments[:, 1]
+        total += moments[:, 2]
         total *= leave
         moments *= stay
         moments += total[:, None]
-        one.odds = stay * one.odds + leave  # they sum to 1
-        moments /= one.odds[:, :, :, None]
+        state.odds = stay * state.odds + leave  # they sum to 1
+        moments /= state.odds[:, :, :, None]
         moments[2] -= value * value
         moments[3] -= value * rate
         moments[4] -= rate * rate
         value += origin
 
-    def _predict(self, one: '_State', dt_s: Array, area: Array) -> None:
-        """Let time pass: dt_s (n, 1, 1); area: (n, 1) of the subjects, heights squared."""
-        value, rate, pp, pv, vv = one.models
-        rate[0] = pv[0] = vv[0] = 0  # at rest
-        jolt = (self._jolts * area[:, 0])[:, :, None, None]
+    def _predict(self, state: '_State', dt_s: float) -> None:
+        """Let time pass."""
+        value, rate, pp, pv, vv = state.models
+        state.models[1::2, 0] = vv[0] = 0  # at rest
+        noise = self._jolts * state.areas[:, None, None]
         value += dt_s * rate
-        pp += dt_s * (2 * pv + dt_s * (vv + jolt * (dt_s / 3)))
-        pv += dt_s * (vv + jolt * (dt_s / 2))
-        vv += jolt * dt_s
+        pp += (2 * dt_s) * pv
+        pp += dt_s**2 * vv
+        pp += noise * (dt_s**3 / 3)
+        pv += dt_s * vv
+        pv += noise * (dt_s**2 / 2)
+        vv += noise * dt_s
 
     def _rows_of(
         self, stamp_ns: int, ids: Sequence[Hashable], shape: tuple[int, ...]
-    ) -> tuple['_State', NDArray[np.int64]]:
-        """Return the state with rows for these ids, without those of who went, and the rows."""
-        state = self._state or _State.empty(shape[1], shape[2])
-        rest = set(self._row_of).difference(ids)
-        if rest:
-            names = list(self._row_of)
-            old = np.abs(stamp_ns - state.stamps_ns) > HOLD_S * 1e9
-            kept = [r for r, name in enumerate(names) if name not in rest or not old[r]]
-            if len(kept) < len(names):
-                state = state.of(np.array(kept, dtype=np.int64))
-                self._row_of = {names[row]: place for place, row in enumerate(kept)}
+    ) -> NDArray[np.int64]:
+        """Return the rows of the state for these ids; makes new ones, drops those who went."""
+        gone = self._row_of.keys() - set(ids)
+        if gone:
+            last = self._state.measured_ns.max(axis=1)
+            old = np.abs(stamp_ns - last) > HOLD_S * 1e9
+            gone = {name for name in gone if old[self._row_of[name]]}
+            if gone:
+                kept = [name for name in self._row_of if name not in gone]
+                self._state.keep(np.array([self._row_of[name] for name in kept], dtype=np.int64))
+                self._row_of = {name: row for row, name in enumerate(kept)}
         for name in ids:
             self._row_of.setdefault(name, len(self._row_of))
-        self._state = state = state.widened(len(self._row_of), shape[1])
-        return state, np.array([self._row_of[name] for name in ids], dtype=np.int64)
+        self._state.widen(len(self._row_of), *shape[1:])
+        return np.array([self._row_of[name] for name in ids], dtype=np.int64)
 
 
-@dataclass
 class _State:
     """What is remembered of m subjects."""
 
-    # (5, 3, m, k, d): value, rate, variance of the value, covariance, variance of the rate; each
-    # of the models at rest, in even motion, in changing motion.
-    models: Array
-    odds: Array  # (3, m, k): how likely each model is
-    before: Array  # (4, m, k, d): the last measurement and its variance, those before; NaN: none
-    step_s: Array  # (m,): what lies between these two
-    tremble: Array  # (m,): how much larger variances are than was told, as a logarithm
-    frames: Array  # (m,): how many have told that
-    stamps_ns: NDArray[np.int64]  # (m,)
-    measured_ns: NDArray[np.int64]  # (m, k)
+    def __init__(self) -> None:
+        # (5, 3, m, k, d): value, rate, variance of the value, covariance, variance of the rate; of
+        # each of the models at rest, in even motion, in changing motion.
+        self.models: Array = np.zeros((5, 3, 0, 0, 0))
+        self.odds: Array = np.zeros((3, 0, 0))  # (3, m, k): how likely each model is
+        # (2, m, k, d) each: the last measurement and its variances, the one before; NaN: none.
+        self.last: Array = np.zeros((2, 0, 0, 0))
+        self.first: Array = np.zeros((2, 0, 0, 0))
+        self.step_s = 0.0  # between these two
+        self.areas: Array = np.zeros(0)  # (m,) of the subjects, heights squared
+        self.tremble: Array = np.zeros(0)  # (m,): logarithm of how much too small variances are
+        self.frames: Array = np.zeros(0)  # (m,): how many have told that
+        self.measured_ns: NDArray[np.int64] = np.zeros((0, 0), dtype=np.int64)  # (m, k)
 
-    @classmethod
-    def empty(cls, k: int, d: int) -> '_State':
-        return cls(
-            models=np.zeros((5, 3, 0, k, d)),
-            odds=np.zeros((3, 0, k)),
-            before=np.zeros((4, 0, k, d)),
-            step_s=np.zeros(0),
-            tremble=np.zeros(0),
-            frames=np.zeros(0),
-            stamps_ns=np.zeros(0, dtype=np.int64),
-            measured_ns=np.zeros((0, k), dtype=np.int64),
-        )
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Keep some subjects."""
+        for name, axis in AXES.items():
+            setattr(self, name, np.take(getattr(self, name), rows, axis))
 
-    def of(self, rows: NDArray[np.int64]) -> '_State':
-        """Return the state of some subjects: this one, where they are all, in this order."""
-        if len(rows) == len(self.stamps_ns) and (rows == np.arange(len(rows))).all():
-            return self
-        return _State(
-            **{name: np.take(getattr(self, name), rows, axis) for name, axis in AXES.items()}
-        )
-
-    def put(self, rows: NDArray[np.int64], one: '_State') -> None:
-        """Take back what of gave for these rows."""
-        if one is not self:
-            for name, axis in AXES.items():
-                getattr(self, name)[(slice(None),) * axis + (rows,)] = getattr(one, name)
-
-    def widened(self, count: int, k: int) -> '_State':
-        """Return the state with rows for so many subjects, and room for k keypoints."""
-        more, wider = count - len(self.stamps_ns), k - self.odds.shape[2]
-        if more <= 0 and wider <= 0:
-            return self
-        arrays = {}
+    def widen(self, count: int, k: int, d: int) -> None:
+        """Make room for so many subjects, with k keypoints in d dimensions."""
+        _, _, m, wide, deep = self.models.shape
+        more, wider, deeper = count - m, max(k - wide, 0), d - deep
+        if not (more or wider or deeper):
+            return
         for name, axis in AXES.items():
             values = getattr(self, name)
-            room = [(0, 0)] * values.ndim
-            room[axis] = 0, max(more, 0)
-            if values.ndim > axis + 1:
-                room[axis + 1] = 0, max(wider, 0)
-            arrays[name] = np.pad(values, room, constant_values=UNKNOWN.get(name, 0))
-        return _State(**arrays)
+            room = [(0, 0)] * axis + [(0, more), (0, wider), (0, deeper)]
+            filler = UNKNOWN.get(name, 0)
+            setattr(self, name, np.pad(values, room[: values.ndim], constant_values=filler))
 
-    def learn_tremble(self, points: Array, variances: Array, dt_s: Array) -> None:
-        """Learn by a new measurement how much the keypoints tremble."""
-        last, last_variances, first, first_variances = self.before
-        fits = (dt_s > 0) & (self.step_s > 0) & (np.maximum(dt_s, self.step_s) < LONGEST_STEP_S)
-        ratio = (dt_s / np.where(fits, self.step_s, 1))[:, None, None]
-        off = points - last - ratio * (last - first)
-        expected = variances + (1 + ratio) ** 2 * last_variances + ratio**2 * first_variances
-        squared = np.sort((off * off / expected).reshape(len(dt_s), -1), axis=1)  # NaN at the end
-        count = np.isfinite(squared).sum(axis=1)
-        fits &= count >= FEWEST
-        median = squared[np.arange(len(dt_s)), count // 2 - (count > 0)][fits]
-        self.frames[fits] += 1
-        weight = np.maximum(FORGETTING, 1 / self.frames[fits])
-        told = np.log(np.maximum(median / MEDIAN, 1e-9)).clip(-TREMBLES, TREMBLES)
-        self.tremble[fits] += weight * (told - self.tremble[fits])
-        self.before = np.stack((points, variances, last, last_variances))
-        self.step_s[:] = dt_s
+    def learn_tremble(self, given: Array, dt_s: float) -> None:
+        """Learn how much the keypoints tremble: given (2, m, k, d) are measured, and variances."""
+        if given.size and 0 < dt_s < LONGEST_STEP_S and 0 < self.step_s < LONGEST_STEP_S:
+            ratio = dt_s / self.step_s
+            points = given[0] - (1 + ratio) * self.last[0] + ratio * self.first[0]
+            points *= points
+            points /= given[1] + (1 + ratio) ** 2 * self.last[1] + ratio**2 * self.first[1]
+            squared = points.reshape(len(points), -1)
+            squared.sort(axis=1)  # NaN comes last
+            count = np.isfinite(squared).sum(axis=1)
+            fits = np.flatnonzero(count >= FEWEST)
+            median = squared[fits, (count[fits] - 1) // 2]
+            self.frames[fits] += 1
+            weight = np.maximum(FORGETTING, 1 / self.frames[fits])
+            told = np.log(np.maximum(median / MEDIAN, LEAST_VARIANCE)).clip(-TREMBLES, TREMBLES)
+            self.tremble[fits] += weight * (told - self.tremble[fits])
+        self.first, self.last, self.step_s = self.last, given.copy(), dt_s
 
-    def begin(self, new: NDArray[np.bool_], points: Array, variances: Array, rates: Array) -> None:
-        """Begin keypoints (n, k) with what was measured; rates: (n, 1, 1), variances of theirs."""
+    def begin(self, new: NDArray[np.bool_], points: Array, variances: Array) -> None:
+        """Begin keypoints (m, k) with what was measured."""
+        rates = np.broadcast_to((FIRST_RATE**2 * self.areas)[:, None, None], points.shape)
         value, rate, pp, pv, vv = self.models
-        value[:, new], pp[:, new] = points[new], variances[new]
+        value[:, new], pp[:, new], vv[:, new] = points[new], variances[new], rates[new]
         rate[:, new] = pv[:, new] = 0
-        vv[:, new] = np.broadcast_to(rates, points.shape)[new]
         self.odds[:, new] = 1 / len(self.odds)
 
 
 # The fields of a state, and which axis of each has the subjects.
 AXES = {
-    'models': 2, 'odds': 1, 'before': 1, 'step_s': 0, 'tremble': 0, 'frames': 0, 'stamps_ns': 0,
+    'models': 2, 'odds': 1, 'last': 1, 'first': 1, 'areas': 0, 'tremble': 0, 'frames': 0,
     'measured_ns': 0,
 }  # fmt: skip
-UNKNOWN = {'before': np.nan, 'odds': 1 / 3, 'measured_ns': np.iinfo(np.int64).min // 2}
+UNKNOWN = {
+    'last': np.nan, 'first': np.nan, 'odds': 1 / 3, 'measured_ns': np.iinfo(np.int64).min // 2,
+}  # fmt: skip
 
 
-def _correct(one: _State, points: Array, variances: Array, measured: NDArray[np.bool_]) -> None:
+def _correct(state: _State, points: Array, variances: Array, measured: NDArray[np.bool_]) -> None:
     """Let each model take what was measured, and weigh the models by how well they foresaw it."""
-    value, rate, pp, pv, vv = one.models
+    value, rate, pp, pv, vv = state.models
     total = pp + variances
     off = points - value
-    if not measured.all():
-        off *= measured[:, :, None]
-    unlikely = off * off / total
-    squared, volume = unlikely[..., 0].copy(), total[..., 0].copy()
-    for axis in range(1, points.shape[2]):
-        squared += unlikely[..., axis]
-        volume *= total[..., axis]
-    likely = np.exp((squared.min(axis=0) - squared) / 2) / np.sqrt(volume)
-    odds = np.where(measured, one.odds * likely, one.odds)
-    odds = np.maximum(odds / (odds[0] + odds[1] + odds[2]), LEAST_LIKELY)
-    one.odds = odds / (odds[0] + odds[1] + odds[2])
     there = measured[:, :, None] / total
-    gain, rate_gain = pp * there, pv * there
+    unlikely = off * off * there
+    squared, volume = unlikely[..., 0], total[..., 0]
+    for axis in range(1, points.shape[2]):
+        squared = squared + unlikely[..., axis]
+        volume = volume * total[..., axis]
+    # In float32, whose exponential is several times faster.
+    likely = np.exp(((squared.min(axis=0) - squared) / 2).astype(np.float32)) / np.sqrt(volume)
+    odds = np.where(measured, state.odds * likely, state.odds)
+    odds /= odds[0] + odds[1] + odds[2]
+    np.maximum(odds, LEAST_LIKELY, out=odds)
+    odds /= odds[0] + odds[1] + odds[2]
+    state.odds = odds
+    gain = pp * there
+    rate_gain = pv * there
     value += gain * off
     rate += rate_gain * off
     vv -= rate_gain * pv

@@ -22,6 +22,7 @@ from vitpose_ros.core.tracks.association import (
 from vitpose_ros.core.tracks.likelihood import likely_pairs, log_likelihoods
 from vitpose_ros.core.tracks.motion import CameraMotion, inverse_of, rotated, transformed
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
+from vitpose_ros.core.tracks.people import People
 from vitpose_ros.core.tracks.rows import Rows
 from vitpose_ros.core.tracks.seen import Seen
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TENTATIVE, TRACKED, TrackIds, Tracks
@@ -85,10 +86,11 @@ class Tracker:
         """
         self._pass_time(stamp_ns, camera, camera_pose, (poses.width, poses.height))
         rows = self._rows
-        seen = Seen.of(stamp_ns, poses, *self._in_fixed_frame(positions))
+        depths = None if positions is None else positions.position[:, 2].astype(np.float64)
+        seen = Seen.of(stamp_ns, poses, *self._in_fixed_frame(positions), depths)
         if self.options.tracking == 'detections':
             pose_of, new = self._by_ids(poses.track_ids, seen.scores)
-            i = np.flatnonzero(pose_of >= 0)
+            i = (pose_of >= 0).nonzero()[0]
             j = pose_of[i]
         else:
             i, j = likely_pairs(rows, seen)
@@ -99,12 +101,42 @@ class Tracker:
         self._set_states(pose_of)
         found = pose_of[i] == j
         if found.any():
-            rows.see(i[found], j[found], seen, fits, np.flatnonzero(found))
+            rows.see(i[found], j[found], seen, fits, found.nonzero()[0])
         new = self._within_bounds(new, seen.scores)
         if len(new):
             self._begin(new, seen, poses.track_ids)
         pose_of = np.concatenate((pose_of, new))
         return self._told(pose_of, seen)
+
+    def learn(self, people: People, camera: str) -> None:
+        """Take from other cameras where those are who are hidden from this one.
+
+        people: the newest list over all cameras; camera: the name of this one there. Whom another
+        camera sees is not lost here, is known again where the views meet, and nobody else is taken
+        for this person.
+        """
+        rows = self._rows
+        row_of = {name: row for row, name in enumerate(rows.ids) if rows.states[row] == PREDICTED}
+        found = [
+            (row_of[name], person)
+            for person, views in enumerate(people.views)
+            if people.states[person] == TRACKED and views[0][0] != camera
+            for own, name in views
+            if own == camera and name in row_of
+        ]
+        if not found or self._stamp_ns is None:
+            return
+        mine, theirs = (np.array(indices, dtype=np.int64) for indices in zip(*found, strict=True))
+        dt_s = (self._stamp_ns - people.stamp_ns) * 1e-9
+        rows.places.put(
+            mine,
+            people.positions[theirs] + dt_s * people.velocities[theirs],
+            people.velocities[theirs],
+            people.position_covariances[theirs] + POSITION_FLOOR,
+            people.velocity_covariances[theirs],
+        )
+        rows.seen_ns[mine] = self._stamp_ns
+        rows.elsewhere[mine] = True
 
     def _begin(self, new: NDArray[np.int64], seen: Seen, track_ids: Sequence[str]) -> None:
         """Begin tracks with poses (a,)."""
@@ -143,6 +175,10 @@ class Tracker:
                     depths = np.where(depths > 0, depths, np.inf)
                     rows.move(CameraMotion(camera, step), depths)
             rows.predict(max(dt_s, 0.0), *size)
+            known = (rows.elsewhere & (rows.sizes > 0)).nonzero()[0]
+            if len(known) and camera is not None and pose is not None:
+                rows.put(known, camera, inverse_of(pose))
+            rows.elsewhere[:] = False
             rows.states[rows.hidden_s(stamp_ns) > self.options.track_timeout_s] = LOST
 
     def _in_fixed_frame(self, given: Positions | None) -> tuple[Array | None, Array | None]:
@@ -194,30 +230,33 @@ class Tracker:
         high[pose_of[pose_of >= 0]] = False
         # Who moved as nobody would foresee, or whose camera did: what overlaps, if all else is
         # clear.
-        left = np.flatnonzero((pose_of < 0) & (states != LOST) & (self._rows.misses == 0))
-        free = np.flatnonzero(high)
+        left = ((pose_of < 0) & (states != LOST) & (self._rows.misses == 0)).nonzero()[0]
+        free = high.nonzero()[0]
         if len(left) and len(free):
             common, _ = overlaps(self._rows.boxes[left], seen.boxes[free])
             common[np.isnan(likely[left[:, None], free])] = 0
             i, j = pair(common, LEAST_OVERLAP)
             pose_of[left[i]] = free[j]
             high[free[j]] = False
-        return pose_of, np.flatnonzero(high)
+        return pose_of, high.nonzero()[0]
 
     def _duplicates(self, seen: Seen) -> NDArray[np.bool_]:
         """Return (n,), which poses show a subject that another one shows better."""
         if len(seen) < 2:
             return np.zeros(len(seen), dtype=bool)
         common, inside = overlaps(seen.boxes, seen.boxes)
-        close = (inside >= SAME_BOX) & (KINDS[seen.skeletons][:, None] == KINDS[seen.skeletons])
-        if np.count_nonzero(close) == len(seen):
+        kinds = KINDS[seen.skeletons]
+        i, j = ((inside >= SAME_BOX) & (kinds[:, None] == kinds)).nonzero()
+        i, j = i[i < j], j[i < j]
+        if not len(i):
             return np.zeros(len(seen), dtype=bool)
-        variances = VARIANCES[seen.skeletons, : seen.keypoints.shape[1]] * seen.areas[:, None]
-        weight = seen.weights[:, None] * seen.weights
-        weight *= (seen.skeletons[:, None] == seen.skeletons)[:, :, None]
-        alike = keypoint_similarity(seen.keypoints, seen.keypoints, weight, variances)
-        same = np.where(np.isfinite(alike), alike >= SAME_POSE, common >= SAME_BOX_ALONE)
-        return duplicates(close & (same | same.T), seen.scores)
+        skeletons, k = seen.skeletons[i], seen.keypoints.shape[1]
+        weight = seen.weights[i] * seen.weights[j]
+        weight[skeletons != seen.skeletons[j]] = 0
+        variances = VARIANCES[skeletons, :k] * np.maximum(seen.areas[i], seen.areas[j])[:, None]
+        alike = keypoint_similarity(seen.keypoints[i], seen.keypoints[j], weight, variances)
+        same = np.where(np.isfinite(alike), alike >= SAME_POSE, common[i, j] >= SAME_BOX_ALONE)
+        return duplicates(i[same], j[same], seen.scores)
 
     def _set_states(self, pose_of: NDArray[np.int64]) -> None:
         """Say what became of the tracks, given the pose of each, or -1."""
@@ -235,7 +274,7 @@ class Tracker:
         over = int((rows.states != LOST).sum()) + len(new) - self.options.max_tracks
         if over <= 0:
             return new
-        hidden = np.flatnonzero(rows.states == PREDICTED)
+        hidden = (rows.states == PREDICTED).nonzero()[0]
         hidden = hidden[np.argsort(rows.seen_ns[hidden], kind='stable')][:over]
         rows.states[hidden] = LOST
         best = np.argsort(-scores[new], kind='stable')[: len(new) - (over - len(hidden))]
