@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 MARGIN = 0.1  # of a box, on each side: what of a depth image is looked at
 NEAREST = 0.01  # metres: what is nearer is a hole
-FARTHEST = 1000.0
+HOLE = np.float32(np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,23 +22,30 @@ class Depth:
     values: NDArray[np.float32]
     camera: PinholeCamera  # of its own pixels
 
-    def pixels(self, rays: Floats) -> Floats:
-        """Return where rays (..., 2), x and y at depth 1, meet the image, (..., 2) pixels."""
+    def pixels(self, rays: Floats) -> tuple[Floats, Floats]:
+        """Return where rays (..., 2), x and y at depth 1, are: columns, rows."""
         camera = self.camera
-        focal = camera.focal_x, camera.focal_y
-        return rays * focal + (camera.centre_x, camera.centre_y)
+        columns = rays[..., 0] * camera.focal_x + camera.centre_x
+        return columns, rays[..., 1] * camera.focal_y + camera.centre_y
 
-    def at(self, pixels: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the depths (...) at pixels (..., 2), finite ones; NaN for holes and outside."""
+    def shows(self, columns: Floats, rows: Floats) -> NDArray[np.bool_]:
+        """Return which places (...) are in the image."""
         height, width = self.values.shape
-        # What is far outside stays so when it becomes an integer.
-        columns_rows = np.rint(np.clip(pixels, -9.0, 1e6)).astype(np.int32)
-        x, y = columns_rows[..., 0], columns_rows[..., 1]
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        found = self.values.ravel().take(np.where(inside, y * width + x, 0))
+        inside = (columns >= -0.5) & (columns < width - 0.5)
+        return np.asarray(inside & (rows >= -0.5) & (rows < height - 0.5))
+
+    def at(self, columns: NDArray[np.floating], rows: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the depths (...) at places (...), NaN for holes.
+
+        Outside the image it goes on as at its border. What is infinite may stay so.
+        """
+        height, width = self.values.shape
+        # Columns and rows apart: numpy is slow where the last axis has two entries.
+        x = np.rint(np.minimum(np.maximum(columns, 0), width - 1))
+        y = np.rint(np.minimum(np.maximum(rows, 0), height - 1))
+        found = self.values.ravel().take((y * width + x).astype(np.intp))
         with np.errstate(invalid='ignore'):
-            inside &= (found > NEAREST) & (found < FARTHEST)
-        return np.where(inside, found, np.float32(np.nan))
+            return np.asarray(np.where(found > NEAREST, found, HOLE))
 
 
 def registered(

@@ -7,7 +7,6 @@ one if it is behind the surface that is seen.
 """
 
 import functools
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,31 +29,43 @@ DEEP_M = 0.03  # behind a surface: what it hides
 UNSURE = 0.25  # standard deviation of what is inferred, in lengths of the bone
 
 
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """Joints (j) that are inferred at the same time."""
-
-    joints: Indices
-    others: Indices  # what they hang on
-    lengths: Floats
-    across: bool  # from one side of the body to the other
-    in_head: Flags
+@functools.cache
+def _order(body: Body) -> Indices:
+    """Return when each keypoint (k,) is inferred: the trunk, then outwards; NONE: never."""
+    order = np.full(len(body.kinds), NONE)
+    for number, kinds in enumerate((TRUNK, *OUTWARDS)):
+        order[np.isin(body.kinds, kinds) & (body.parents != NONE)] = number
+    return order
 
 
 @functools.cache
-def _steps(body: Body) -> tuple[_Step, ...]:
-    """Return the steps, in order: the trunk from its other side, then outwards."""
-    kinds = np.array(body.kinds)
+def _in_head(body: Body) -> Flags:
+    return np.isin(body.kinds, HEAD)
 
-    def step(wanted: tuple[str, ...], others: Indices, lengths: Floats, across: bool) -> _Step:
-        joints = np.flatnonzero(np.isin(kinds, wanted) & (others != NONE))
-        in_head = np.isin(kinds[joints], HEAD)
-        return _Step(joints, others[joints], lengths[joints], across, in_head)
 
-    parts = (TRUNK, *OUTWARDS)
-    outwards = (step(part, body.parents, body.parent_lengths, False) for part in parts)
-    steps = (step(TRUNK, body.counterparts, body.widths, True), *outwards)
-    return tuple(s for s in steps if len(s.joints))
+class _Bones:
+    """Bones (m) between joints that are looked for and others."""
+
+    def __init__(
+        self, subject: Indices, joint: Indices, other: Indices, length: Floats, rays: Floats
+    ) -> None:
+        """Prepare them; length: (m,) metres; rays: (n, k, 2) x and y at depth 1."""
+        self.subject, self.other, self.length = subject, other, length
+        to, start = rays[subject, joint], rays[subject, other]
+        self.square = 1 + (to * to).sum(axis=1)  # of the ray's length at depth 1
+        # The depth of the place on the ray that is closest to the other, and the square of how
+        # far that is; if the other's depth is 1.
+        self.closest = (1 + (to * start).sum(axis=1)) / self.square
+        self.apart = 1 + (start * start).sum(axis=1) - self.closest**2 * self.square
+
+    def meet(self, z: Floats) -> tuple[Floats, Floats]:
+        """Return the closest depth, and how far from there the ray meets the sphere; 0: nowhere.
+
+        z: (n, k) metres.
+        """
+        start = z[self.subject, self.other]
+        reach = np.maximum(self.length**2 - start * start * self.apart, 0)
+        return start * self.closest, np.sqrt(reach / self.square)
 
 
 def infer(
@@ -72,33 +83,36 @@ def infer(
     (n, k, 2) x and y at depth 1. surface: (n, k) metres, what is seen there, or NaN. scale: (n,)
     of the bodies.
     """
-    z, sigma = z.copy(), np.full(z.shape, np.nan)
-    squares = 1 + np.einsum('nki,nki->nk', rays, rays)
-    for step in _steps(body):
-        new = wanted[:, step.joints] & np.isnan(z[:, step.joints])
-        new &= np.isfinite(z[:, step.others])
+    z, sigma = z.copy(), np.zeros(z.shape)
+    order = _order(body)
+    subject, joint = np.nonzero(wanted & (order != NONE))
+    if not len(joint):
+        return z, sigma
+    turn = order[joint]
+    least = surface[subject, joint] + DEEP_M
+    unseen, in_head = np.isnan(least), _in_head(body)[joint]
+    size = scale[subject]
+
+    def fill(bones: _Bones, chosen: Flags, found: Floats) -> None:
+        """Take depths (m) that are found for chosen joints."""
+        found = np.fmax(found, least)
+        new = chosen & np.isfinite(found) & np.isfinite(z[subject, bones.other])
+        before = sigma[subject, bones.other]
+        z[subject[new], joint[new]] = found[new]
+        sigma[subject[new], joint[new]] = np.hypot(before, UNSURE * bones.length)[new]
+
+    bones = _Bones(subject, joint, body.counterparts[joint], body.widths[joint] * size, rays)
+    closest, way = bones.meet(z)
+    is_far = facing.across[subject, 1] * body.sides[joint] > 0
+    fill(bones, (turn == 0) & (bones.other != NONE), closest + np.where(is_far, way, -way))
+    bones = _Bones(subject, joint, body.parents[joint], body.parent_lengths[joint] * size, rays)
+    for number in range(len(OUTWARDS) + 1):
+        new = (turn == number) & np.isnan(z[subject, joint])
         if not new.any():
             continue
-        centre_z = np.where(new, z[:, step.others], 1.0)
-        ray, other = rays[:, step.joints], rays[:, step.others]
-        square, length = squares[:, step.joints], step.lengths * scale[:, None]
-        closest = centre_z * (1 + np.einsum('nki,nki->nk', ray, other)) / square
-        miss = centre_z**2 * squares[:, step.others] - closest**2 * square
-        half = np.sqrt(np.maximum(length**2 - miss, 0) / square)
-        near, far = closest - half, closest + half
-        seen = surface[:, step.joints]
+        closest, way = bones.meet(z)
         with np.errstate(invalid='ignore'):
-            if step.across:
-                found = np.where(facing.across[:, 1:] * body.sides[step.joints] > 0, far, near)
-            else:
-                first = np.where(near > seen + DEEP_M, near, far)
-                first = np.where(np.isnan(seen), closest, first)
-                found = np.where(step.in_head, first, far)
-            found = np.where(found < seen + DEEP_M, seen + DEEP_M, found)
-        rows, columns = np.nonzero(new)
-        columns = step.joints[columns]
-        z[rows, columns] = found[new]
-        before = sigma[:, step.others][new]
-        before = np.where(np.isnan(before), 0, before)
-        sigma[rows, columns] = np.sqrt(before**2 + (UNSURE * length[new]) ** 2)
+            is_first = in_head & ~(closest - way < least)
+        first = np.where(unseen, closest, closest - way)
+        fill(bones, new, np.where(is_first, first, closest + way))
     return z, sigma

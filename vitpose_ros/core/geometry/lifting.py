@@ -63,7 +63,7 @@ class Sighted:
     look: Look
     surfaces: Surfaces
     facing: Facing
-    evidence: Floats  # (n, k, e), see visibility.EVIDENCE
+    evidence: Floats  # (e, n, k), see visibility.EVIDENCE
 
 
 def lift(
@@ -90,6 +90,8 @@ def lift(
             own, body_of(name), depth, camera, error=error, min_score=min_score, expected=where
         )
         found = _judged(seen, own, camera)
+        if found.points.shape == joints.points.shape:
+            return found
         k = found.states.shape[1]
         joints.points[rows, :k] = found.points
         joints.states[rows, :k] = found.states
@@ -131,11 +133,13 @@ def sighted(
 
 def _at(rays: Floats, z: Floats) -> Floats:
     """Return points (n, k, 3) on rays at depths."""
-    return np.concatenate((rays, np.ones_like(z)[..., None]), axis=2) * z[..., None]
+    points = np.empty((*z.shape, 3))
+    points[..., 0], points[..., 1], points[..., 2] = rays[..., 0] * z, rays[..., 1] * z, z
+    return points
 
 
 def _scale(points: Floats, seen: Flags, body: Body) -> Floats:
-    """Return how large bodies are, (n,), 1 for a grown person: the median of their bones, and 1."""
+    """Return how large bodies are, (n,): the median of their bones, and of 1."""
     first, second = body.measures.T
     bones = points[:, first] - points[:, second]
     shares = np.ones((len(points), len(first) + 1))
@@ -145,7 +149,7 @@ def _scale(points: Floats, seen: Flags, body: Body) -> Floats:
     count = np.isfinite(shares).sum(axis=1)
     rows = np.arange(len(points))
     median = (shares[rows, (count - 1) // 2] + shares[rows, count // 2]) / 2
-    return np.clip(median, SMALLEST, LARGEST)
+    return np.asarray(np.clip(median, SMALLEST, LARGEST))
 
 
 def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
@@ -182,9 +186,10 @@ def _with_fine(chance: Floats, look: Look, body: Body) -> Floats:
         return chance
     parents = body.parents[body.fine]
     apart = look.points[:, body.fine] - look.points[:, parents]
-    near = np.einsum('nki,nki->nk', apart, apart) < (
-        2 * body.parent_lengths[body.fine] * look.scale[:, None]
-    ) ** 2
+    near = (
+        np.einsum('nki,nki->nk', apart, apart)
+        < (2 * body.parent_lengths[body.fine] * look.scale[:, None]) ** 2
+    )
     chance = chance.copy()
     chance[:, body.fine] = chance[:, parents] * (near & look.seen[:, parents])
     return chance

@@ -1,5 +1,8 @@
 """Where a body is: one point, the middle between the hips, whatever of the body is seen."""
 
+import functools
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +18,27 @@ DOWN = np.array([0.0, 1.0, 0.0])  # in an image, where nothing says how somebody
 FROM_ONE, FROM_SHOULDERS, FROM_HEADLESS, FROM_ANYTHING = 0.08, 0.15, 0.25, 0.35
 
 
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is known of subjects."""
+
+    points: Floats  # (n, k, 3) metres, or NaN
+    covariances: Floats  # (n, k, 3, 3)
+    scale: Floats  # (n,)
+    across: Floats  # (n, 2), see Facing
+    body: Body
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> '_Known':
+        """Return some of them."""
+        return _Known(
+            self.points[rows],
+            self.covariances[rows],
+            self.scale[rows],
+            self.across[rows],
+            self.body,
+        )
+
+
 def position_of(
     points: Floats, covariances: Floats, scale: Floats, facing: Facing, body: Body
 ) -> tuple[Floats, Floats]:
@@ -24,68 +48,68 @@ def position_of(
     hips, or from one, or from shoulders and head, or is the middle of what is known; NaN where
     nothing is.
     """
-    if body.is_person:
-        place, covariance = _middle('hip', points, covariances, scale, facing, body)
-        missing = np.isnan(place[:, 2])
-        if not missing.any():
-            return place, covariance
-        above = _below_shoulders(points, covariances, scale, facing, body)
-        place = np.where(missing[:, None], above[0], place)
-        covariance = np.where(missing[:, None, None], above[1], covariance)
-    else:
-        place = np.full((len(points), 3), np.nan)
-        covariance = np.full((len(points), 3, 3), np.nan)
-    missing = np.isnan(place[:, 2])
-    mean, spread = _mean(points, covariances)
-    spread = spread + np.eye(3) * FROM_ANYTHING**2
-    place = np.where(missing[:, None], mean, place)
-    return place, np.where(missing[:, None, None], spread, covariance)
-
-
-def _mean(points: Floats, covariances: Floats) -> tuple[Floats, Floats]:
-    """Return the mean of the points of each that are known, and of their covariances."""
-    known = np.isfinite(points[..., 2])
-    count = known.sum(axis=1)
-    share = np.where(known, 1, 0) / np.maximum(count, 1)[:, None]
-    place = np.einsum('nk,nki->ni', share, np.where(known[..., None], points, 0))
-    spread = np.einsum('nk,nkij->nij', share, np.where(known[..., None, None], covariances, 0))
-    none = count == 0
-    place[none], spread[none] = np.nan, np.nan
-    return place, spread
-
-
-def _middle(
-    kind: str, points: Floats, covariances: Floats, scale: Floats, facing: Facing, body: Body
-) -> tuple[Floats, Floats]:
-    """Return the middle between left and right of a kind, and its covariance, as _mean does.
-
-    Of which one side is known: half the width from there, as the body is turned.
-    """
-    both = [body.of(kind, LEFT), body.of(kind, RIGHT)]
-    place, covariance = _mean(points[:, both], covariances[:, both])
-    known = np.isfinite(points[:, both, 2])
-    one = known[:, 0] != known[:, 1]
-    if one.any():
-        half = body.widths[both[0]] / 2 * scale
-        way = np.where(known[:, 0], -half, half) * one
-        place[:, 0] += way * facing.across[:, 0]
-        place[:, 2] += way * facing.across[:, 1]
-        covariance += np.eye(3) * (one * FROM_ONE**2)[:, None, None]
+    known = _Known(points, covariances, scale, facing.across, body)
+    ways = (_hips, _below_shoulders, _anything) if body.is_person else (_anything,)
+    place, covariance = ways[0](known)
+    for way in ways[1:]:
+        rows = np.flatnonzero(np.isnan(place[:, 2]))
+        if len(rows):
+            place[rows], covariance[rows] = way(known[rows])
     return place, covariance
 
 
-def _below_shoulders(
-    points: Floats, covariances: Floats, scale: Floats, facing: Facing, body: Body
-) -> tuple[Floats, Floats]:
+def _hips(known: _Known) -> tuple[Floats, Floats]:
+    return _middle('hip', known)
+
+
+def _middle(kind: str, known: _Known) -> tuple[Floats, Floats]:
+    """Return the middle between left and right of a kind, and its covariance.
+
+    Of which one side is known: half the width from there, as the body is turned.
+    """
+    points, covariances = known.points, known.covariances
+    left, right = known.body.of(kind, LEFT), known.body.of(kind, RIGHT)
+    place = (points[:, left] + points[:, right]) / 2
+    covariance = (covariances[:, left] + covariances[:, right]) / 2
+    rows = np.flatnonzero(np.isnan(place[:, 2]))
+    if len(rows):
+        half = np.zeros((len(rows), 3))
+        width = known.body.widths[left] / 2 * known.scale[rows]
+        half[:, ::2] = known.across[rows] * width[:, None]
+        for side, way in ((left, -half), (right, half)):
+            there = np.isfinite(points[rows, side, 2])
+            place[rows[there]] = points[rows[there], side] + way[there]
+            covariance[rows[there]] = covariances[rows[there], side] + np.eye(3) * FROM_ONE**2
+    return place, covariance
+
+
+def _below_shoulders(known: _Known) -> tuple[Floats, Floats]:
     """Return what lies a trunk's length below the shoulders, away from the head."""
-    shoulders, covariance = _middle('shoulder', points, covariances, scale, facing, body)
-    of_head = np.flatnonzero(np.isin(body.kinds, HEAD))
-    head = _mean(points[:, of_head], covariances[:, of_head])[0]
-    down = shoulders - head
+    shoulders, covariance = _middle('shoulder', known)
+    head = known.points[:, _head(known.body)]
+    down = shoulders - _mean(head, np.isfinite(head[..., 2]))
     length = np.sqrt((down * down).sum(axis=1))
-    with np.errstate(invalid='ignore'):
-        has_head = length > 0.02
+    has_head = length > 0.02
     unit = np.where(has_head[:, None], down / np.where(has_head, length, 1)[:, None], DOWN)
     doubt = np.where(has_head, FROM_SHOULDERS, FROM_HEADLESS)
-    place = shoulders + unit * (length_between('shoulder', 'hip') * scale)[:, None]
+    place = shoulders + unit * (length_between('shoulder', 'hip') * known.scale)[:, None]
     return place, covariance + np.eye(3) * (doubt**2)[:, None, None]
+
+
+@functools.cache
+def _head(body: Body) -> NDArray[np.intp]:
+    return np.flatnonzero(np.isin(body.kinds, HEAD))
+
+
+def _anything(known: _Known) -> tuple[Floats, Floats]:
+    """Return the mean of what is known."""
+    there = np.isfinite(known.points[..., 2])
+    spread = _mean(known.covariances.reshape(*there.shape, 9), there).reshape(-1, 3, 3)
+    return _mean(known.points, there), spread + np.eye(3) * FROM_ANYTHING**2
+
+
+def _mean(values: Floats, chosen: Flags) -> Floats:
+    """Return the means (n, c) of values (n, k, c) that are chosen (n, k); NaN where none is."""
+    count = chosen.sum(axis=1)
+    total = np.where(chosen[..., None], values, 0).sum(axis=1)
+    return np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], np.nan)

@@ -1,9 +1,9 @@
 """Whether the surface seen at a keypoint is that of its joint, or of what hides it.
 
 Scores do not tell: networks are sure of many joints that the own body hides. Space does: bones
-that come out too short or too long, a surface that goes on around a place where a limb would end
-(layers), and the side that is turned away. Each of it is a number, EVIDENCE; for each kind of
-joint a logistic regression weighs it (visibility_weights.py).
+that come out too short or too long, joints that seem to be ahead of what they hang on, and above
+all the side that is turned away. Each of it is a number, EVIDENCE; for each kind of joint a logistic
+regression weighs it (visibility_weights.py).
 """
 
 import functools
@@ -22,22 +22,21 @@ Indices = NDArray[np.intp]
 
 EVIDENCE = (
     'one',
-    'behind', 'before', 'both sides',  # what is around, see Surfaces
     'nearer', 'farther',  # than the trunk, metres
     'parent short', 'parent long', 'ahead of parent',  # shares of the length of the bone
-    'child short', 'child long', 'ahead of child',
+    'child short', 'ahead of child',
     'together',  # 0 to 1: left and right are seen at the same place
     'far side', 'near side',  # of a body that is seen from the side
     'together, far side',
     'frontal', 'frontal squared',  # -1 seen from behind, 0 from the side, 1 from the front
     'face',  # the same of the face
-    'small',  # than most people are
     'deeper',  # see Surfaces
 )  # fmt: skip
 # What says which side is turned away: positive where the left one is.
 CUES = ('nose', 'toe', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
 NOSE_M, TOES_M = 0.1, 0.3  # how far they are ahead of ears and heels, the toes of both feet
 APART_M = 0.4  # between left and right: more says no more
+FAR_M = 0.4  # from the trunk: what is farther says no more
 LARGEST_LOGIT = 30.0
 
 
@@ -72,7 +71,8 @@ def _pairs_of(body: Body) -> tuple[Indices, Indices, Indices]:
 
 @functools.cache
 def _weights_of(body: Body) -> Floats:
-    return np.array([WEIGHTS.get(kind, WEIGHTS['other']) for kind in body.kinds])
+    rows = [WEIGHTS.get(kind, WEIGHTS['other']) for kind in body.kinds]
+    return np.ascontiguousarray(np.stack(rows, axis=1))
 
 
 def facing_of(look: Look, body: Body) -> Facing:
@@ -106,45 +106,41 @@ def facing_of(look: Look, body: Body) -> Facing:
 
 
 def evidence(look: Look, surfaces: Surfaces, facing: Facing, body: Body) -> Floats:
-    """Return what is known of each keypoint, (n, k, len(EVIDENCE))."""
+    """Return what is known of each keypoint, (len(EVIDENCE), n, k)."""
     n, k = look.trusted.shape
     found = np.zeros((len(EVIDENCE), n, k))
     found[0] = 1
-    found[1], found[2], found[3] = surfaces.behind, surfaces.before, surfaces.both_sides
     off = np.where(look.seen, surfaces.z - look.trunk[:, None], 0)
-    found[4], found[5] = np.clip(-off, 0, 0.6), np.clip(off, 0, 0.6)
+    found[1], found[2] = np.clip(-off, 0, FAR_M), np.clip(off, 0, FAR_M)
     scale = look.scale[:, None]
-    for row, other, lengths in (
-        (6, body.parents, body.parent_lengths),
-        (9, body.children, body.child_lengths),
-    ):
-        bone = look.points - look.points[:, other]  # what is NONE is left out below
-        both = look.seen & look.seen[:, other] & (other != NONE)
-        length = lengths * scale
-        share = np.sqrt(np.einsum('nki,nki->nk', bone, bone)) / length
-        share = np.where(both, share, 1)
-        found[row], found[row + 1] = np.clip(1 - share, 0, 1), np.clip(share - 1, 0, 1.5)
-        found[row + 2] = np.clip(-bone[..., 2] / length, 0, 1.5) * both
+    others = np.stack((body.parents, body.children))  # what is NONE is left out below
+    lengths = np.stack((body.parent_lengths, body.child_lengths)) * scale[:, None]
+    bone = look.points[:, None] - look.points[:, others]  # (n, 2, k, 3)
+    both = look.seen[:, None] & look.seen[:, others] & (others != NONE)
+    share = np.where(both, np.sqrt(np.einsum('nbki,nbki->nbk', bone, bone)) / lengths, 1)
+    short = np.clip(1 - share, 0, 1)
+    ahead = np.clip(-bone[..., 2] / lengths, 0, 1.5) * both
+    found[3], found[4], found[5] = short[:, 0], np.clip(share[:, 0] - 1, 0, 1.5), ahead[:, 0]
+    found[6], found[7] = short[:, 1], ahead[:, 1]
     apart = look.rays - look.rays[:, body.counterparts]
     share = np.sqrt(np.einsum('nki,nki->nk', apart, apart)) * look.trunk[:, None] / scale
     both = look.trusted & look.trusted[:, body.counterparts] & (body.counterparts != NONE)
-    found[12] = np.clip(1 - share / body.widths, 0, 1) * both
+    found[8] = np.clip(1 - share / body.widths, 0, 1) * both
     x, z = facing.across[:, :1], facing.across[:, 1:]
     far = z * body.sides
-    found[13], found[14] = np.maximum(far, 0), np.maximum(-far, 0)
-    found[15] = found[12] * found[13]
-    found[16], found[17] = x, x * x
+    found[9], found[10] = np.maximum(far, 0), np.maximum(-far, 0)
+    found[11] = found[8] * found[9]
+    found[12], found[13] = x, x * x
     left, right = body.of('ear', LEFT), body.of('ear', RIGHT)
     if NONE not in (left, right):
         both = look.trusted[:, left] & look.trusted[:, right]
         apart = (look.rays[:, left, 0] - look.rays[:, right, 0]) * look.trunk / look.scale
-        found[18] = (np.clip(apart / body.widths[left], -1, 1) * both)[:, None]
-    found[19] = np.maximum(0.8 - scale, 0)
-    found[20] = surfaces.deeper[:, None]
-    return np.moveaxis(found, 0, -1)
+        found[14] = (np.clip(apart / body.widths[left], -1, 1) * both)[:, None]
+    found[15] = surfaces.deeper[:, None]
+    return found
 
 
 def chance_of(found: Floats, body: Body) -> Floats:
     """Return how likely the surfaces are those of the joints, (n, k), from their evidence."""
-    logit = np.einsum('nke,ke->nk', found, _weights_of(body))
+    logit = np.einsum('enk,ek->nk', found, _weights_of(body))
     return np.asarray(1 / (1 + np.exp(-np.clip(logit, -LARGEST_LOGIT, LARGEST_LOGIT))))
