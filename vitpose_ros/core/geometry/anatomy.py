@@ -109,10 +109,8 @@ class Body:
     spread: Floats  # (k,)
     radius: Floats  # (k,)
     reach: Floats  # (k,)
-    parents: Indices  # (k,) or NONE
-    parent_lengths: Floats  # (k,)
-    children: Indices  # (k,) or NONE
-    child_lengths: Floats  # (k,)
+    bones: Indices  # (2, k): what each hangs on, and what hangs on it; or NONE
+    bone_lengths: Floats  # (2, k)
     counterparts: Indices  # (k,) from left to right and back, or NONE
     widths: Floats  # (k,) to them
     measures: Indices  # (b, 2)
@@ -120,6 +118,16 @@ class Body:
     limbs: Indices  # (e, 2): the skeleton's own, without face and hands
 
     places: dict[tuple[str, int], int]  # (kind, side): the first such keypoint
+
+    @property
+    def parents(self) -> Indices:
+        """What each keypoint (k,) hangs on, or NONE."""
+        return np.asarray(self.bones[0])
+
+    @property
+    def parent_lengths(self) -> Floats:
+        """How long the bones to that are, (k,) metres."""
+        return np.asarray(self.bone_lengths[0])
 
     def of(self, kind: str, side: int = MIDDLE) -> int:
         """Return the first keypoint of a kind and side, or NONE."""
@@ -188,10 +196,8 @@ def body_of(skeleton: str) -> Body:
         spread=np.array([part.spread for part in parts]),
         radius=np.array([part.radius for part in parts]),
         reach=np.array([part.reach for part in parts]),
-        parents=parents,
-        parent_lengths=parent_lengths,
-        children=children,
-        child_lengths=child_lengths,
+        bones=np.stack((parents, children)),
+        bone_lengths=np.stack((parent_lengths, child_lengths)),
         counterparts=counterparts,
         widths=widths,
         measures=np.array([bone[:2] for bone in bones], dtype=np.intp).reshape(-1, 2),

@@ -44,8 +44,7 @@ class Depth:
         x = np.rint(np.minimum(np.maximum(columns, 0), width - 1))
         y = np.rint(np.minimum(np.maximum(rows, 0), height - 1))
         found = self.values.ravel().take((y * width + x).astype(np.intp))
-        with np.errstate(invalid='ignore'):
-            return np.asarray(np.where(found > NEAREST, found, HOLE))
+        return np.asarray(np.where(found > NEAREST, found, HOLE))
 
 
 def registered(

@@ -7,6 +7,7 @@ one if it is behind the surface that is seen.
 """
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,43 +30,30 @@ DEEP_M = 0.03  # behind a surface: what it hides
 UNSURE = 0.25  # standard deviation of what is inferred, in lengths of the bone
 
 
+@dataclass(frozen=True, eq=False)
+class _Ways:
+    """From which joints those of a set (k) are inferred: across the body, or along a bone."""
+
+    others: Indices  # (2, k), or NONE
+    lengths: Floats  # (2, k) metres
+    variances: Floats  # (2, k) metres squared
+    turns: Indices  # (k,): the trunk first, then outwards; NONE: never
+    in_head: Flags  # (k,)
+
+
 @functools.cache
-def _order(body: Body) -> Indices:
-    """Return when each keypoint (k,) is inferred: the trunk, then outwards; NONE: never."""
-    order = np.full(len(body.kinds), NONE)
+def _ways(body: Body) -> _Ways:
+    lengths = np.stack((body.widths, body.parent_lengths))
+    turns = np.full(len(body.kinds), NONE)
     for number, kinds in enumerate((TRUNK, *OUTWARDS)):
-        order[np.isin(body.kinds, kinds) & (body.parents != NONE)] = number
-    return order
-
-
-@functools.cache
-def _in_head(body: Body) -> Flags:
-    return np.isin(body.kinds, HEAD)
-
-
-class _Bones:
-    """Bones (m) between joints that are looked for and others."""
-
-    def __init__(
-        self, subject: Indices, joint: Indices, other: Indices, length: Floats, rays: Floats
-    ) -> None:
-        """Prepare them; length: (m,) metres; rays: (n, k, 2) x and y at depth 1."""
-        self.subject, self.other, self.length = subject, other, length
-        to, start = rays[subject, joint], rays[subject, other]
-        self.square = 1 + (to * to).sum(axis=1)  # of the ray's length at depth 1
-        # The depth of the place on the ray that is closest to the other, and the square of how
-        # far that is; if the other's depth is 1.
-        self.closest = (1 + (to * start).sum(axis=1)) / self.square
-        self.apart = 1 + (start * start).sum(axis=1) - self.closest**2 * self.square
-
-    def meet(self, z: Floats) -> tuple[Floats, Floats]:
-        """Return the closest depth, and how far from there the ray meets the sphere; 0: nowhere.
-
-        z: (n, k) metres.
-        """
-        start = z[self.subject, self.other]
-        reach = np.maximum(self.length**2 - start * start * self.apart, 0)
-        return start * self.closest, np.sqrt(reach / self.square)
+        turns[np.isin(body.kinds, kinds) & (body.parents != NONE)] = number
+    return _Ways(
+        np.stack((body.counterparts, body.parents)),
+        lengths,
+        (UNSURE * lengths) ** 2,
+        turns,
+        np.isin(body.kinds, HEAD),
+    )
 
 
 def infer(
@@ -77,42 +65,47 @@ def infer(
     facing: Facing,
     body: Body,
 ) -> tuple[Floats, Floats]:
-    """Return depths (n, k) with those that are inferred, and their standard deviations.
+    """Return depths (n, k) with those that are inferred, and their variances.
 
     z: (n, k) metres, NaN where not measured. wanted: (n, k), which others to infer. rays:
     (n, k, 2) x and y at depth 1. surface: (n, k) metres, what is seen there, or NaN. scale: (n,)
     of the bodies.
     """
-    z, sigma = z.copy(), np.zeros(z.shape)
-    order = _order(body)
-    subject, joint = np.nonzero(wanted & (order != NONE))
+    z, variance = z.copy(), np.zeros(z.shape)
+    ways = _ways(body)
+    subject, joint = np.nonzero(wanted & (ways.turns != NONE))  # (m,)
     if not len(joint):
-        return z, sigma
-    turn = order[joint]
+        return z, variance
+    others, size = ways.others[:, joint], scale[subject]
+    to, start = rays[subject, joint], rays[subject, others]
+    square = 1 + (to * to).sum(axis=1)  # of the ray's length at depth 1
+    # If the other's depth is 1: the depth of the closest place on the ray, and how far it is.
+    closest = (1 + (to * start).sum(axis=2)) / square
+    apart = 1 + (start * start).sum(axis=2) - closest**2 * square
+    reaches = (ways.lengths[:, joint] * size) ** 2
+    variances = ways.variances[:, joint] * size**2
     least = surface[subject, joint] + DEEP_M
-    unseen, in_head = np.isnan(least), _in_head(body)[joint]
-    size = scale[subject]
-
-    def fill(bones: _Bones, chosen: Flags, found: Floats) -> None:
-        """Take depths (m) that are found for chosen joints."""
-        found = np.fmax(found, least)
-        new = chosen & np.isfinite(found) & np.isfinite(z[subject, bones.other])
-        before = sigma[subject, bones.other]
-        z[subject[new], joint[new]] = found[new]
-        sigma[subject[new], joint[new]] = np.hypot(before, UNSURE * bones.length)[new]
-
-    bones = _Bones(subject, joint, body.counterparts[joint], body.widths[joint] * size, rays)
-    closest, way = bones.meet(z)
-    is_far = facing.across[subject, 1] * body.sides[joint] > 0
-    fill(bones, (turn == 0) & (bones.other != NONE), closest + np.where(is_far, way, -way))
-    bones = _Bones(subject, joint, body.parents[joint], body.parent_lengths[joint] * size, rays)
-    for number in range(len(OUTWARDS) + 1):
-        new = (turn == number) & np.isnan(z[subject, joint])
+    least = np.where(np.isnan(least), -np.inf, least)
+    in_head, turn = ways.in_head[joint], ways.turns[joint]
+    far = np.where(facing.across[subject, 1] * body.sides[joint] > 0, 1, -1)
+    first_turn = (turn == 0) & (others[0] != NONE)
+    for number in range(-1, len(OUTWARDS) + 1):
+        across = number < 0
+        way = 0 if across else 1
+        new = (first_turn if across else turn == number) & np.isnan(z[subject, joint])
         if not new.any():
             continue
-        closest, way = bones.meet(z)
-        with np.errstate(invalid='ignore'):
-            is_first = in_head & ~(closest - way < least)
-        first = np.where(unseen, closest, closest - way)
-        fill(bones, new, np.where(is_first, first, closest + way))
-    return z, sigma
+        z_other = z[subject, others[way]]
+        middle = z_other * closest[way]
+        reach = reaches[way] - z_other * z_other * apart[way]
+        half = np.sqrt(np.maximum(reach, 0) / square)
+        if across:
+            found = middle + far * half
+        else:
+            is_first = in_head & (middle - half >= least)
+            found = np.where(is_first, middle - half, middle + half)
+        new &= np.isfinite(found)
+        rows, columns = subject[new], joint[new]
+        z[rows, columns] = np.maximum(found, least)[new]
+        variance[rows, columns] = (variance[subject, others[way]] + variances[way])[new]
+    return z, variance

@@ -30,7 +30,7 @@ LEAST_CHANCE = 0.7  # that a surface is the joint's own
 SMALLEST, LARGEST = 0.4, 1.4  # of bodies, 1 for a grown person
 # Errors of keypoints: of what heatmaps spread, a share that falls with the score; and pixels where
 # nobody knows. Measured with the network that comes with the package (python -m world.anatomy).
-SPREAD_SHARE, SPREAD_POWER, LEAST_SCORE = 0.02, -2.5, 0.2
+SPREAD_SHARE, SPREAD_POWER, LEAST_SCORE = 0.025, -3.0, 0.2
 PIXELS = 2.0  # standard deviation
 DOUBT_M = 0.1  # how far off is, what is measured at a surface that is not the joint's own
 
@@ -66,6 +66,7 @@ class Sighted:
     evidence: Floats  # (e, n, k), see visibility.EVIDENCE
 
 
+@np.errstate(invalid='ignore')  # what is not known is NaN on all the way
 def lift(
     poses: Poses,
     depth: Depth,
@@ -81,17 +82,23 @@ def lift(
     it are not looked at. expected: (n,) metres, the depth at which each subject should be, as
     tracks have it, NaN where nobody knows.
     """
-    joints = Joints.unknown(*poses.scores.shape)
-    for name in dict.fromkeys(poses.skeletons):
-        rows = np.array([skeleton == name for skeleton in poses.skeletons], dtype=bool)
-        own = poses if rows.all() else poses[rows]
-        where = None if expected is None else np.asarray(expected, dtype=np.float64)[rows]
+    names = list(dict.fromkeys(poses.skeletons))
+    if expected is None:
+        expected = np.full(len(poses), np.nan)
+
+    def lifted(own: Poses, expected: NDArray[np.floating]) -> Joints:
+        body = body_of(own.skeletons[0])
         seen = sighted(
-            own, body_of(name), depth, camera, error=error, min_score=min_score, expected=where
+            own, body, depth, camera, error=error, min_score=min_score, expected=expected
         )
-        found = _judged(seen, own, camera)
-        if found.points.shape == joints.points.shape:
-            return found
+        return _judged(seen, own, camera)
+
+    if len(names) == 1:
+        return lifted(poses, expected)
+    joints = Joints.unknown(*poses.scores.shape)
+    for name in names:
+        rows = np.array([skeleton == name for skeleton in poses.skeletons], dtype=bool)
+        found = lifted(poses[rows], expected[rows])
         k = found.states.shape[1]
         joints.points[rows, :k] = found.points
         joints.states[rows, :k] = found.states
@@ -101,6 +108,7 @@ def lift(
     return joints
 
 
+@np.errstate(invalid='ignore')
 def sighted(
     poses: Poses,
     body: Body,
@@ -109,13 +117,12 @@ def sighted(
     *,
     error: DepthError = STEREO,
     min_score: float = 0.25,
-    expected: Floats | None = None,
+    expected: NDArray[np.floating] | None = None,
 ) -> Sighted:
     """Look at all keypoints of subjects that have the same keypoint set; see lift."""
     focal = np.array([camera.focal_x, camera.focal_y])
     rays = (poses.keypoints - np.array([camera.centre_x, camera.centre_y])) / focal
-    with np.errstate(invalid='ignore'):
-        trusted = (poses.scores >= min_score) & np.isfinite(rays).all(axis=2)
+    trusted = (poses.scores >= min_score) & np.isfinite(rays[..., 0] + rays[..., 1])
     rays = np.where(trusted[..., None], rays, 0.0)
     if expected is None:
         expected = np.full(len(poses), np.nan)
@@ -149,7 +156,7 @@ def _scale(points: Floats, seen: Flags, body: Body) -> Floats:
     count = np.isfinite(shares).sum(axis=1)
     rows = np.arange(len(points))
     median = (shares[rows, (count - 1) // 2] + shares[rows, count // 2]) / 2
-    return np.asarray(np.clip(median, SMALLEST, LARGEST))
+    return np.asarray(np.minimum(np.maximum(median, SMALLEST), LARGEST))
 
 
 def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
@@ -162,8 +169,8 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
     variance += (1 - chance) * DOUBT_M**2
     if body.is_person:
         wanted = look.trusted & ~measured & np.isfinite(surfaces.trunk)[:, None]
-        z, sigma = infer(z, wanted, look.rays, surfaces.z, look.scale, seen.facing, body)
-        variance = np.where(measured, variance, sigma**2)
+        z, inferred = infer(z, wanted, look.rays, surfaces.z, look.scale, seen.facing, body)
+        variance = np.where(measured, variance, inferred)
     known = np.isfinite(z)
     points = _at(look.rays, z)
     covariances = _covariances(look.rays, z, variance, poses, camera)

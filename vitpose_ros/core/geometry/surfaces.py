@@ -34,10 +34,13 @@ STEREO = DepthError()  # a common stereo camera with a base of 50 mm
 
 TRUNK_M = 0.4  # how much of a body lies at about one depth
 SMALL, LARGE = 0.8, 1.2  # sizes that most people have, 1 for a grown one
+SIZE_STEP = 0.02
+_OFF = np.maximum(np.arange(0, 2, SIZE_STEP) - LARGE, SMALL - np.arange(0, 2, SIZE_STEP)) / 0.1
+SIZES = np.exp(-0.5 * np.clip(_OFF, 0, 3) ** 2)  # how likely sizes are, in steps
 BIN_M, BINS = TRUNK_M / 3, 120  # of the search for it: to 16 m
 MIDDLES = (np.arange(BINS) + 1.5) * BIN_M  # of trunks that begin at a bin
 HIDDEN_BY_OTHERS = 0.15  # how much less likely it makes a depth
-ALONG = (0.25, 0.5, 0.75)  # of a limb: where its depth is looked at
+ALONG = (0.33, 0.67)  # of a limb: where its depth is looked at
 LEAST = 0.25  # of a patch, that makes a surface
 
 
@@ -51,7 +54,7 @@ def _rings(*rings: tuple[float, int]) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.array(places, dtype=np.float32).T)
 
 
-DISC = _rings((0.0, 1), (0.5, 7), (0.95, 12))  # in radii of the patch
+DISC = _rings((0.0, 1), (0.5, 5), (0.9, 9))  # in radii of the patch
 SMALL_DISC = _rings((0.0, 1), (0.7, 6))  # for face and hands
 
 
@@ -71,7 +74,7 @@ def surfaces_of(
     body: Body,
     depth: Depth,
     error: DepthError,
-    expected: Floats,
+    expected: NDArray[np.floating],
 ) -> Surfaces:
     """Return the surfaces at keypoints.
 
@@ -93,8 +96,7 @@ def surfaces_of(
             for place, d in zip(places, disc, strict=True)
         )
         seen = depth.at(x, y)  # (n, chosen, s)
-        with np.errstate(invalid='ignore'):
-            own = np.abs(seen - known[:, None, None]) <= body.reach[chosen, None]
+        own = np.abs(seen - known[:, None, None]) <= body.reach[chosen, None]
         seen[~own] = np.nan
         z[:, chosen], share = _front(seen, window)
         independent = 1 + share * np.pi * (radius[:, chosen] / error.alike) ** 2
@@ -117,7 +119,7 @@ def _trunks(
     trusted: Flags,
     body: Body,
     depth: Depth,
-    expected: Floats,
+    expected: NDArray[np.floating],
 ) -> tuple[Floats, Floats]:
     """Return trunk and deeper of Surfaces.
 
@@ -132,8 +134,7 @@ def _trunks(
         for p in places
     )
     z = depth.at(x, y)  # (n, m)
-    with np.errstate(invalid='ignore'):
-        is_seen = z < BINS * BIN_M
+    is_seen = z < BINS * BIN_M
     is_seen &= np.concatenate((trusted, *(both,) * len(ALONG)), axis=1)
     bins = np.where(is_seen, z * (1 / BIN_M), BINS).astype(np.intp)
     bins += np.arange(n)[:, None] * (BINS + 3)
@@ -144,11 +145,13 @@ def _trunks(
     likely = near * _prior(sizes, expected)
     _not_of_others(likely, places, trusted, sizes)
     nearest = likely.argmax(axis=1)[:, None] * BIN_M
-    with np.errstate(invalid='ignore'):
-        behind = is_seen & (z > nearest + TRUNK_M)
-        own = is_seen & (z >= nearest) & ~behind
+    behind = is_seen & (z > nearest + TRUNK_M)
+    own = is_seen & (z >= nearest) & ~behind
+    count = own.sum(axis=1)
+    total = np.where(own, z, 0).sum(axis=1, dtype=np.float64)
+    trunk = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     deeper = behind.sum(axis=1) / np.maximum(is_seen.sum(axis=1), 1)
-    return _median(np.where(own, z, HOLE)), deeper
+    return trunk, deeper
 
 
 def _sizes(rays: Floats, trusted: Flags, body: Body) -> Floats:
@@ -162,11 +165,12 @@ def _sizes(rays: Floats, trusted: Flags, body: Body) -> Floats:
     return seen[:, -max(1, seen.shape[1] // 3)]  # what is turned away looks shorter
 
 
-def _prior(sizes: Floats, expected: Floats) -> Floats:
+def _prior(sizes: Floats, expected: NDArray[np.floating]) -> Floats:
     """Return how likely each bin of depth is for each body, (n, BINS)."""
-    size = sizes[:, None] * MIDDLES
-    off = np.clip(np.maximum(size - LARGE, SMALL - size) / 0.1, 0, 3)
-    prior = np.where(size > 0, np.exp(-0.5 * off**2), 1.0)
+    size = np.minimum(sizes[:, None] * (MIDDLES / SIZE_STEP), len(SIZES) - 1)
+    prior = SIZES[size.astype(np.intp)]
+    if not sizes.all():
+        prior[sizes == 0] = 1
     if np.isfinite(expected).any():
         off = np.clip((expected[:, None] - MIDDLES) / 0.3, -3, 3)
         prior *= np.where(np.isfinite(expected)[:, None], np.exp(-0.5 * off**2), 1.0)
@@ -205,20 +209,11 @@ def _front(z: NDArray[np.float32], window: Floats) -> tuple[Floats, Floats]:
     z = z.reshape(-1, z.shape[2])
     within = np.repeat(window, shape[1]).astype(np.float32)[:, None]
     least = int(np.ceil(LEAST * z.shape[1]))
-    with np.errstate(invalid='ignore'):
-        enough = z[:, least - 1 :] - z[:, : z.shape[1] - least + 1] <= within
-        rows, first = np.arange(len(z)), enough.argmax(axis=1)
-        start = np.where(enough[rows, first], z[rows, first], HOLE)[:, None]
-        chosen = (z >= start) & (z <= start + within)
+    enough = z[:, least - 1 :] - z[:, : z.shape[1] - least + 1] <= within
+    rows, first = np.arange(len(z)), enough.argmax(axis=1)
+    start = np.where(enough[rows, first], z[rows, first], HOLE)[:, None]
+    chosen = (z >= start) & (z <= start + within)
     count = chosen.sum(axis=1)
     total = np.where(chosen, z, 0).sum(axis=1)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return mean.reshape(shape), (count / z.shape[1]).reshape(shape)
-
-
-def _median(values: NDArray[np.float32]) -> Floats:
-    """Return the medians of rows; NaN for those without numbers."""
-    values = np.sort(values, axis=1)  # NaN at the end
-    count = np.isfinite(values).sum(axis=1)
-    middle = np.maximum(count - 1, 0) // 2
-    return np.take_along_axis(values, middle[:, None], axis=1)[:, 0].astype(np.float64)
