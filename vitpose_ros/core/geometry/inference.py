@@ -87,7 +87,7 @@ def infer(
     least = surface[subject, joint] + DEEP_M
     least = np.where(np.isnan(least), -np.inf, least)
     in_head, turn = ways.in_head[joint], ways.turns[joint]
-    far = np.where(facing.across[subject, 1] * body.sides[joint] > 0, 1, -1)
+    far = np.where(facing.across[subject, 2] * body.sides[joint] > 0, 1, -1)
     first_turn = (turn == 0) & (others[0] != NONE)
     for number in range(-1, len(OUTWARDS) + 1):
         across = number < 0

@@ -52,8 +52,7 @@ def _middle(
     covariance = (covariances[:, left] + covariances[:, right]) / 2
     rows = np.flatnonzero(np.isnan(place[:, 2]))
     if len(rows):
-        half = np.zeros((len(rows), 3))
-        half[:, ::2] = across[rows] * (body.widths[left] / 2 * scale[rows])[:, None]
+        half = across[rows] * (body.widths[left] / 2 * scale[rows])[:, None]
         from_left = points[rows, left] - half
         has_left = np.isfinite(from_left[:, 2])
         place[rows] = np.where(has_left[:, None], from_left, points[rows, right] + half)

@@ -38,6 +38,8 @@ NOSE_M, TOES_M = 0.1, 0.3  # how far they are ahead of ears and heels, the toes 
 APART_M = 0.4  # between left and right: more says no more
 FAR_M = 0.4  # from the trunk: what is farther says no more
 LARGEST_LOGIT = 30.0
+UP_M = 0.15  # from hips to shoulders as they are seen: what is shorter has no direction
+UPRIGHT = np.array([1.0, 0.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +58,12 @@ class Look:
 class Facing:
     """How bodies are turned."""
 
-    across: Floats  # (n, 2): from right to left, x and z, about 1 long
+    across: Floats  # (n, 3): from right to left, about 1 long
+    frontal: Floats  # (n,): -1 seen from behind, 0 from the side, 1 from the front
     cues: Floats  # (n, len(CUES))
+    level: (
+        Floats  # (n, k): rays across the trunk as it is seen, to the left if it is seen in front
+    )
 
 
 def _between(values: Floats, low: float, high: float) -> Floats:
@@ -81,34 +87,49 @@ def _weights_of(body: Body) -> Floats:
 
 def facing_of(look: Look, body: Body) -> Facing:
     """Return how people are turned."""
-    rays, size = look.rays, look.trunk / look.scale
-    cues = np.zeros((len(rays), len(CUES)))
+    size = look.trunk / look.scale
+    direction = _level(look, body)
+    level = look.rays[..., 0] * direction[:, :1] + look.rays[..., 1] * direction[:, 1:]
+    cues = np.zeros((len(level), len(CUES)))
     left, right, cue = _pairs_of(body)
     both = look.seen[:, left] & look.seen[:, right]
     apart = (look.points[:, left, 2] - look.points[:, right, 2]) / look.scale[:, None]
     cues[:, cue] = _between(apart, -APART_M, APART_M) * both
     nose, left_ear, right_ear = body.of('nose'), body.of('ear', LEFT), body.of('ear', RIGHT)
     if NONE not in (nose, left_ear, right_ear):
-        ahead = rays[:, nose, 0] - (rays[:, left_ear, 0] + rays[:, right_ear, 0]) / 2
-        all_there = look.trusted[:, (nose, left_ear, right_ear)].all(axis=1)
-        cues[:, 0] = _between(ahead * size / NOSE_M, -1.5, 1.5) * all_there
+        ahead = level[:, nose] - (level[:, left_ear] + level[:, right_ear]) / 2
+        there = look.trusted[:, nose] & look.trusted[:, left_ear] & look.trusted[:, right_ear]
+        cues[:, 0] = _between(ahead * size / NOSE_M, -1.5, 1.5) * there
     for side in (LEFT, RIGHT):
         toe, heel = body.of('toe', side), body.of('heel', side)
         if NONE not in (toe, heel):
-            ahead = (rays[:, toe, 0] - rays[:, heel, 0]) * size / TOES_M
+            ahead = (level[:, toe] - level[:, heel]) * size / TOES_M
             cues[:, 1] += _between(ahead, -1, 1) * look.trusted[:, toe] * look.trusted[:, heel]
-    width, total = np.zeros((2, len(rays)))
+    width, total = np.zeros((2, len(level)))
     for kind in ('shoulder', 'hip'):
         one, other = body.of(kind, LEFT), body.of(kind, RIGHT)
         if NONE not in (one, other):
             both = look.trusted[:, one] & look.trusted[:, other]
-            width += both * (rays[:, one, 0] - rays[:, other, 0])
+            width += both * (level[:, one] - level[:, other])
             total += both * body.widths[one]
     x = _between(width * size / np.maximum(total, 0.1), -1, 1)
-    z = np.tanh(cues @ FACING / 2) * np.maximum(np.sqrt(1 - x * x), 0.3)
-    across = np.empty((len(x), 2))
-    across[:, 0], across[:, 1] = x, z
-    return Facing(across, cues)
+    across = np.empty((len(x), 3))
+    across[:, :2] = x[:, None] * direction
+    across[:, 2] = np.tanh(cues @ FACING / 2) * np.maximum(np.sqrt(1 - x * x), 0.3)
+    return Facing(across, x, cues, level)
+
+
+def _level(look: Look, body: Body) -> Floats:
+    """Return the direction across trunks in the image, (n, 2), 1 long: right if upright."""
+    trunk = [body.of(kind, side) for kind in ('shoulder', 'hip') for side in (LEFT, RIGHT)]
+    if NONE in trunk:
+        return np.broadcast_to(UPRIGHT, (len(look.rays), 2))
+    corners = look.rays[:, trunk]
+    up = corners[:, 0] + corners[:, 1] - corners[:, 2] - corners[:, 3]
+    length = np.sqrt((up * up).sum(axis=1))
+    clear = (length * look.trunk > 2 * UP_M * look.scale) & look.trusted[:, trunk].all(axis=1)
+    turned = up[:, ::-1] * (-1, 1) / np.where(clear, length, 1)[:, None]
+    return np.where(clear[:, None], turned, UPRIGHT)
 
 
 def evidence(look: Look, surfaces: Surfaces, facing: Facing, body: Body) -> Floats:
@@ -131,15 +152,15 @@ def evidence(look: Look, surfaces: Surfaces, facing: Facing, body: Body) -> Floa
     share = np.sqrt(np.einsum('nki,nki->nk', apart, apart)) * look.trunk[:, None] / scale
     both = look.trusted & look.trusted[:, body.counterparts] & (body.counterparts != NONE)
     found[8] = _between(1 - share / body.widths, 0, 1) * both
-    x, z = facing.across[:, :1], facing.across[:, 1:]
-    far = z * body.sides
+    far = facing.across[:, 2:] * body.sides
     found[9], found[10] = np.maximum(far, 0), np.maximum(-far, 0)
     found[11] = found[8] * found[9]
+    x = facing.frontal[:, None]
     found[12], found[13] = x, x * x
     left, right = body.of('ear', LEFT), body.of('ear', RIGHT)
     if NONE not in (left, right):
         both = look.trusted[:, left] & look.trusted[:, right]
-        apart = (look.rays[:, left, 0] - look.rays[:, right, 0]) * look.trunk / look.scale
+        apart = (facing.level[:, left] - facing.level[:, right]) * look.trunk / look.scale
         found[14] = (_between(apart / body.widths[left], -1, 1) * both)[:, None]
     found[15] = surfaces.deeper[:, None]
     return found
