@@ -186,7 +186,7 @@ def _not_of_others(
     """
     z = likely.argmax(axis=1)
     alike = np.abs(z - z[:, None]) < TRUNK_M / BIN_M
-    larger = alike & (sizes > 1.2 * sizes[:, None])  # (n, others)
+    larger = alike & (sizes > 1.2 * sizes[:, None]) & (sizes[:, None] > 0)  # (n, others)
     if not larger.any():
         return
     low = [np.where(trusted, place, np.inf).min(axis=1) for place in places]
