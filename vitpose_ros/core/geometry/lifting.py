@@ -172,6 +172,7 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
         z, inferred = infer(z, wanted, look.rays, surfaces.z, look.scale, seen.facing, body)
         variance = np.where(measured, variance, inferred)
     known = np.isfinite(z)
+    variance = np.where(known, variance, np.nan)
     points = _at(look.rays, z)
     covariances = _covariances(look.rays, z, variance, poses, camera)
     position, spread = position_of(points, covariances, look.scale, seen.facing, body)
