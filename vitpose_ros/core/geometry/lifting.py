@@ -29,7 +29,7 @@ Flags = NDArray[np.bool_]
 LEAST_CHANCE = 0.7  # that a surface is the joint's own
 SMALLEST, LARGEST = 0.4, 1.4  # of bodies, 1 for a grown person
 # Errors of keypoints: of what heatmaps spread, a share that falls with the score; and pixels where
-# nobody knows. Measured with the network that comes with the package (python -m world.anatomy).
+# nobody knows. Measured with the embedded network: python -m world.keypoint_errors 100 104.
 SPREAD_SHARE, SPREAD_POWER, LEAST_SCORE = 0.025, -3.0, 0.2
 PIXELS = 2.0  # standard deviation
 DOUBT_M = 0.1  # how far off is, what is measured at a surface that is not the joint's own
