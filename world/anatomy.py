@@ -130,7 +130,7 @@ class Sample:
                 np.broadcast_to(s.body.kinds, (n, k))[use],
                 np.moveaxis(s.evidence, 0, -1)[use],
                 s.surfaces.z[use],
-                np.where(s.look.seen[..., None], s.look.points, np.nan)[use],
+                _points(s)[use],
                 truth.joints[use],
                 truth.states[use],
                 np.sqrt(1 + (s.look.rays**2).sum(axis=2))[use],
@@ -140,6 +140,12 @@ class Sample:
                 across / np.linalg.norm(across, axis=1, keepdims=True),
             ])  # fmt: skip
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _points(seen: Sighted) -> Array:
+    """Return the joints (n, k, 3) metres, if all surfaces are theirs; or NaN."""
+    z = np.where(seen.look.seen, seen.look.z, np.nan)[..., None]
+    return np.concatenate((seen.look.rays * z, z), axis=2)
 
 
 def sample_of(every: Sequence[Sight], keypoints: Sequence[Keypoints] = KEYPOINTS) -> Sample:

@@ -22,7 +22,7 @@ def placed(chosen, *, degrees=30.0, size=1.0, body=COCO):
     covariances = np.full((1, 17, 3, 3), np.nan)
     covariances[0, chosen] = np.eye(3) * 0.02**2
     across = (joints[5] - joints[6]) / np.linalg.norm(joints[5] - joints[6])
-    facing = Facing(across[None], np.zeros(1), np.zeros((1, 8)), np.zeros((1, 17)))
+    facing = Facing(across[None], np.zeros(1), np.zeros(1), np.zeros((1, 9)))
     place, covariance = position_of(points, covariances, np.array([size]), facing, body)
     return place[0] - joints[HIPS].mean(axis=0), covariance[0]
 
@@ -42,13 +42,13 @@ def placed(chosen, *, degrees=30.0, size=1.0, body=COCO):
 def test_the_middle_of_the_hips_is_found(chosen, doubt, degrees, size):
     off, covariance = placed(chosen, degrees=degrees, size=size)
     assert np.linalg.norm(off) < max(0.02, 1.5 * doubt)
-    assert np.allclose(covariance, np.eye(3) * (0.02**2 + doubt**2))
+    assert np.allclose(covariance, np.eye(3) * (doubt or 0.02) ** 2)
 
 
 def test_of_anything_the_middle_counts():
     off, covariance = placed([13, 15])  # left knee and ankle
     assert np.linalg.norm(off) < 3 * position.FROM_ANYTHING
-    assert covariance[0, 0] == pytest.approx(0.02**2 + position.FROM_ANYTHING**2)
+    assert covariance[0, 0] == pytest.approx(position.FROM_ANYTHING**2)
 
 
 def test_of_nothing_nothing_follows():

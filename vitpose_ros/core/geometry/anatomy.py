@@ -6,7 +6,6 @@ them; lengths are of grown people, others are scaled by what is measured of them
 
 import functools
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +62,8 @@ LENGTHS = {
     ('knee', 'ankle'): 0.424,
     ('ear', 'shoulder'): 0.227,
     ('eye', 'ear'): 0.1,
-    ('nose', 'eye'): 0.051,
+    ('nose', 'ear'): 0.125,
+    ('eye', 'nose'): 0.051,
     ('ankle', 'toe'): 0.204,
     ('ankle', 'heel'): 0.074,
     ('neck', 'shoulder'): 0.192,
@@ -78,16 +78,13 @@ WIDTHS = {
     'shoulder': 0.334, 'hip': 0.197, 'eye': 0.062, 'ear': 0.154,
     'elbow': 0.455, 'wrist': 0.523, 'knee': 0.261, 'ankle': 0.245, 'toe': 0.339, 'heel': 0.235,
 }  # fmt: skip
-# The bones that say how large somebody is.
-MEASURES = (
-    ('shoulder', 'hip'), ('shoulder', 'elbow'), ('elbow', 'wrist'), ('hip', 'knee'),
-    ('knee', 'ankle'),
-)  # fmt: skip
+# How far these are from what they hang on says how large somebody is.
+MEASURES = ('shoulder', 'elbow', 'wrist', 'knee', 'ankle')
 # What each kind hangs on, the first that is there; and what hangs on it.
 PARENTS = {
     'elbow': ('shoulder',), 'wrist': ('elbow',), 'knee': ('hip',), 'ankle': ('knee',),
     'shoulder': ('hip',), 'hip': ('shoulder',), 'ear': ('shoulder',), 'eye': ('ear',),
-    'nose': ('eye',), 'toe': ('ankle',), 'heel': ('ankle',), 'hand': ('wrist',),
+    'nose': ('ear',), 'toe': ('ankle',), 'heel': ('ankle',), 'hand': ('wrist',),
     'face': ('nose',), 'neck': ('shoulder',), 'upper_neck': ('neck',),
     'head_top': ('upper_neck', 'neck'), 'pelvis': ('hip',),
 }  # fmt: skip
@@ -113,8 +110,7 @@ class Body:
     bone_lengths: Floats  # (2, k)
     counterparts: Indices  # (k,) from left to right and back, or NONE
     widths: Floats  # (k,) to them
-    measures: Indices  # (b, 2)
-    measure_lengths: Floats  # (b,)
+    measures: Indices  # (b,): those whose bones to their parents say how large somebody is
     limbs: Indices  # (e, 2): the skeleton's own, without face and hands
 
     places: dict[tuple[str, int], int]  # (kind, side): the first such keypoint
@@ -182,11 +178,6 @@ def body_of(skeleton: str) -> Body:
             child_lengths[i] = length_between(kind, CHILDREN[kind])
         widths[i] = WIDTHS.get(kind, 1.0)
     counterparts = np.array([j if j != i else NONE for i, j in enumerate(own.flip_order)])
-    bones = [
-        (place[first, side], place[second, side], LENGTHS[first, second])
-        for (first, second), side in product(MEASURES, (LEFT, RIGHT))
-        if is_person and (first, side) in place and (second, side) in place
-    ]
     return Body(
         kinds=kinds,
         is_person=is_person,
@@ -200,8 +191,7 @@ def body_of(skeleton: str) -> Body:
         bone_lengths=np.stack((parent_lengths, child_lengths)),
         counterparts=counterparts,
         widths=widths,
-        measures=np.array([bone[:2] for bone in bones], dtype=np.intp).reshape(-1, 2),
-        measure_lengths=np.array([bone[2] for bone in bones]),
+        measures=np.flatnonzero(np.isin(kinds, MEASURES) & (parents != NONE)),
         places=place,
         limbs=np.array([e for e in own.edges if not fine & set(e)], dtype=np.intp),
     )

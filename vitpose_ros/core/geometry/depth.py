@@ -23,6 +23,10 @@ class Depth:
     values: NDArray[np.float32]
     camera: PinholeCamera  # of its own pixels
 
+    def __post_init__(self) -> None:
+        """Copy what is not in one piece, once."""
+        object.__setattr__(self, 'values', np.ascontiguousarray(self.values))
+
     def pixels(self, rays: Floats) -> tuple[Floats, Floats]:
         """Return where rays (..., 2), x and y at depth 1, are: columns, rows."""
         camera = self.camera
@@ -42,9 +46,9 @@ class Depth:
         """
         height, width = self.values.shape
         # Columns and rows apart: numpy is slow where the last axis has two entries.
-        x = np.rint(np.minimum(np.maximum(columns, 0), width - 1)).astype(np.intp)
-        y = np.rint(np.minimum(np.maximum(rows, 0), height - 1)).astype(np.intp)
-        found = self.values[y, x]
+        x = np.rint(np.minimum(np.maximum(columns, 0), width - 1))
+        y = np.rint(np.minimum(np.maximum(rows, 0), height - 1))
+        found = self.values.ravel().take((y * width + x).astype(np.intp))
         return np.asarray(np.where(found > NEAREST, found, HOLE))
 
 

@@ -23,8 +23,8 @@ TRUNK = ('shoulder', 'hip')
 HEAD = ('nose', 'eye', 'ear')
 OUTWARDS = (
     ('neck', 'pelvis', 'elbow', 'knee', 'ear'),
-    ('upper_neck', 'wrist', 'ankle', 'eye'),
-    ('head_top', 'toe', 'heel', 'nose'),
+    ('upper_neck', 'wrist', 'ankle', 'eye', 'nose'),
+    ('head_top', 'toe', 'heel'),
 )
 DEEP_M = 0.03  # behind a surface: what it hides
 UNSURE = 0.25  # standard deviation of what is inferred, in lengths of the bone
@@ -36,7 +36,6 @@ class _Ways:
 
     others: Indices  # (2, k), or NONE
     lengths: Floats  # (2, k) metres
-    variances: Floats  # (2, k) metres squared
     turns: Indices  # (k,): the trunk first, then outwards; NONE: never
     in_head: Flags  # (k,)
 
@@ -50,7 +49,6 @@ def _ways(body: Body) -> _Ways:
     return _Ways(
         np.stack((body.counterparts, body.parents)),
         lengths,
-        (UNSURE * lengths) ** 2,
         turns,
         np.isin(body.kinds, HEAD),
     )
@@ -65,14 +63,15 @@ def infer(
     facing: Facing,
     body: Body,
 ) -> tuple[Floats, Floats]:
-    """Return depths (n, k) with those that are inferred, and their variances.
+    """Return depths (n, k) with those that are inferred, and the variances of these.
 
     z: (n, k) metres, NaN where not measured. wanted: (n, k), which others to infer. rays:
     (n, k, 2) x and y at depth 1. surface: (n, k) metres, what is seen there, or NaN. scale: (n,)
     of the bodies.
     """
-    z, variance = z.copy(), np.zeros(z.shape)
+    z = z.copy()
     ways = _ways(body)
+    variance = (UNSURE * ways.lengths[1] * scale[:, None]) ** 2
     subject, joint = np.nonzero(wanted & (ways.turns != NONE))  # (m,)
     if not len(joint):
         return z, variance
@@ -83,29 +82,25 @@ def infer(
     closest = (1 + (to * start).sum(axis=2)) / square
     apart = 1 + (start * start).sum(axis=2) - closest**2 * square
     reaches = (ways.lengths[:, joint] * size) ** 2
-    variances = ways.variances[:, joint] * size**2
     least = surface[subject, joint] + DEEP_M
     least = np.where(np.isnan(least), -np.inf, least)
     in_head, turn = ways.in_head[joint], ways.turns[joint]
     far = np.where(facing.across[subject, 2] * body.sides[joint] > 0, 1, -1)
-    first_turn = (turn == 0) & (others[0] != NONE)
-    for number in range(-1, len(OUTWARDS) + 1):
-        across = number < 0
-        way = 0 if across else 1
-        new = (first_turn if across else turn == number) & np.isnan(z[subject, joint])
+    places = np.arange(len(joint))
+    for number in range(len(OUTWARDS) + 1):
+        new = (turn == number) & np.isnan(z[subject, joint])
         if not new.any():
             continue
-        z_other = z[subject, others[way]]
-        middle = z_other * closest[way]
-        reach = reaches[way] - z_other * z_other * apart[way]
+        way = np.ones(len(joint), dtype=np.intp)
+        if number == 0:
+            way[(others[0] != NONE) & np.isfinite(z[subject, others[0]])] = 0
+        z_other = z[subject, others[way, places]]
+        middle = z_other * closest[way, places]
+        reach = reaches[way, places] - z_other * z_other * apart[way, places]
         half = np.sqrt(np.maximum(reach, 0) / square)
-        if across:
-            found = middle + far * half
-        else:
-            is_first = in_head & (middle - half >= least)
-            found = np.where(is_first, middle - half, middle + half)
+        is_first = in_head & (middle - half >= least)
+        side = np.where(way == 0, far, np.where(is_first, -1, 1))
+        found = np.maximum(middle + side * half, least)
         new &= np.isfinite(found)
-        rows, columns = subject[new], joint[new]
-        z[rows, columns] = np.maximum(found, least)[new]
-        variance[rows, columns] = (variance[subject, others[way]] + variances[way])[new]
+        z[subject[new], joint[new]] = found[new]
     return z, variance

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.geometry.anatomy import Body, body_of
+from vitpose_ros.core.geometry.anatomy import NONE, Body, body_of
 from vitpose_ros.core.geometry.depth import Depth
 from vitpose_ros.core.geometry.inference import infer
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
@@ -32,6 +32,7 @@ SMALLEST, LARGEST = 0.4, 1.4  # of bodies, 1 for a grown person
 # nobody knows. Measured with the embedded network: python -m world.keypoint_errors 100 104.
 SPREAD_SHARE, SPREAD_POWER, LEAST_SCORE = 0.025, -3.0, 0.2
 PIXELS = 2.0  # standard deviation
+FINE_REACH = 2.0  # of faces and hands from what they hang on, in usual lengths
 DOUBT_M = 0.1  # how far off is, what is measured at a surface that is not the joint's own
 
 
@@ -130,10 +131,11 @@ def sighted(
     seen = np.isfinite(surfaces.z)
     z = np.where(seen, surfaces.z, 0.0)
     behind = body.behind / np.sqrt(1 + np.einsum('nki,nki->nk', rays, rays)) * seen
-    scale = _scale(_at(rays, z + behind), seen, body)
-    points = _at(rays, z + behind * scale[:, None])
+    bones, ahead = _bones(_at(rays, z + behind), seen, body)
+    scale = _scale(bones[:, 0, body.measures])
     trunk = np.where(np.isfinite(surfaces.trunk), surfaces.trunk, 1.0)
-    look = Look(rays, trusted, points, seen, trunk, scale)
+    z = z + behind * scale[:, None]
+    look = Look(rays, trusted, z, seen, trunk, scale, bones, ahead)
     facing = facing_of(look, body)
     return Sighted(body, look, surfaces, facing, evidence(look, surfaces, facing, body))
 
@@ -145,17 +147,25 @@ def _at(rays: Floats, z: Floats) -> Floats:
     return points
 
 
-def _scale(points: Floats, seen: Flags, body: Body) -> Floats:
-    """Return how large bodies are, (n,): the median of their bones, and of 1."""
-    first, second = body.measures.T
-    bones = points[:, first] - points[:, second]
-    shares = np.ones((len(points), len(first) + 1))
-    shares[:, 1:] = np.sqrt(np.einsum('nbi,nbi->nb', bones, bones)) / body.measure_lengths
-    shares[:, 1:][~(seen[:, first] & seen[:, second])] = np.inf
+def _bones(points: Floats, seen: Flags, body: Body) -> tuple[Floats, Floats]:
+    """Return the lengths of bones (n, 2, k), and how much of them is towards the camera.
+
+    Both are shares of a grown person's; 0 where an end is not seen.
+    """
+    bones = points[:, None] - points[:, body.bones]  # what is NONE is left out here:
+    both = seen[:, None] & seen[:, body.bones] & (body.bones != NONE)
+    share = both / body.bone_lengths
+    return np.sqrt(np.einsum('nbki,nbki->nbk', bones, bones)) * share, bones[..., 2] * -share
+
+
+def _scale(lengths: Floats) -> Floats:
+    """Return how large bodies are, (n,): the median of their bones (n, b), and of 1."""
+    shares = np.ones((len(lengths), lengths.shape[1] + 1))
+    shares[:, 1:] = lengths
     shares.sort(axis=1)
-    count = np.isfinite(shares).sum(axis=1)
-    rows = np.arange(len(points))
-    median = (shares[rows, (count - 1) // 2] + shares[rows, count // 2]) / 2
+    missing = (shares == 0).sum(axis=1)  # they stand first
+    rows, count = np.arange(len(shares)), shares.shape[1] - missing
+    median = (shares[rows, missing + (count - 1) // 2] + shares[rows, missing + count // 2]) / 2
     return np.asarray(np.minimum(np.maximum(median, SMALLEST), LARGEST))
 
 
@@ -164,7 +174,7 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
     body, look, surfaces = seen.body, seen.look, seen.surfaces
     chance = _with_fine(chance_of(seen.evidence, body), look, body)
     measured = (chance >= LEAST_CHANCE) & look.seen
-    z = np.where(measured, look.points[..., 2], np.nan)
+    z = np.where(measured, look.z, np.nan)
     variance = surfaces.sigma**2 + (body.spread * look.scale[:, None]) ** 2
     variance += (1 - chance) * DOUBT_M**2
     if body.is_person:
@@ -193,13 +203,9 @@ def _with_fine(chance: Floats, look: Look, body: Body) -> Floats:
     if not body.fine.any():
         return chance
     parents = body.parents[body.fine]
-    apart = look.points[:, body.fine] - look.points[:, parents]
-    near = (
-        np.einsum('nki,nki->nk', apart, apart)
-        < (2 * body.parent_lengths[body.fine] * look.scale[:, None]) ** 2
-    )
+    length = look.bones[:, 0, body.fine] / look.scale[:, None]
     chance = chance.copy()
-    chance[:, body.fine] = chance[:, parents] * (near & look.seen[:, parents])
+    chance[:, body.fine] = chance[:, parents] * ((length > 0) & (length < FINE_REACH))
     return chance
 
 

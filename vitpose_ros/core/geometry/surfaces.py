@@ -126,16 +126,10 @@ def _trunks(
     Of all depths those count most that make the body as large as people are, and that are near
     to where it is expected.
     """
-    n = len(rays)
-    first, second = body.limbs.T
-    both = trusted[:, first] & trusted[:, second]
-    x, y = (
-        np.concatenate((p, *(p[:, first] * (1 - a) + p[:, second] * a for a in ALONG)), axis=1)
-        for p in places
-    )
-    z = depth.at(x, y)  # (n, m)
+    n, lines = len(rays), _lines(body)
+    z = depth.at(places[0] @ lines, places[1] @ lines)  # (n, m)
     is_seen = z < BINS * BIN_M
-    is_seen &= np.concatenate((trusted, *(both,) * len(ALONG)), axis=1)
+    is_seen &= (1.0 - trusted) @ (lines > 0) == 0
     bins = np.where(is_seen, z * (1 / BIN_M), BINS).astype(np.intp)
     bins += np.arange(n)[:, None] * (BINS + 3)
     counts = np.bincount(bins.ravel(), minlength=n * (BINS + 3)).reshape(n, -1)
@@ -154,13 +148,22 @@ def _trunks(
     return trunk, deeper
 
 
+@functools.cache
+def _lines(body: Body) -> Floats:
+    """Return the places where bodies are looked at, (k, m): shares of each keypoint."""
+    own = np.eye(len(body.kinds))
+    first, second = body.limbs.T
+    along = [own[first] * (1 - share) + own[second] * share for share in ALONG]
+    return np.ascontiguousarray(np.concatenate((own, *along)).T)
+
+
 def _sizes(rays: Floats, trusted: Flags, body: Body) -> Floats:
     """Return how large bodies look, (n,): times their depth 1 for a grown person; 0: not known."""
     if not len(body.measures):
         return np.zeros(len(rays))
-    first, second = body.measures.T
+    first, second = body.measures, body.parents[body.measures]
     apart = rays[:, first] - rays[:, second]
-    seen = np.sqrt((apart * apart).sum(axis=2)) / body.measure_lengths
+    seen = np.sqrt(np.einsum('nbi,nbi->nb', apart, apart)) / body.parent_lengths[first]
     seen = np.sort(np.where(trusted[:, first] & trusted[:, second], seen, 0.0), axis=1)
     return seen[:, -max(1, seen.shape[1] // 3)]  # what is turned away looks shorter
 

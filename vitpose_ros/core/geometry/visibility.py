@@ -18,7 +18,6 @@ from vitpose_ros.core.geometry.visibility_weights import FACING, WEIGHTS
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Indices = NDArray[np.intp]
 
 EVIDENCE = (
     'one',
@@ -33,13 +32,14 @@ EVIDENCE = (
     'deeper',  # see Surfaces
 )  # fmt: skip
 # What says which side is turned away: positive where the left one is.
-CUES = ('nose', 'toe', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
-NOSE_M, TOES_M = 0.1, 0.3  # how far they are ahead of ears and heels, the toes of both feet
-APART_M = 0.4  # between left and right: more says no more
+PAIRS = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+CUES = ('nose', 'left foot', 'right foot', *PAIRS)
+NOSE_M, FOOT_M = 0.1, 0.3  # how far they are ahead of ears and heels
+NOSE_MOST, APART_MOST = 1.5, 0.4  # of these, and metres between left and right
 FAR_M = 0.4  # from the trunk: what is farther says no more
-LARGEST_LOGIT = 30.0
 UP_M = 0.15  # from hips to shoulders as they are seen: what is shorter has no direction
 UPRIGHT = np.array([1.0, 0.0])
+LARGEST_LOGIT = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +48,12 @@ class Look:
 
     rays: Floats  # (n, k, 2): x and y at depth 1, 0 where not trusted
     trusted: Flags  # (n, k)
-    points: Floats  # (n, k, 3) metres: the joints, if the surfaces are theirs; or 0
+    z: Floats  # (n, k) metres: of the joints, if the surfaces are theirs; or 0
     seen: Flags  # (n, k): where there is a surface
     trunk: Floats  # (n,) metres, 1 where there is none
     scale: Floats  # (n,) of the body, 1 for a grown person
+    bones: Floats  # (n, 2, k) lengths of Body.bones, 1 for a grown person's; 0 where not seen
+    ahead: Floats  # (n, 2, k) how much of that is towards the camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,23 +62,48 @@ class Facing:
 
     across: Floats  # (n, 3): from right to left, about 1 long
     frontal: Floats  # (n,): -1 seen from behind, 0 from the side, 1 from the front
+    face: Floats  # (n,): the same of the face, 0 where it is not known
     cues: Floats  # (n, len(CUES))
-    level: (
-        Floats  # (n, k): rays across the trunk as it is seen, to the left if it is seen in front
-    )
 
 
-def _between(values: Floats, low: float, high: float) -> Floats:
-    return np.asarray(np.minimum(np.maximum(values, low), high))  # much faster than np.clip
+@dataclass(frozen=True, eq=False)
+class _Measures:
+    """Differences of keypoints (k) that say how a body is turned, as matrices."""
+
+    across: Floats  # (k, 6): nose, feet, shoulders, hips, ears: of places across the trunk
+    most: Floats  # (6,): more says no more
+    widths: Floats  # (2,) metres, of shoulders and hips
+    depths: Floats  # (k, 6): of PAIRS
+    trunk: Floats  # (k,): from hips to shoulders
 
 
 @functools.cache
-def _pairs_of(body: Body) -> tuple[Indices, Indices, Indices]:
-    """Return left keypoints, right ones, and which of CUES they are."""
-    found = [(body.of(cue, LEFT), body.of(cue, RIGHT), i) for i, cue in enumerate(CUES)]
-    pairs = np.array([f for f in found if NONE not in f and f[2] > 1], dtype=np.intp)
-    left, right, cue = pairs.reshape(-1, 3).T
-    return left, right, cue
+def _measures(body: Body) -> _Measures:
+    across, depths = np.zeros((6, len(body.kinds))), np.zeros((len(PAIRS), len(body.kinds)))
+    trunk, widths = np.zeros(len(body.kinds)), np.zeros(2)
+    both = {
+        kind: (body.of(kind, LEFT), body.of(kind, RIGHT))
+        for kind in (*PAIRS, 'ear', 'toe', 'heel')
+    }
+    there = {kind for kind, places in both.items() if NONE not in places}
+    if 'ear' in there and body.of('nose') != NONE:
+        across[0, body.of('nose')] = 1 / NOSE_M
+        across[0, both['ear']] = -0.5 / NOSE_M
+    if {'toe', 'heel'} <= there:
+        for row, toe, heel in zip((1, 2), both['toe'], both['heel'], strict=True):
+            across[row, (toe, heel)] = 1 / FOOT_M, -1 / FOOT_M
+    for row, kind in enumerate(('shoulder', 'hip', 'ear'), start=3):
+        if kind in there:
+            width = body.widths[both[kind][0]]
+            across[row, both[kind]] = np.array((1, -1)) / (width if kind == 'ear' else 1)
+            widths[row - 3 : row - 2] = width
+    for row, kind in enumerate(PAIRS):
+        if kind in there:
+            depths[row, both[kind]] = 1, -1
+    if {'shoulder', 'hip'} <= there:
+        trunk[[*both['shoulder']]], trunk[[*both['hip']]] = 1, -1
+    most = np.array([NOSE_MOST, 1, 1, np.inf, np.inf, 1])
+    return _Measures(across.T.copy(), most, widths, depths.T.copy(), trunk)
 
 
 @functools.cache
@@ -85,49 +112,42 @@ def _weights_of(body: Body) -> Floats:
     return np.ascontiguousarray(np.stack(rows, axis=1))
 
 
+def _between(values: Floats, low: float | Floats, high: float | Floats) -> Floats:
+    return np.asarray(np.minimum(np.maximum(values, low), high))  # much faster than np.clip
+
+
+def _differences(values: Floats, unknown: NDArray[np.floating], matrix: Floats) -> Floats:
+    """Return values (n, k) @ matrix (k, c), 0 where one that it takes is not known.
+
+    unknown: (n, k), 1 there and 0 else.
+    """
+    return np.asarray((values @ matrix) * (unknown @ np.abs(matrix) == 0))
+
+
 def facing_of(look: Look, body: Body) -> Facing:
     """Return how people are turned."""
-    size = look.trunk / look.scale
-    direction = _level(look, body)
-    level = look.rays[..., 0] * direction[:, :1] + look.rays[..., 1] * direction[:, 1:]
-    cues = np.zeros((len(level), len(CUES)))
-    left, right, cue = _pairs_of(body)
-    both = look.seen[:, left] & look.seen[:, right]
-    apart = (look.points[:, left, 2] - look.points[:, right, 2]) / look.scale[:, None]
-    cues[:, cue] = _between(apart, -APART_M, APART_M) * both
-    nose, left_ear, right_ear = body.of('nose'), body.of('ear', LEFT), body.of('ear', RIGHT)
-    if NONE not in (nose, left_ear, right_ear):
-        ahead = level[:, nose] - (level[:, left_ear] + level[:, right_ear]) / 2
-        there = look.trusted[:, nose] & look.trusted[:, left_ear] & look.trusted[:, right_ear]
-        cues[:, 0] = _between(ahead * size / NOSE_M, -1.5, 1.5) * there
-    for side in (LEFT, RIGHT):
-        toe, heel = body.of('toe', side), body.of('heel', side)
-        if NONE not in (toe, heel):
-            ahead = (level[:, toe] - level[:, heel]) * size / TOES_M
-            cues[:, 1] += _between(ahead, -1, 1) * look.trusted[:, toe] * look.trusted[:, heel]
-    width, total = np.zeros((2, len(level)))
-    for kind in ('shoulder', 'hip'):
-        one, other = body.of(kind, LEFT), body.of(kind, RIGHT)
-        if NONE not in (one, other):
-            both = look.trusted[:, one] & look.trusted[:, other]
-            width += both * (level[:, one] - level[:, other])
-            total += both * body.widths[one]
-    x = _between(width * size / np.maximum(total, 0.1), -1, 1)
-    across = np.empty((len(x), 3))
-    across[:, :2] = x[:, None] * direction
-    across[:, 2] = np.tanh(cues @ FACING / 2) * np.maximum(np.sqrt(1 - x * x), 0.3)
-    return Facing(across, x, cues, level)
+    measures, size = _measures(body), (look.trunk / look.scale)[:, None]
+    level = _level(look, measures.trunk)
+    places = np.einsum('nki,ni->nk', look.rays, level)
+    unknown = 1.0 - look.trusted
+    across = _differences(places, unknown, measures.across) * size
+    across = _between(across, -measures.most, measures.most)
+    apart = _differences(look.z, 1.0 - look.seen, measures.depths) / look.scale[:, None]
+    cues = np.concatenate((across[:, :3], _between(apart, -APART_MOST, APART_MOST)), axis=1)
+    total = ((across[:, 3:5] != 0) * measures.widths).sum(axis=1)
+    x = _between(across[:, 3:5].sum(axis=1) / np.maximum(total, 0.1), -1, 1)
+    found = np.empty((len(x), 3))
+    found[:, :2] = x[:, None] * level
+    found[:, 2] = np.tanh(cues @ FACING / 2) * np.maximum(np.sqrt(1 - x * x), 0.3)
+    return Facing(found, x, across[:, 5], cues)
 
 
-def _level(look: Look, body: Body) -> Floats:
+def _level(look: Look, trunk: Floats) -> Floats:
     """Return the direction across trunks in the image, (n, 2), 1 long: right if upright."""
-    trunk = [body.of(kind, side) for kind in ('shoulder', 'hip') for side in (LEFT, RIGHT)]
-    if NONE in trunk:
-        return np.broadcast_to(UPRIGHT, (len(look.rays), 2))
-    corners = look.rays[:, trunk]
-    up = corners[:, 0] + corners[:, 1] - corners[:, 2] - corners[:, 3]
+    up = np.einsum('nki,k->ni', look.rays, trunk)
     length = np.sqrt((up * up).sum(axis=1))
-    clear = (length * look.trunk > 2 * UP_M * look.scale) & look.trusted[:, trunk].all(axis=1)
+    clear = length * look.trunk > 2 * UP_M * look.scale
+    clear &= (1.0 - look.trusted) @ np.abs(trunk) == 0
     turned = up[:, ::-1] * (-1, 1) / np.where(clear, length, 1)[:, None]
     return np.where(clear[:, None], turned, UPRIGHT)
 
@@ -137,31 +157,25 @@ def evidence(look: Look, surfaces: Surfaces, facing: Facing, body: Body) -> Floa
     n, k = look.trusted.shape
     found = np.zeros((len(EVIDENCE), n, k))
     found[0] = 1
-    off = np.where(look.seen, surfaces.z - look.trunk[:, None], 0)
-    found[1], found[2] = _between(-off, 0, FAR_M), _between(off, 0, FAR_M)
+    off = _between(surfaces.z - look.trunk[:, None], -FAR_M, FAR_M)
+    off[~look.seen] = 0
+    found[1], found[2] = np.maximum(-off, 0), np.maximum(off, 0)
     scale = look.scale[:, None]
-    lengths = body.bone_lengths * scale[:, None]
-    bone = look.points[:, None] - look.points[:, body.bones]  # (n, 2, k, 3)
-    both = look.seen[:, None] & look.seen[:, body.bones] & (body.bones != NONE)
-    share = np.where(both, np.sqrt(np.einsum('nbki,nbki->nbk', bone, bone)) / lengths, 1)
-    short = _between(1 - share, 0, 1)
-    ahead = _between(-bone[..., 2] / lengths, 0, 1.5) * both
-    found[3], found[4], found[5] = short[:, 0], _between(share[:, 0] - 1, 0, 1.5), ahead[:, 0]
+    there = look.bones > 0
+    more = (look.bones / scale[:, None] - 1) * there
+    ahead = _between(look.ahead / scale[:, None], 0, 1.5)
+    short = np.maximum(-more, 0)
+    found[3], found[4], found[5] = short[:, 0], _between(more[:, 0], 0, 1.5), ahead[:, 0]
     found[6], found[7] = short[:, 1], ahead[:, 1]
     apart = look.rays - look.rays[:, body.counterparts]
-    share = np.sqrt(np.einsum('nki,nki->nk', apart, apart)) * look.trunk[:, None] / scale
     both = look.trusted & look.trusted[:, body.counterparts] & (body.counterparts != NONE)
-    found[8] = _between(1 - share / body.widths, 0, 1) * both
+    share = np.sqrt(np.einsum('nki,nki->nk', apart, apart)) / body.widths
+    found[8] = np.maximum(1 - share * (look.trunk / look.scale)[:, None], 0) * both
     far = facing.across[:, 2:] * body.sides
     found[9], found[10] = np.maximum(far, 0), np.maximum(-far, 0)
     found[11] = found[8] * found[9]
     x = facing.frontal[:, None]
-    found[12], found[13] = x, x * x
-    left, right = body.of('ear', LEFT), body.of('ear', RIGHT)
-    if NONE not in (left, right):
-        both = look.trusted[:, left] & look.trusted[:, right]
-        apart = (facing.level[:, left] - facing.level[:, right]) * look.trunk / look.scale
-        found[14] = (_between(apart / body.widths[left], -1, 1) * both)[:, None]
+    found[12], found[13], found[14] = x, x * x, facing.face[:, None]
     found[15] = surfaces.deeper[:, None]
     return found
 

@@ -6,7 +6,7 @@ Measured on rendered people by `python -m world.anatomy 100 116`, which prints t
 import numpy as np
 
 # For visibility.CUES.
-FACING = np.array([1.44, 2.62, 11.19, 11.88, 8.78, 4.39, 6.79, 3.85])
+FACING = np.array([1.44, 2.62, 2.62, 11.19, 11.88, 8.78, 4.39, 6.79, 3.85])
 
 # For visibility.EVIDENCE, by kind of keypoint; 'other': what is seen is believed.
 _TABLE = """
