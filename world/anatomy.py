@@ -10,7 +10,7 @@ change of radii or lengths, run it again with what it printed.
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ SCENARIOS = (
     'standing', 'waving', 'walking', 'crossing', 'occlusion', 'sitting', 'leaving', 'furniture',
     'crowd', 'close', 'driving', 'pillar',
 )  # fmt: skip
-PER_SCENE = 4  # sights
+# Where cameras stand that see people from elsewhere: x, y, z metres in the world; yaw, degrees.
+BEHIND, LEFT_SIDE, RIGHT_SIDE = (6.7, 0, 1.2, 180), (3.2, 3.6, 1.2, -90), (3.2, -3.6, 1.2, 90)
 LEAST_SHARE = 0.1  # of a person that is visible
 NEAR_M = 5.0  # joints beyond do not count
 RIGHT_M = 0.1  # a surface is a joint's own where that comes out so near to it
@@ -55,13 +56,22 @@ KEYPOINTS = (
 
 
 def sights(seeds: Sequence[int]) -> Iterator[Sight]:
-    """Render what the first cameras of scenes see, at times drawn for the seed."""
+    """Render what cameras see of scenes, at times drawn for the seed.
+
+    Scenes are written for a camera in front; others see the same people from behind and from the
+    side.
+    """
     for seed in seeds:
         for number, scenario in enumerate(SCENARIOS):
             scene = Scene(seed, scenario)
             rng = np.random.default_rng([seed, number])
-            for second in rng.uniform(0.5, scene.seconds - 0.5, PER_SCENE):
-                yield scene.sight(next(iter(scene.mounts)), float(second), depth=True)
+            mount = next(iter(scene.mounts.values()))
+            views = (None, None, BEHIND, LEFT_SIDE if seed % 2 else RIGHT_SIDE)
+            for view, second in zip(views, rng.uniform(0.5, scene.seconds - 0.5, 4), strict=True):
+                if view:
+                    mount = replace(mount, position=view[:3], yaw=view[3])
+                scene.mounts[mount.name] = mount
+                yield scene.sight(mount.name, float(second), depth=True)
 
 
 @dataclass(frozen=True)

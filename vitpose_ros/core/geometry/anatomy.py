@@ -51,6 +51,7 @@ PARTS = {
     'hand': Part(0.019, 0.02, 0.012, 1.05),
 }
 OTHER = Part(0.04, 0.04, 0.03, 1.0)  # animals, and what has no name here
+ANIMAL = 'animal'
 SAME = {'thorax': 'neck'}  # MPII's name for about the same point
 
 # Metres between two kinds of keypoints of a grown person: of a side, and from left to right.
@@ -154,7 +155,10 @@ def body_of(skeleton: str) -> Body:
     own = SKELETONS[skeleton]
     k, fine = len(own), set(own.fine)
     is_person = 'person' in own.classes
-    kinds = tuple(_kind(name, i in fine) for i, name in enumerate(own.keypoint_names))
+    kinds = tuple(
+        _kind(name, i in fine) if is_person else ANIMAL
+        for i, name in enumerate(own.keypoint_names)
+    )
     sides = np.array([_side(name) for name in own.keypoint_names], dtype=np.int8)
     parts = [PARTS.get(kind, OTHER) if is_person else OTHER for kind in kinds]
     place: dict[tuple[str, int], int] = {}

@@ -27,27 +27,34 @@ class Depth:
         """Copy what is not in one piece, once."""
         object.__setattr__(self, 'values', np.ascontiguousarray(self.values))
 
-    def pixels(self, rays: Floats) -> tuple[Floats, Floats]:
-        """Return where rays (..., 2), x and y at depth 1, are: columns, rows."""
-        camera = self.camera
-        columns = rays[..., 0] * camera.focal_x + camera.centre_x
-        return columns, rays[..., 1] * camera.focal_y + camera.centre_y
+    def places(self, rays: Floats) -> Floats:
+        """Return where rays (..., 2), x and y at depth 1, are in the image: (2, ...) pixels.
 
-    def shows(self, columns: Floats, rows: Floats) -> NDArray[np.bool_]:
-        """Return which places (...) are in the image."""
+        Columns and rows stand apart, as numpy is slow where the last axis has two entries.
+        """
+        camera, found = self.camera, np.empty((2, *rays.shape[:-1]))
+        found[0] = rays[..., 0] * camera.focal_x + camera.centre_x
+        found[1] = rays[..., 1] * camera.focal_y + camera.centre_y
+        return found
+
+    def shows(self, places: Floats) -> NDArray[np.bool_]:
+        """Return which places (2, ...) are in the image, (...)."""
         height, width = self.values.shape
-        inside = (columns >= -0.5) & (columns < width - 0.5)
-        return np.asarray(inside & (rows >= -0.5) & (rows < height - 0.5))
+        inside = places >= -0.5
+        return np.asarray(
+            inside[0] & inside[1] & (places[0] < width - 0.5) & (places[1] < height - 0.5)
+        )
 
-    def at(self, columns: NDArray[np.floating], rows: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the depths (...) at places (...), NaN for holes.
+    def at(self, places: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the depths (...) at places (2, ...), NaN for holes.
 
         Outside the image it goes on as at its border. What is infinite may stay so.
         """
         height, width = self.values.shape
-        # Columns and rows apart: numpy is slow where the last axis has two entries.
-        x = np.rint(np.minimum(np.maximum(columns, 0), width - 1))
-        y = np.rint(np.minimum(np.maximum(rows, 0), height - 1))
+        most = np.array([width - 1, height - 1], places.dtype).reshape(
+            2, *(places.ndim - 1) * (1,)
+        )
+        x, y = np.rint(np.minimum(np.maximum(places, 0), most))
         found = self.values.ravel().take((y * width + x).astype(np.intp))
         return np.asarray(np.where(found > NEAREST, found, HOLE))
 

@@ -30,6 +30,7 @@ EVIDENCE = (
     'frontal', 'frontal squared',  # -1 seen from behind, 0 from the side, 1 from the front
     'face',  # the same of the face
     'deeper',  # see Surfaces
+    'on another',  # see Surfaces
 )  # fmt: skip
 # What says which side is turned away: positive where the left one is.
 PAIRS = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
@@ -176,7 +177,7 @@ def evidence(look: Look, surfaces: Surfaces, facing: Facing, body: Body) -> Floa
     found[11] = found[8] * found[9]
     x = facing.frontal[:, None]
     found[12], found[13], found[14] = x, x * x, facing.face[:, None]
-    found[15] = surfaces.deeper[:, None]
+    found[15], found[16] = surfaces.deeper[:, None], surfaces.on_another
     return found
 
 
