@@ -6,7 +6,6 @@ them; lengths are of grown people, others are scaled by what is measured of them
 
 import functools
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,62 +31,61 @@ class Part:
 
 # By the first word that is in the keypoint's name.
 PARTS = {
-    'head_top': Part(0.082, 0.018, 0.04, 0.5),
-    'nose': Part(0.009, 0.02, 0.02, 0.5),
-    'eye': Part(0.016, 0.02, 0.02, 0.5),
-    'ear': Part(0.027, 0.035, 0.02, 0.5),
-    'shoulder': Part(0.085, 0.035, 0.05, 0.5),
-    'elbow': Part(0.056, 0.025, 0.03, 0.7),
-    'wrist': Part(0.03, 0.015, 0.025, 0.95),
-    'hip': Part(0.136, 0.038, 0.06, 0.45),
-    'knee': Part(0.078, 0.021, 0.045, 0.75),
-    'ankle': Part(0.054, 0.018, 0.035, 1.05),
-    'upper_neck': Part(0.095, 0.02, 0.04, 0.5),
-    'neck': Part(0.128, 0.035, 0.04, 0.45),
-    'thorax': Part(0.128, 0.035, 0.04, 0.45),
-    'pelvis': Part(0.158, 0.046, 0.06, 0.4),
-    'toe': Part(0.018, 0.015, 0.02, 1.15),
-    'heel': Part(0.052, 0.03, 0.025, 1.1),
+    'head_top': Part(0.078, 0.017, 0.04, 0.5),
+    'nose': Part(0.013, 0.023, 0.02, 0.5),
+    'eye': Part(0.019, 0.015, 0.02, 0.5),
+    'ear': Part(0.025, 0.032, 0.02, 0.5),
+    'shoulder': Part(0.082, 0.032, 0.05, 0.5),
+    'elbow': Part(0.055, 0.025, 0.03, 0.7),
+    'wrist': Part(0.03, 0.012, 0.025, 0.95),
+    'hip': Part(0.134, 0.038, 0.06, 0.45),
+    'knee': Part(0.077, 0.021, 0.045, 0.75),
+    'ankle': Part(0.054, 0.017, 0.035, 1.05),
+    'upper_neck': Part(0.092, 0.021, 0.04, 0.5),
+    'neck': Part(0.126, 0.037, 0.04, 0.45),
+    'thorax': Part(0.126, 0.037, 0.04, 0.45),
+    'pelvis': Part(0.161, 0.047, 0.06, 0.4),
+    'toe': Part(0.021, 0.017, 0.02, 1.15),
+    'heel': Part(0.053, 0.028, 0.025, 1.1),
     'face': Part(0.01, 0.02, 0.012, 0.5),
-    'hand': Part(0.012, 0.02, 0.012, 1.05),
+    'hand': Part(0.019, 0.02, 0.012, 1.05),
 }
 OTHER = Part(0.04, 0.04, 0.03, 1.0)  # animals, and what has no name here
+ANIMAL = 'animal'
 SAME = {'thorax': 'neck'}  # MPII's name for about the same point
 
 # Metres between two kinds of keypoints of a grown person: of a side, and from left to right.
 LENGTHS = {
-    ('shoulder', 'hip'): 0.529,
+    ('shoulder', 'hip'): 0.528,
     ('shoulder', 'elbow'): 0.288,
-    ('elbow', 'wrist'): 0.257,
-    ('hip', 'knee'): 0.425,
-    ('knee', 'ankle'): 0.426,
-    ('ear', 'shoulder'): 0.228,
-    ('eye', 'ear'): 0.10,
-    ('nose', 'eye'): 0.05,
-    ('ankle', 'toe'): 0.16,
-    ('ankle', 'heel'): 0.08,
-    ('neck', 'shoulder'): 0.17,
-    ('upper_neck', 'neck'): 0.1,
-    ('head_top', 'upper_neck'): 0.2,
-    ('head_top', 'neck'): 0.3,
-    ('pelvis', 'hip'): 0.098,
-    ('wrist', 'hand'): 0.1,
+    ('elbow', 'wrist'): 0.256,
+    ('hip', 'knee'): 0.423,
+    ('knee', 'ankle'): 0.424,
+    ('ear', 'shoulder'): 0.227,
+    ('eye', 'ear'): 0.1,
+    ('nose', 'ear'): 0.125,
+    ('eye', 'nose'): 0.051,
+    ('ankle', 'toe'): 0.204,
+    ('ankle', 'heel'): 0.074,
+    ('neck', 'shoulder'): 0.192,
+    ('upper_neck', 'neck'): 0.092,
+    ('head_top', 'upper_neck'): 0.178,
+    ('head_top', 'neck'): 0.256,
+    ('pelvis', 'hip'): 0.099,
+    ('wrist', 'hand'): 0.123,
     ('nose', 'face'): 0.08,
 }
 WIDTHS = {
-    'shoulder': 0.337, 'hip': 0.197, 'eye': 0.062, 'ear': 0.155,
-    'elbow': 0.337, 'wrist': 0.337, 'knee': 0.25, 'ankle': 0.25, 'toe': 0.25, 'heel': 0.25,
+    'shoulder': 0.334, 'hip': 0.197, 'eye': 0.062, 'ear': 0.154,
+    'elbow': 0.455, 'wrist': 0.523, 'knee': 0.261, 'ankle': 0.245, 'toe': 0.339, 'heel': 0.235,
 }  # fmt: skip
-# The bones that say how large somebody is.
-MEASURES = (
-    ('shoulder', 'hip'), ('shoulder', 'elbow'), ('elbow', 'wrist'), ('hip', 'knee'),
-    ('knee', 'ankle'),
-)  # fmt: skip
+# How far these are from what they hang on says how large somebody is.
+MEASURES = ('shoulder', 'elbow', 'wrist', 'knee', 'ankle')
 # What each kind hangs on, the first that is there; and what hangs on it.
 PARENTS = {
     'elbow': ('shoulder',), 'wrist': ('elbow',), 'knee': ('hip',), 'ankle': ('knee',),
     'shoulder': ('hip',), 'hip': ('shoulder',), 'ear': ('shoulder',), 'eye': ('ear',),
-    'nose': ('eye',), 'toe': ('ankle',), 'heel': ('ankle',), 'hand': ('wrist',),
+    'nose': ('ear',), 'toe': ('ankle',), 'heel': ('ankle',), 'hand': ('wrist',),
     'face': ('nose',), 'neck': ('shoulder',), 'upper_neck': ('neck',),
     'head_top': ('upper_neck', 'neck'), 'pelvis': ('hip',),
 }  # fmt: skip
@@ -109,17 +107,24 @@ class Body:
     spread: Floats  # (k,)
     radius: Floats  # (k,)
     reach: Floats  # (k,)
-    parents: Indices  # (k,) or NONE
-    parent_lengths: Floats  # (k,)
-    children: Indices  # (k,) or NONE
-    child_lengths: Floats  # (k,)
+    bones: Indices  # (2, k): what each hangs on, and what hangs on it; or NONE
+    bone_lengths: Floats  # (2, k)
     counterparts: Indices  # (k,) from left to right and back, or NONE
     widths: Floats  # (k,) to them
-    measures: Indices  # (b, 2)
-    measure_lengths: Floats  # (b,)
+    measures: Indices  # (b,): those whose bones to their parents say how large somebody is
     limbs: Indices  # (e, 2): the skeleton's own, without face and hands
 
     places: dict[tuple[str, int], int]  # (kind, side): the first such keypoint
+
+    @property
+    def parents(self) -> Indices:
+        """What each keypoint (k,) hangs on, or NONE."""
+        return np.asarray(self.bones[0])
+
+    @property
+    def parent_lengths(self) -> Floats:
+        """How long the bones to that are, (k,) metres."""
+        return np.asarray(self.bone_lengths[0])
 
     def of(self, kind: str, side: int = MIDDLE) -> int:
         """Return the first keypoint of a kind and side, or NONE."""
@@ -150,7 +155,10 @@ def body_of(skeleton: str) -> Body:
     own = SKELETONS[skeleton]
     k, fine = len(own), set(own.fine)
     is_person = 'person' in own.classes
-    kinds = tuple(_kind(name, i in fine) for i, name in enumerate(own.keypoint_names))
+    kinds = tuple(
+        _kind(name, i in fine) if is_person else ANIMAL
+        for i, name in enumerate(own.keypoint_names)
+    )
     sides = np.array([_side(name) for name in own.keypoint_names], dtype=np.int8)
     parts = [PARTS.get(kind, OTHER) if is_person else OTHER for kind in kinds]
     place: dict[tuple[str, int], int] = {}
@@ -174,11 +182,6 @@ def body_of(skeleton: str) -> Body:
             child_lengths[i] = length_between(kind, CHILDREN[kind])
         widths[i] = WIDTHS.get(kind, 1.0)
     counterparts = np.array([j if j != i else NONE for i, j in enumerate(own.flip_order)])
-    bones = [
-        (place[first, side], place[second, side], LENGTHS[first, second])
-        for (first, second), side in product(MEASURES, (LEFT, RIGHT))
-        if is_person and (first, side) in place and (second, side) in place
-    ]
     return Body(
         kinds=kinds,
         is_person=is_person,
@@ -188,14 +191,11 @@ def body_of(skeleton: str) -> Body:
         spread=np.array([part.spread for part in parts]),
         radius=np.array([part.radius for part in parts]),
         reach=np.array([part.reach for part in parts]),
-        parents=parents,
-        parent_lengths=parent_lengths,
-        children=children,
-        child_lengths=child_lengths,
+        bones=np.stack((parents, children)),
+        bone_lengths=np.stack((parent_lengths, child_lengths)),
         counterparts=counterparts,
         widths=widths,
-        measures=np.array([bone[:2] for bone in bones], dtype=np.intp).reshape(-1, 2),
-        measure_lengths=np.array([bone[2] for bone in bones]),
+        measures=np.flatnonzero(np.isin(kinds, MEASURES) & (parents != NONE)),
         places=place,
         limbs=np.array([e for e in own.edges if not fine & set(e)], dtype=np.intp),
     )

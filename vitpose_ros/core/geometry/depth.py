@@ -10,8 +10,9 @@ from vitpose_ros.core.geometry.pinhole import PinholeCamera
 Floats = NDArray[np.float64]
 
 MARGIN = 0.1  # of a box, on each side: what of a depth image is looked at
-NEAREST = 0.01  # metres: what is nearer is a hole
-FARTHEST = 1000.0
+NEAREST, FARTHEST = 0.01, 1000.0  # metres: what is not between them is a hole
+SHOWN_M = (0.4, 20.0)  # how far away it may be, what boxes show
+HOLE = np.float32(np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,72 +23,132 @@ class Depth:
     values: NDArray[np.float32]
     camera: PinholeCamera  # of its own pixels
 
-    def pixels(self, rays: Floats) -> Floats:
-        """Return where rays (..., 2), x and y at depth 1, meet the image, (..., 2) pixels."""
-        camera = self.camera
-        focal = camera.focal_x, camera.focal_y
-        return rays * focal + (camera.centre_x, camera.centre_y)
+    def __post_init__(self) -> None:
+        """Copy what is not in one piece, once."""
+        object.__setattr__(self, 'values', np.ascontiguousarray(self.values))
 
-    def at(self, pixels: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the depths (...) at pixels (..., 2), finite ones; NaN for holes and outside."""
+    def places(self, rays: Floats) -> Floats:
+        """Return where rays (..., 2), x and y at depth 1, are in the image: (2, ...) pixels.
+
+        Columns and rows stand apart, as numpy is slow where the last axis has two entries.
+        """
+        camera, found = self.camera, np.empty((2, *rays.shape[:-1]))
+        found[0] = rays[..., 0] * camera.focal_x + camera.centre_x
+        found[1] = rays[..., 1] * camera.focal_y + camera.centre_y
+        return found
+
+    def shows(self, places: Floats) -> NDArray[np.bool_]:
+        """Return which places (2, ...) are in the image, (...)."""
         height, width = self.values.shape
-        # What is far outside stays so when it becomes an integer.
-        columns_rows = np.rint(np.clip(pixels, -9.0, 1e6)).astype(np.int32)
-        x, y = columns_rows[..., 0], columns_rows[..., 1]
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        found = self.values.ravel().take(np.where(inside, y * width + x, 0))
-        with np.errstate(invalid='ignore'):
-            inside &= (found > NEAREST) & (found < FARTHEST)
-        return np.where(inside, found, np.float32(np.nan))
+        inside = places >= -0.5
+        return np.asarray(
+            inside[0] & inside[1] & (places[0] < width - 0.5) & (places[1] < height - 0.5)
+        )
+
+    def at(self, places: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the depths (...) at places (2, ...), NaN for holes.
+
+        Outside the image it goes on as at its border. What is infinite may stay so.
+        """
+        height, width = self.values.shape
+        most = np.array([width - 1, height - 1], places.dtype).reshape(
+            2, *(places.ndim - 1) * (1,)
+        )
+        x, y = np.rint(np.minimum(np.maximum(places, 0), most))
+        found = self.values.ravel().take((y * width + x).astype(np.intp))
+        return np.asarray(np.where(found > NEAREST, found, HOLE))
 
 
 def registered(
     values: NDArray[np.float32],
     camera: PinholeCamera,
-    transform: Floats,
+    transform: NDArray[np.floating],
     colour: PinholeCamera,
     size: tuple[int, int],
     boxes: NDArray[np.float32] | None = None,
 ) -> Depth:
     """Return a depth image as a camera would see it that stands where the colour camera does.
 
-    values: (h, w) float32 metres, NaN for holes, as camera sees them. transform: (4, 4), from the
-    depth camera's optical frame to that of the colour camera. size: (width, height) of the colour
-    image. boxes: (n, 4) in its pixels; only what they show is computed, and all else is a hole.
-    The pixels of the result are about as large as those of the depth image. Of what falls into
-    one, the nearest counts.
+    values: (h, w) float32 metres as camera sees them; holes are NaN, 0 or infinite. transform:
+    (4, 4), from the depth camera's optical frame to that of the colour camera. size: (width,
+    height) of the colour image. boxes: (n, 4) in its pixels; what none of them shows may be a
+    hole. The pixels of the result are about as large as those of the depth image. Of what falls
+    into one, the nearest counts.
     """
     scale = camera.focal_x / colour.focal_x, camera.focal_y / colour.focal_y
     target = colour.scaled(*scale)
     width, height = (
         max(1, round(length * factor)) for length, factor in zip(size, scale, strict=True)
     )
-    rows, columns = np.nonzero(np.isfinite(values))
-    z = values[rows, columns]
-    at_one = camera.at_depth(np.column_stack((columns, rows)).astype(np.float32), 1.0)
-    points = (at_one * z[:, None]) @ transform[:3, :3].T + transform[:3, 3]
-    ahead = points[:, 2] > 0.01
-    x, y = target.project(points[ahead]).T
-    z = points[ahead, 2]
-    column, row = np.rint(x).astype(np.intp), np.rint(y).astype(np.intp)
-    wanted = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    found = np.full(width * height, HOLE)
+    rows, columns = slice(None), slice(None)
     if boxes is not None:
-        wanted[wanted] = _shown(boxes, scale, (height, width))[row[wanted], column[wanted]]
-    column, row, z = column[wanted], row[wanted], z[wanted]
-    found = np.full((height, width), np.nan, np.float32)
-    farthest_first = np.argsort(-z, kind='stable')  # the last one written stays
-    found[row[farthest_first], column[farthest_first]] = z[farthest_first]
-    return Depth(found, target)
+        rows, columns = _shown(boxes, colour, np.linalg.inv(transform), camera, values.shape)
+    z = values[rows, columns]
+    # A pixel sees (x, y, 1) * z; of a second camera of a pair less an offset.
+    x = (np.arange(values.shape[1])[columns] - camera.centre_x) / camera.focal_x
+    y = (np.arange(values.shape[0])[rows] - camera.centre_y) / camera.focal_y
+    offset = (camera.offset_x / camera.focal_x, camera.offset_y / camera.focal_y, 0.0)
+    turn, shift = transform[:3, :3], transform[:3, 3] - transform[:3, :3] @ offset
+    with np.errstate(invalid='ignore', divide='ignore'):
+        ahead, right, down = (
+            (
+                (turn[axis, 0] * x).astype(np.float32)
+                + (turn[axis, 1] * y + turn[axis, 2]).astype(np.float32)[:, None]
+            )
+            * z
+            + np.float32(shift[axis])
+            for axis in (2, 0, 1)
+        )
+        right = (right * np.float32(target.focal_x) + np.float32(target.offset_x)) / ahead
+        down = (down * np.float32(target.focal_y) + np.float32(target.offset_y)) / ahead
+        column = np.rint(right + np.float32(target.centre_x))
+        row = np.rint(down + np.float32(target.centre_y))
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        inside &= (z > NEAREST) & (z < FARTHEST) & (ahead > NEAREST)
+    place = row[inside].astype(np.intp) * width + column[inside].astype(np.intp)
+    _write_nearest(found, place, ahead[inside])
+    return Depth(found.reshape(height, width), target)
+
+
+def _write_nearest(
+    found: NDArray[np.float32], place: NDArray[np.intp], z: NDArray[np.float32]
+) -> None:
+    """Write depths z (m,) to places (m,) of holes, where there are several the least."""
+    while len(place):
+        found[place] = z  # where there are several, the last one stays
+        nearer = z < found[place]
+        place, z = place[nearer], z[nearer]
 
 
 def _shown(
-    boxes: NDArray[np.float32], scale: tuple[float, float], size: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Return which pixels (h, w) some box shows."""
-    shown = np.zeros(size, dtype=bool)
-    for x_min, y_min, x_max, y_max in boxes.tolist():
-        across, down = MARGIN * (x_max - x_min), MARGIN * (y_max - y_min)
-        left, right = (int(max(0, x * scale[0])) for x in (x_min - across, x_max + across))
-        top, bottom = (int(max(0, y * scale[1])) for y in (y_min - down, y_max + down))
-        shown[top : bottom + 1, left : right + 1] = True
-    return shown
+    boxes: NDArray[np.float32],
+    colour: PinholeCamera,
+    inverse: NDArray[np.floating],
+    camera: PinholeCamera,
+    shape: tuple[int, ...],
+) -> tuple[slice, slice]:
+    """Return the rows and columns of a depth camera that may see what boxes show.
+
+    inverse: (4, 4), from the colour camera's frame to that of the depth camera.
+    """
+    margin = MARGIN * (boxes[:, 2:] - boxes[:, :2])
+    low, high = boxes[:, :2] - margin, boxes[:, 2:] + margin
+    corners = np.concatenate(
+        (
+            low,
+            high,
+            np.column_stack((low[:, 0], high[:, 1])),
+            np.column_stack((high[:, 0], low[:, 1])),
+        )
+    )
+    points = np.concatenate([colour.at_depth(corners, z) for z in SHOWN_M])
+    points = points @ inverse[:3, :3].T + inverse[:3, 3]
+    if not len(points):
+        return slice(0, 0), slice(0, 0)
+    if points[:, 2].min() <= NEAREST:
+        return slice(None), slice(None)
+    seen = camera.project(points)
+    left, top = np.maximum(np.floor(seen.min(axis=0)), 0).astype(int).tolist()
+    right, bottom = np.maximum(np.ceil(seen.max(axis=0)) + 1, 0).astype(int).tolist()
+    return slice(top, min(bottom, shape[0])), slice(left, min(right, shape[1]))

@@ -23,38 +23,35 @@ TRUNK = ('shoulder', 'hip')
 HEAD = ('nose', 'eye', 'ear')
 OUTWARDS = (
     ('neck', 'pelvis', 'elbow', 'knee', 'ear'),
-    ('upper_neck', 'wrist', 'ankle', 'eye'),
-    ('head_top', 'toe', 'heel', 'nose'),
+    ('upper_neck', 'wrist', 'ankle', 'eye', 'nose'),
+    ('head_top', 'toe', 'heel'),
 )
 DEEP_M = 0.03  # behind a surface: what it hides
 UNSURE = 0.25  # standard deviation of what is inferred, in lengths of the bone
 
 
 @dataclass(frozen=True, eq=False)
-class _Step:
-    """Joints (j) that are inferred at the same time."""
+class _Ways:
+    """From which joints those of a set (k) are inferred: across the body, or along a bone."""
 
-    joints: Indices
-    others: Indices  # what they hang on
-    lengths: Floats
-    across: bool  # from one side of the body to the other
-    in_head: Flags
+    others: Indices  # (2, k), or NONE
+    lengths: Floats  # (2, k) metres
+    turns: Indices  # (k,): the trunk first, then outwards; NONE: never
+    in_head: Flags  # (k,)
 
 
 @functools.cache
-def _steps(body: Body) -> tuple[_Step, ...]:
-    """Return the steps, in order: the trunk from its other side, then outwards."""
-    kinds = np.array(body.kinds)
-
-    def step(wanted: tuple[str, ...], others: Indices, lengths: Floats, across: bool) -> _Step:
-        joints = np.flatnonzero(np.isin(kinds, wanted) & (others != NONE))
-        in_head = np.isin(kinds[joints], HEAD)
-        return _Step(joints, others[joints], lengths[joints], across, in_head)
-
-    parts = (TRUNK, *OUTWARDS)
-    outwards = (step(part, body.parents, body.parent_lengths, False) for part in parts)
-    steps = (step(TRUNK, body.counterparts, body.widths, True), *outwards)
-    return tuple(s for s in steps if len(s.joints))
+def _ways(body: Body) -> _Ways:
+    lengths = np.stack((body.widths, body.parent_lengths))
+    turns = np.full(len(body.kinds), NONE)
+    for number, kinds in enumerate((TRUNK, *OUTWARDS)):
+        turns[np.isin(body.kinds, kinds) & (body.parents != NONE)] = number
+    return _Ways(
+        np.stack((body.counterparts, body.parents)),
+        lengths,
+        turns,
+        np.isin(body.kinds, HEAD),
+    )
 
 
 def infer(
@@ -66,39 +63,44 @@ def infer(
     facing: Facing,
     body: Body,
 ) -> tuple[Floats, Floats]:
-    """Return depths (n, k) with those that are inferred, and their standard deviations.
+    """Return depths (n, k) with those that are inferred, and the variances of these.
 
     z: (n, k) metres, NaN where not measured. wanted: (n, k), which others to infer. rays:
     (n, k, 2) x and y at depth 1. surface: (n, k) metres, what is seen there, or NaN. scale: (n,)
     of the bodies.
     """
-    z, sigma = z.copy(), np.full(z.shape, np.nan)
-    squares = 1 + np.einsum('nki,nki->nk', rays, rays)
-    for step in _steps(body):
-        new = wanted[:, step.joints] & np.isnan(z[:, step.joints])
-        new &= np.isfinite(z[:, step.others])
+    z = z.copy()
+    ways = _ways(body)
+    variance = (UNSURE * ways.lengths[1] * scale[:, None]) ** 2
+    subject, joint = np.nonzero(wanted & (ways.turns != NONE))  # (m,)
+    if not len(joint):
+        return z, variance
+    others, size = ways.others[:, joint], scale[subject]
+    to, start = rays[subject, joint], rays[subject, others]
+    square = 1 + (to * to).sum(axis=1)  # of the ray's length at depth 1
+    # If the other's depth is 1: the depth of the closest place on the ray, and how far it is.
+    closest = (1 + (to * start).sum(axis=2)) / square
+    apart = 1 + (start * start).sum(axis=2) - closest**2 * square
+    reaches = (ways.lengths[:, joint] * size) ** 2
+    least = surface[subject, joint] + DEEP_M
+    least = np.where(np.isnan(least), -np.inf, least)
+    in_head, turn = ways.in_head[joint], ways.turns[joint]
+    far = np.where(facing.across[subject, 2] * body.sides[joint] > 0, 1, -1)
+    places = np.arange(len(joint))
+    for number in range(len(OUTWARDS) + 1):
+        new = (turn == number) & np.isnan(z[subject, joint])
         if not new.any():
             continue
-        centre_z = np.where(new, z[:, step.others], 1.0)
-        ray, other = rays[:, step.joints], rays[:, step.others]
-        square, length = squares[:, step.joints], step.lengths * scale[:, None]
-        closest = centre_z * (1 + np.einsum('nki,nki->nk', ray, other)) / square
-        miss = centre_z**2 * squares[:, step.others] - closest**2 * square
-        half = np.sqrt(np.maximum(length**2 - miss, 0) / square)
-        near, far = closest - half, closest + half
-        seen = surface[:, step.joints]
-        with np.errstate(invalid='ignore'):
-            if step.across:
-                found = np.where(facing.across[:, 1:] * body.sides[step.joints] > 0, far, near)
-            else:
-                first = np.where(near > seen + DEEP_M, near, far)
-                first = np.where(np.isnan(seen), closest, first)
-                found = np.where(step.in_head, first, far)
-            found = np.where(found < seen + DEEP_M, seen + DEEP_M, found)
-        rows, columns = np.nonzero(new)
-        columns = step.joints[columns]
-        z[rows, columns] = found[new]
-        before = sigma[:, step.others][new]
-        before = np.where(np.isnan(before), 0, before)
-        sigma[rows, columns] = np.sqrt(before**2 + (UNSURE * length[new]) ** 2)
-    return z, sigma
+        way = np.ones(len(joint), dtype=np.intp)
+        if number == 0:
+            way[(others[0] != NONE) & np.isfinite(z[subject, others[0]])] = 0
+        z_other = z[subject, others[way, places]]
+        middle = z_other * closest[way, places]
+        reach = reaches[way, places] - z_other * z_other * apart[way, places]
+        half = np.sqrt(np.maximum(reach, 0) / square)
+        is_first = in_head & (middle - half >= least)
+        side = np.where(way == 0, far, np.where(is_first, -1, 1))
+        found = np.maximum(middle + side * half, least)
+        new &= np.isfinite(found)
+        z[subject[new], joint[new]] = found[new]
+    return z, variance

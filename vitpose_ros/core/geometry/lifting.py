@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.geometry.anatomy import Body, body_of
+from vitpose_ros.core.geometry.anatomy import NONE, Body, body_of
 from vitpose_ros.core.geometry.depth import Depth
 from vitpose_ros.core.geometry.inference import infer
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
@@ -26,12 +26,13 @@ UNKNOWN, INFERRED, MEASURED = 0, 1, 2  # states of joints
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-LEAST_CHANCE = 0.7  # that a surface is the joint's own
+LEAST_CHANCE = 0.8  # that a surface is the joint's own
 SMALLEST, LARGEST = 0.4, 1.4  # of bodies, 1 for a grown person
 # Errors of keypoints: of what heatmaps spread, a share that falls with the score; and pixels where
-# nobody knows. Measured with the network that comes with the package (python -m world.anatomy).
-SPREAD_SHARE, SPREAD_POWER, LEAST_SCORE = 0.02, -2.5, 0.2
+# nobody knows. Measured with the embedded network: python -m world.keypoint_errors 100 104.
+SPREAD_SHARE, SPREAD_POWER, LEAST_SCORE = 0.025, -3.0, 0.2
 PIXELS = 2.0  # standard deviation
+FINE_REACH = 2.0  # of faces and hands from what they hang on, in usual lengths
 DOUBT_M = 0.1  # how far off is, what is measured at a surface that is not the joint's own
 
 
@@ -74,9 +75,10 @@ class Sighted:
     look: Look
     surfaces: Surfaces
     facing: Facing
-    evidence: Floats  # (n, k, e), see visibility.EVIDENCE
+    evidence: Floats  # (e, n, k), see visibility.EVIDENCE
 
 
+@np.errstate(invalid='ignore')  # what is not known is NaN on all the way
 def lift(
     poses: Poses,
     depth: Depth,
@@ -92,15 +94,23 @@ def lift(
     it are not looked at. expected: (n,) metres, the depth at which each subject should be, as
     tracks have it, NaN where nobody knows.
     """
-    joints = Joints.unknown(*poses.scores.shape)
-    for name in dict.fromkeys(poses.skeletons):
-        rows = np.array([skeleton == name for skeleton in poses.skeletons], dtype=bool)
-        own = poses if rows.all() else poses[rows]
-        where = None if expected is None else np.asarray(expected, dtype=np.float64)[rows]
+    names = list(dict.fromkeys(poses.skeletons))
+    if expected is None:
+        expected = np.full(len(poses), np.nan)
+
+    def lifted(own: Poses, expected: NDArray[np.floating]) -> Joints:
+        body = body_of(own.skeletons[0])
         seen = sighted(
-            own, body_of(name), depth, camera, error=error, min_score=min_score, expected=where
+            own, body, depth, camera, error=error, min_score=min_score, expected=expected
         )
-        found = _judged(seen, own, camera)
+        return _judged(seen, own, camera)
+
+    if len(names) == 1:
+        return lifted(poses, expected)
+    joints = Joints.unknown(*poses.scores.shape)
+    for name in names:
+        rows = np.array([skeleton == name for skeleton in poses.skeletons], dtype=bool)
+        found = lifted(poses[rows], expected[rows])
         k = found.states.shape[1]
         joints.points[rows, :k] = found.points
         joints.states[rows, :k] = found.states
@@ -110,6 +120,7 @@ def lift(
     return joints
 
 
+@np.errstate(invalid='ignore')
 def sighted(
     poses: Poses,
     body: Body,
@@ -118,13 +129,12 @@ def sighted(
     *,
     error: DepthError = STEREO,
     min_score: float = 0.25,
-    expected: Floats | None = None,
+    expected: NDArray[np.floating] | None = None,
 ) -> Sighted:
     """Look at all keypoints of subjects that have the same keypoint set; see lift."""
     focal = np.array([camera.focal_x, camera.focal_y])
     rays = (poses.keypoints - np.array([camera.centre_x, camera.centre_y])) / focal
-    with np.errstate(invalid='ignore'):
-        trusted = (poses.scores >= min_score) & np.isfinite(rays).all(axis=2)
+    trusted = (poses.scores >= min_score) & np.isfinite(rays[..., 0] + rays[..., 1])
     rays = np.where(trusted[..., None], rays, 0.0)
     if expected is None:
         expected = np.full(len(poses), np.nan)
@@ -132,31 +142,42 @@ def sighted(
     seen = np.isfinite(surfaces.z)
     z = np.where(seen, surfaces.z, 0.0)
     behind = body.behind / np.sqrt(1 + np.einsum('nki,nki->nk', rays, rays)) * seen
-    scale = _scale(_at(rays, z + behind), seen, body)
-    points = _at(rays, z + behind * scale[:, None])
+    bones, ahead = _bones(_at(rays, z + behind), seen, body)
+    scale = _scale(bones[:, 0, body.measures])
     trunk = np.where(np.isfinite(surfaces.trunk), surfaces.trunk, 1.0)
-    look = Look(rays, trusted, points, seen, trunk, scale)
+    z = z + behind * scale[:, None]
+    look = Look(rays, trusted, z, seen, trunk, scale, bones, ahead)
     facing = facing_of(look, body)
     return Sighted(body, look, surfaces, facing, evidence(look, surfaces, facing, body))
 
 
 def _at(rays: Floats, z: Floats) -> Floats:
     """Return points (n, k, 3) on rays at depths."""
-    return np.concatenate((rays, np.ones_like(z)[..., None]), axis=2) * z[..., None]
+    points = np.empty((*z.shape, 3))
+    points[..., 0], points[..., 1], points[..., 2] = rays[..., 0] * z, rays[..., 1] * z, z
+    return points
 
 
-def _scale(points: Floats, seen: Flags, body: Body) -> Floats:
-    """Return how large bodies are, (n,), 1 for a grown person: the median of their bones, and 1."""
-    first, second = body.measures.T
-    bones = points[:, first] - points[:, second]
-    shares = np.ones((len(points), len(first) + 1))
-    shares[:, 1:] = np.sqrt(np.einsum('nbi,nbi->nb', bones, bones)) / body.measure_lengths
-    shares[:, 1:][~(seen[:, first] & seen[:, second])] = np.inf
+def _bones(points: Floats, seen: Flags, body: Body) -> tuple[Floats, Floats]:
+    """Return the lengths of bones (n, 2, k), and how much of them is towards the camera.
+
+    Both are shares of a grown person's; 0 where an end is not seen.
+    """
+    bones = points[:, None] - points[:, body.bones]  # what is NONE is left out here:
+    both = seen[:, None] & seen[:, body.bones] & (body.bones != NONE)
+    share = both / body.bone_lengths
+    return np.sqrt(np.einsum('nbki,nbki->nbk', bones, bones)) * share, bones[..., 2] * -share
+
+
+def _scale(lengths: Floats) -> Floats:
+    """Return how large bodies are, (n,): the median of their bones (n, b), and of 1."""
+    shares = np.ones((len(lengths), lengths.shape[1] + 1))
+    shares[:, 1:] = lengths
     shares.sort(axis=1)
-    count = np.isfinite(shares).sum(axis=1)
-    rows = np.arange(len(points))
-    median = (shares[rows, (count - 1) // 2] + shares[rows, count // 2]) / 2
-    return np.clip(median, SMALLEST, LARGEST)
+    missing = (shares == 0).sum(axis=1)  # they stand first
+    rows, count = np.arange(len(shares)), shares.shape[1] - missing
+    median = (shares[rows, missing + (count - 1) // 2] + shares[rows, missing + count // 2]) / 2
+    return np.asarray(np.minimum(np.maximum(median, SMALLEST), LARGEST))
 
 
 def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
@@ -164,14 +185,15 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
     body, look, surfaces = seen.body, seen.look, seen.surfaces
     chance = _with_fine(chance_of(seen.evidence, body), look, body)
     measured = (chance >= LEAST_CHANCE) & look.seen
-    z = np.where(measured, look.points[..., 2], np.nan)
+    z = np.where(measured, look.z, np.nan)
     variance = surfaces.sigma**2 + (body.spread * look.scale[:, None]) ** 2
     variance += (1 - chance) * DOUBT_M**2
     if body.is_person:
         wanted = look.trusted & ~measured & np.isfinite(surfaces.trunk)[:, None]
-        z, sigma = infer(z, wanted, look.rays, surfaces.z, look.scale, seen.facing, body)
-        variance = np.where(measured, variance, sigma**2)
+        z, inferred = infer(z, wanted, look.rays, surfaces.z, look.scale, seen.facing, body)
+        variance = np.where(measured, variance, inferred)
     known = np.isfinite(z)
+    variance = np.where(known, variance, np.nan)
     points = _at(look.rays, z)
     covariances = _covariances(look.rays, z, variance, poses, camera)
     position, spread = position_of(points, covariances, look.scale, seen.facing, body)
@@ -192,13 +214,9 @@ def _with_fine(chance: Floats, look: Look, body: Body) -> Floats:
     if not body.fine.any():
         return chance
     parents = body.parents[body.fine]
-    apart = look.points[:, body.fine] - look.points[:, parents]
-    near = (
-        np.einsum('nki,nki->nk', apart, apart)
-        < (2 * body.parent_lengths[body.fine] * look.scale[:, None]) ** 2
-    )
+    length = look.bones[:, 0, body.fine] / look.scale[:, None]
     chance = chance.copy()
-    chance[:, body.fine] = chance[:, parents] * (near & look.seen[:, parents])
+    chance[:, body.fine] = chance[:, parents] * ((length > 0) & (length < FINE_REACH))
     return chance
 
 
