@@ -15,6 +15,7 @@ from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.geometry.surfaces import STEREO, DepthError
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
+from vitpose_ros.core.tracks.people import People, PeopleTracker
 from vitpose_ros.core.tracks.smoothing import Smoother, image_variances
 from vitpose_ros.core.tracks.tracker import Tracker
 from vitpose_ros.core.tracks.tracks import TrackIds, Tracks
@@ -23,6 +24,7 @@ from vitpose_ros.core.types import Frame
 Rows: TypeAlias = NDArray[np.int64]
 
 TALL_M = 1.7  # about what people are, to say how fast joints may move
+FILLED_M = 0.1  # standard deviation of a joint that is not seen, but was a moment ago
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,29 +35,34 @@ class Capture:
     stamp_ns: int
     camera: str = ''  # its name, where there are several
     intrinsics: PinholeCamera | None = None  # of the image; None: nobody told
-    depth: Depth | None = None  # in the camera's optical frame; only with intrinsics
+    depth: Depth | None = None  # in the camera's optical frame; counts only with intrinsics
     # (4, 4) from the camera's optical frame to a fixed one, at that time; None: nobody told
     pose: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class People:
-    """The subjects of a capture, and those that are followed without being seen in it."""
+class Sighting:
+    """The subjects of a capture, and those that are followed without being seen in it.
+
+    What is in metres is in the fixed frame where the camera's pose was given, else in its optical
+    frame.
+    """
 
     camera: str
     stamp_ns: int
-    poses: Poses  # with the ids of the tracks
-    # Of the poses, in metres, in the fixed frame if the camera's pose was given, else in its
-    # optical frame; None without depth.
-    joints: Joints | None
+    poses: Poses  # with the ids of the tracks; without tracking with those of the detector
+    joints: Joints | None  # of the poses; None: without depth, or in no frame that is known
     tracks: Tracks | None  # None: tracking is off
+    kinds: tuple[tuple[str, str], ...]  # of each track: class and skeleton of its last pose
+    people: People | None  # of all cameras; None: the pose of this one was not given
 
 
 class PosePipeline:
     """Captures in, people out. The same captures, in the same order, give the same people.
 
     Each camera has a tracker of its own; captures of a camera come in the order of their stamps,
-    and one that jumps back begins anew. Not for several threads at a time.
+    and one that jumps back begins anew. The cameras whose poses are given share one list of
+    people, if their poses lead to one frame. Not for several threads at a time.
     """
 
     def __init__(
@@ -78,19 +85,27 @@ class PosePipeline:
         self._depth_error = depth_error
         self._min_score = min_score
         self._followers: dict[str, _Follower] = {}
+        self._people_tracker = PeopleTracker(options)
+        self._people: People | None = None  # as last told
 
-    def process(self, captures: Sequence[Capture]) -> list[People]:
+    def process(self, captures: Sequence[Capture]) -> list[Sighting]:
         """Return the people of captures, which share forward passes."""
         poses = self.estimator.predict([capture.frame for capture in captures])
         return [self.follow(*pair) for pair in zip(captures, poses, strict=True)]
 
-    def follow(self, capture: Capture, poses: Poses) -> People:
+    def follow(self, capture: Capture, poses: Poses) -> Sighting:
         """Return the people of a capture whose poses are there."""
         follower = self._followers.get(capture.camera)
         if follower is None:
             follower = self._followers[capture.camera] = _Follower(self._ids, self.options)
+        if self._people is not None:
+            follower.learn(self._people, capture.camera)
         joints = None
-        if capture.depth is not None and capture.intrinsics is not None:
+        if (
+            capture.depth is not None
+            and capture.intrinsics is not None
+            and follower.knows_frame_of(capture)
+        ):
             joints = lift(
                 poses,
                 capture.depth,
@@ -98,7 +113,11 @@ class PosePipeline:
                 error=self._depth_error,
                 min_score=self._min_score,
             )
-        return follower.follow(capture, poses, joints)
+        sighting = follower.follow(capture, poses, joints)
+        if sighting.tracks is None or capture.pose is None:
+            return sighting
+        self._people = self._people_tracker.update(capture.camera, sighting.tracks)
+        return replace(sighting, people=self._people)
 
 
 class _Follower:
@@ -108,10 +127,23 @@ class _Follower:
         self._tracker = None if options.tracking == 'off' else Tracker(ids, options)
         self._in_image = _smoother(options.smoothing)
         self._in_space = _smoother(options.smoothing_3d)
+        self._kinds: dict[str, tuple[str, str]] = {}
+        self._has_fixed_frame = False
 
-    def follow(self, capture: Capture, poses: Poses, joints: Joints | None) -> People:
+    def learn(self, people: People, camera: str) -> None:
+        """Take from other cameras where those are who are hidden from this one."""
+        if self._tracker is not None:
+            self._tracker.learn(people, camera)
+
+    def knows_frame_of(self, capture: Capture) -> bool:
+        """Tell whether the frame is known that what is in metres has to be in."""
+        self._has_fixed_frame |= capture.pose is not None
+        return capture.pose is not None or not self._has_fixed_frame
+
+    def follow(self, capture: Capture, poses: Poses, joints: Joints | None) -> Sighting:
         """Say who is who, and calm down what trembles."""
-        tracks = None
+        tracks: Tracks | None = None
+        kinds: tuple[tuple[str, str], ...] = ()
         if self._tracker is not None:
             tracks = self._tracker.update(
                 capture.stamp_ns,
@@ -121,43 +153,59 @@ class _Follower:
                 camera_pose=capture.pose,
             )
             poses = tracks.named(poses)
+            kinds = self._kinds_of(tracks, poses)
         if joints is not None and capture.pose is not None:
             joints = joints.moved(capture.pose)
-        followed = [index for index, name in enumerate(poses.track_ids) if name]
-        if tracks is None or not followed:
-            return People(capture.camera, capture.stamp_ns, poses, joints, tracks)
-        rows = np.array(followed)
-        # Another skeleton has other keypoints.
-        names = [(poses.track_ids[row], poses.skeletons[row]) for row in followed]
-        if self._in_image is not None:
-            poses = self._calm(self._in_image, capture.stamp_ns, poses, names, rows)
-        if self._in_space is not None and joints is not None:
-            joints = self._calm_joints(self._in_space, capture.stamp_ns, joints, names, rows)
-        return People(capture.camera, capture.stamp_ns, poses, joints, tracks)
+        rows = np.array([row for row, name in enumerate(poses.track_ids) if name], dtype=np.int64)
+        if tracks is not None and len(rows):
+            # Another skeleton has other keypoints.
+            names = [(poses.track_ids[row], poses.skeletons[row]) for row in rows.tolist()]
+            if self._in_image is not None:
+                poses = _calm(self._in_image, capture.stamp_ns, poses, names, rows)
+            if self._in_space is not None and joints is not None:
+                joints = _calm_joints(self._in_space, capture.stamp_ns, joints, names, rows)
+        return Sighting(capture.camera, capture.stamp_ns, poses, joints, tracks, kinds, None)
 
-    @staticmethod
-    def _calm(
-        smoother: Smoother, stamp_ns: int, poses: Poses, names: Sequence[Hashable], rows: Rows
-    ) -> Poses:
-        """Return poses with the keypoints of some rows smoothed."""
-        keypoints = poses.keypoints.copy()
-        heights = poses.boxes[rows, 3] - poses.boxes[rows, 1]
-        variances = image_variances(poses)[rows]
-        keypoints[rows] = smoother.update(stamp_ns, names, keypoints[rows], variances, heights)
-        return replace(poses, keypoints=keypoints)
+    def _kinds_of(self, tracks: Tracks, poses: Poses) -> tuple[tuple[str, str], ...]:
+        """Return the class and the skeleton of each track, as it was last seen."""
+        kinds = {}
+        classes = poses.class_names or [''] * len(poses)
+        for name, index in zip(tracks.ids, tracks.indices.tolist(), strict=True):
+            if index >= 0:
+                kinds[name] = classes[index], poses.skeletons[index]
+            else:
+                kinds[name] = self._kinds[name]
+        self._kinds = kinds
+        return tuple(kinds[name] for name in tracks.ids)
 
-    @staticmethod
-    def _calm_joints(
-        smoother: Smoother, stamp_ns: int, joints: Joints, names: Sequence[Hashable], rows: Rows
-    ) -> Joints:
-        """Return joints with those of some rows smoothed; what is filled in is inferred."""
-        points, states = joints.points.copy(), joints.states.copy()
-        variances = np.einsum('nkii->nki', joints.covariances[rows])
-        variances = np.where(np.isfinite(variances), variances, np.inf)
-        heights = np.full(len(rows), TALL_M)
-        points[rows] = smoother.update(stamp_ns, names, points[rows], variances, heights)
-        states[(states == UNKNOWN) & np.isfinite(points[..., 0])] = INFERRED
-        return replace(joints, points=points, states=states)
+
+def _calm(
+    smoother: Smoother, stamp_ns: int, poses: Poses, names: Sequence[Hashable], rows: Rows
+) -> Poses:
+    """Return poses with the keypoints of some rows smoothed; what was not found stays NaN."""
+    keypoints = poses.keypoints.copy()
+    heights = poses.boxes[rows, 3] - poses.boxes[rows, 1]
+    variances = image_variances(poses)[rows]
+    smooth = smoother.update(stamp_ns, names, keypoints[rows], variances, heights)
+    known = np.isfinite(keypoints[rows]) & np.isfinite(smooth)
+    keypoints[rows] = np.where(known, smooth, keypoints[rows])
+    return replace(poses, keypoints=keypoints)
+
+
+def _calm_joints(
+    smoother: Smoother, stamp_ns: int, joints: Joints, names: Sequence[Hashable], rows: Rows
+) -> Joints:
+    """Return joints with those of some rows smoothed; what is filled in is inferred."""
+    points, states = joints.points.copy(), joints.states.copy()
+    covariances = joints.covariances.copy()
+    variances = np.einsum('nkii->nki', joints.covariances[rows])
+    variances = np.where(np.isfinite(variances), variances, np.inf)
+    heights = np.full(len(rows), TALL_M)
+    points[rows] = smoother.update(stamp_ns, names, points[rows], variances, heights)
+    filled = (states == UNKNOWN) & np.isfinite(points[..., 0])
+    states[filled] = INFERRED
+    covariances[filled] = FILLED_M**2 * np.eye(3)
+    return replace(joints, points=points, states=states, covariances=covariances)
 
 
 def _smoother(strength: str) -> Smoother | None:

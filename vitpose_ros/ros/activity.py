@@ -5,12 +5,17 @@ from functools import partial
 
 from vision_msgs.msg import Detection2DArray
 
+from vitpose_ros.core.pipeline import PosePipeline
 from vitpose_ros.core.realtime import Mailboxes
 from vitpose_ros.ros.camera import Camera
+from vitpose_ros.ros.gathering import OnReady, Space
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.network import Network
-from vitpose_ros.ros.pairing import AnyImage, stamp_nanoseconds
+from vitpose_ros.ros.pairing import AnyImage
 from vitpose_ros.ros.parameters import Parameters
+from vitpose_ros.ros.people_output import PeopleOutput
+from vitpose_ros.ros.stamps import nanoseconds_of
+from vitpose_ros.ros.transforms import Transforms
 from vitpose_ros.ros.worker import Arrival, Worker
 
 
@@ -27,15 +32,17 @@ class Activity:
         log: ThrottledLog,
         is_running: Callable[[], bool],
         on_device_lost: Callable[[Exception], None],
+        transforms: Transforms | None = None,
+        people: PeopleOutput | None = None,
     ) -> None:
-        """Start the worker and subscribe; the arguments are those of Worker."""
+        """Start the worker and subscribe; the arguments are those of Worker and Camera.open."""
         self._cameras = cameras
         self._is_running = is_running
         self._mailboxes = mailboxes = Mailboxes[Arrival](
             cameras,
             size=values.frame_queue_size,
             max_bytes=values.queue_mb * 1e6,
-            bytes_of=lambda arrival: len(arrival.image.data),
+            bytes_of=lambda arrival: arrival.size,
             stamp_clock=stamp_clock,
         )
         self.follow(values)
@@ -47,11 +54,20 @@ class Activity:
             log=log,
             is_running=is_running,
             on_device_lost=on_device_lost,
+            pipeline=PosePipeline(
+                network.estimator,
+                values.track_options,
+                depth_error=values.depth_error,
+                min_score=values.min_keypoint_score,
+            ),
+            target_frame=values.target_frame,
+            people=people,
         )
         try:
             for name, camera in cameras.items():
                 # Not by way of this object: what a camera keeps must not keep the network.
-                camera.open(_putting(mailboxes, name), partial(mailboxes.counts, name), log)
+                held = partial(mailboxes.counts, name)
+                camera.open(_putting(mailboxes, name), held, log, transforms)
         except Exception:
             self.stop()
             raise
@@ -75,11 +91,8 @@ class Activity:
                 camera.output.remove_markers()
 
 
-def _putting(
-    mailboxes: Mailboxes[Arrival], camera: str
-) -> Callable[[AnyImage, Detection2DArray | None], None]:
-    def put(image: AnyImage, detections: Detection2DArray | None) -> None:
-        stamp_ns = stamp_nanoseconds(image.header.stamp)
-        mailboxes.put(camera, Arrival(image, detections), stamp_ns)
+def _putting(mailboxes: Mailboxes[Arrival], camera: str) -> OnReady:
+    def put(image: AnyImage, detections: Detection2DArray | None, space: Space) -> None:
+        mailboxes.put(camera, Arrival(image, detections, space), nanoseconds_of(image))
 
     return put

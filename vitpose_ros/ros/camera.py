@@ -10,14 +10,18 @@ from sensor_msgs.msg import CameraInfo
 
 from vitpose_ros.core import Skeleton
 from vitpose_ros.core.realtime import Counts
+from vitpose_ros.ros.camera_info import camera_info_topic
+from vitpose_ros.ros.depth_input import DepthInput
 from vitpose_ros.ros.diagnostics import CameraReport
+from vitpose_ros.ros.gathering import Gathering, OnReady, Sources
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.outputs import CameraOutput
-from vitpose_ros.ros.pairing import CameraInput, Limits, OnFrame
+from vitpose_ros.ros.pairing import CameraInput, Limits
 from vitpose_ros.ros.pairing import Counts as Arrivals
 from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.subscriptions import MatchedSubscription
 from vitpose_ros.ros.timing import FrameTimes, Rates, RecentFrames
+from vitpose_ros.ros.transforms import Transforms
 
 
 class Tally:
@@ -34,16 +38,31 @@ class Tally:
                 'filtered',
                 'left_out',
                 'faulty_boxes',
+                'lifted',
+                'not_lifted',
             ),
             0,
         )
         self._recent = RecentFrames()
+        self._not_lifted = ''
 
     def add(self, **counts: int) -> None:
         """Add to some of the counts."""
         with self._lock:
             for name, count in counts.items():
                 self._counts[name] += count
+
+    def add_space(self, reason: str) -> None:
+        """Note whether the depth of a frame could be used: the reason if not."""
+        with self._lock:
+            self._counts['not_lifted' if reason else 'lifted'] += 1
+            self._not_lifted = reason or self._not_lifted
+
+    @property
+    def not_lifted(self) -> str:
+        """Why the last frame whose depth could not be used is such a one."""
+        with self._lock:
+            return self._not_lifted
 
     def add_times(self, times: FrameTimes) -> None:
         """Note how long a frame took."""
@@ -85,7 +104,8 @@ class Camera:
         self.name = name
         self.prefix = f'{name}/' if name else ''
         self.parameters = parameters
-        self.output = CameraOutput(node, f'~/{self.prefix}', skeletons)
+        in_space = parameters().depth != 'off'
+        self.output = CameraOutput(node, f'~/{self.prefix}', skeletons, in_space=in_space)
         self.tally = Tally()
         self.is_open = False
         self._node = node
@@ -93,22 +113,54 @@ class Camera:
         self._held: Callable[[], Counts] = Counts
         self._rates = Rates()
         self._camera_info: MatchedSubscription | None = None
+        self._depth: DepthInput | None = None
+        self._gathering: Gathering | None = None
 
-    def open(self, on_frame: OnFrame, held: Callable[[], Counts], log: ThrottledLog) -> None:
+    def open(
+        self,
+        on_frame: OnReady,
+        held: Callable[[], Counts],
+        log: ThrottledLog,
+        transforms: Transforms | None = None,
+    ) -> None:
         """Subscribe, and count from nothing.
 
-        held returns what became of the frames that on_frame took.
+        held returns what became of the frames that on_frame took. transforms: where frames are,
+        if depth or a frame that is asked for need it.
         """
         values = self.parameters()
+        info_topic = camera_info_topic(self._node, f'{self.prefix}camera_info', self._image)
         self.tally = Tally()
         self._held = held
         self._rates = Rates()
         self._rates.add(time.monotonic(), {})
+        if values.depth != 'off':
+            self._depth = DepthInput(
+                self._node,
+                f'{self.prefix}depth',
+                self._advance,
+                compressed=values.depth == 'compressed',
+                slop_s=values.depth_slop_ms / 1e3,
+            )
+        self._gathering = gathering = Gathering(
+            self._node,
+            Sources(
+                self._depth,
+                transforms,
+                values.target_frame or (None if self.name else ''),
+                lambda: self.output.camera_info,
+                info_topic,
+                values.depth_slop_ms / 1e3,
+            ),
+            on_frame,
+            timeout_s=values.depth_timeout_ms / 1e3,
+            max_bytes=values.queue_mb * 1e6,
+        )
         self._input = CameraInput(
             self._node,
-            on_frame,
+            gathering.add,
             log,
-            image_topic=f'{self.prefix}image',
+            image_topic=self._image,
             detections_topic=f'{self.prefix}detections' if values.box_source == 'topic' else None,
             compressed=values.image_transport == 'compressed',
             limits=Limits(
@@ -120,8 +172,17 @@ class Camera:
         )
         self.is_open = True
         self._camera_info = MatchedSubscription(
-            self._node, CameraInfo, self._camera_info_topic(), self._on_camera_info, depth=1
+            self._node, CameraInfo, info_topic, self._on_camera_info, depth=1
         )
+
+    def _advance(self) -> None:
+        """Look again after a depth image came."""
+        if self._gathering is not None:
+            self._gathering.advance()
+
+    @property
+    def _image(self) -> str:
+        return f'{self.prefix}image'
 
     def try_open(self, log: ThrottledLog) -> None:
         """Open and close, so that quality of service that cannot be had is an error now."""
@@ -136,6 +197,12 @@ class Camera:
         self.is_open = False
         if self._input is not None:
             self._input.close()
+        if self._depth is not None:
+            self._depth.close()
+            self._depth = None
+        if self._gathering is not None:
+            self._gathering.close()
+            self._gathering = None
         if self._camera_info is not None:
             self._camera_info.close()
             self._camera_info = None
@@ -168,19 +235,8 @@ class Camera:
             trouble=None if trouble is None else (trouble.kind, trouble.text),
             mismatch=self._input.mismatch,
             crowding=self._input.crowding,
+            not_lifted=self.tally.not_lifted,
         )
-
-    def _camera_info_topic(self) -> str:
-        """Return the topic of CameraInfo: what it is remapped to, else the one beside the image.
-
-        Beside the image, whatever that is remapped to, is where image_transport has it.
-        """
-        topic = f'{self.prefix}camera_info'
-        resolved: str = self._node.resolve_topic_name(topic)
-        if resolved != self._node.resolve_topic_name(topic, only_expand=True):
-            return resolved
-        folder = self._node.resolve_topic_name(f'{self.prefix}image').rpartition('/')[0]
-        return f'{folder}/camera_info'
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self.output.camera_info = message

@@ -30,6 +30,7 @@ class CameraReport:
     trouble: tuple[str, str] | None = None  # kind and text of what keeps frames from coming
     mismatch: str | None = None  # a publisher that is not heard
     crowding: str = ''  # why images do not wait long enough for their detections
+    not_lifted: str = ''  # why the depth of a frame could not be used
 
 
 def camera_findings(report: CameraReport) -> list[Finding]:
@@ -43,6 +44,8 @@ def camera_findings(report: CameraReport) -> list[Finding]:
             'too_old',
             'failed',
             'published',
+            'lifted',
+            'not_lifted',
         ),
         0,
     )
@@ -55,6 +58,15 @@ def camera_findings(report: CameraReport) -> list[Finding]:
     if loss:
         findings.append((WARN, loss))
     findings += _failures(recent)
+    flat = recent['not_lifted']
+    if flat > BEHIND * (flat + recent['lifted']):
+        findings.append(
+            (
+                WARN,
+                f'{flat} of {flat + recent["lifted"]} frames have no people in metres: '
+                f'{report.not_lifted}',
+            )
+        )
     if report.mismatch is not None:
         findings.append((WARN, report.mismatch))
     latency_s = report.summary.get('latency_median_ms', 0.0) / 1e3

@@ -14,11 +14,14 @@ from visualization_msgs.msg import MarkerArray
 
 from vitpose_ros.core import Frame, Poses, Skeleton
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
-from vitpose_ros.msg import KeypointsArray, SkeletonInfoArray
+from vitpose_ros.core.pipeline import Sighting
+from vitpose_ros.msg import Keypoints3DArray, KeypointsArray, SkeletonInfoArray
+from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.conversions import keypoints_message, skeletons_message
-from vitpose_ros.ros.markers import MarkerMaker
+from vitpose_ros.ros.markers import UP, UP_IN_IMAGES, MarkerMaker
 from vitpose_ros.ros.overlay import overlay_message
 from vitpose_ros.ros.parameters import Parameters
+from vitpose_ros.ros.space_messages import keypoints_3d_message
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks
@@ -28,11 +31,25 @@ except ImportError:  # Humble
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A frame and the poses in it."""
+    """A frame and who is in it."""
 
     header: Header
     frame: Frame
-    poses: Poses
+    sighting: Sighting
+
+    @property
+    def poses(self) -> Poses:
+        """The poses of the frame."""
+        return self.sighting.poses
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """What was published of a frame."""
+
+    result: Result
+    message: KeypointsArray
+    in_space: Keypoints3DArray | None  # None: there is no depth camera
 
 
 def create_publisher(node: LifecycleNodeMixin, kind: type, topic: str, qos: QoSProfile) -> Any:
@@ -80,12 +97,21 @@ class CameraOutput:
     """Publishes what is found in the images of one camera."""
 
     def __init__(
-        self, node: LifecycleNodeMixin, prefix: str, skeletons: Sequence[Skeleton]
+        self,
+        node: LifecycleNodeMixin,
+        prefix: str,
+        skeletons: Sequence[Skeleton],
+        *,
+        in_space: bool = False,
     ) -> None:
-        """Create the publishers; prefix stands before the names of the topics."""
+        """Create the publishers; prefix stands before the names of the topics.
+
+        in_space: whether there is depth, and so keypoints in metres.
+        """
         self.prefix = prefix
         self.camera_info: CameraInfo | None = None  # the camera's, where there is one
         self._node = node
+        self._skeletons = {skeleton.name: skeleton for skeleton in skeletons}
         self._marker_maker = MarkerMaker(skeletons)
         self._last_header = Header()
         few = QoSProfile(depth=10)
@@ -97,6 +123,7 @@ class CameraOutput:
 
         try:
             self._keypoints = publisher(KeypointsArray, 'keypoints')
+            self._in_space = publisher(Keypoints3DArray, 'keypoints_3d') if in_space else None
             self._markers = publisher(MarkerArray, 'markers')
             self._overlay = publisher(Image, 'overlay')
         except Exception:
@@ -108,22 +135,30 @@ class CameraOutput:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def publish_keypoints(self, result: Result, *, since_s: float) -> KeypointsArray:
-        """Publish the keypoints of a frame that was here since then; return the message.
+    def publish(self, result: Result, *, target_frame: str, since_s: float) -> Published:
+        """Publish the keypoints of a frame that was here since then, if there is depth in space.
 
-        since_s: on the clock time.monotonic.
+        target_frame: what those are in; empty: the camera's optical frame. since_s: on the clock
+        time.monotonic.
         """
         message = keypoints_message(result.header, result.poses)
         message.processing_time = time.monotonic() - since_s
         self._keypoints.publish(message)
-        return message
+        if self._in_space is None:
+            return Published(result, message, None)
+        frame_id = target_frame or result.header.frame_id
+        header = Header(stamp=result.header.stamp, frame_id=frame_id)
+        in_space = keypoints_3d_message(header, result.sighting, self._skeletons)
+        in_space.processing_time = time.monotonic() - since_s
+        self._in_space.publish(in_space)
+        return Published(result, message, in_space)
 
-    def publish_pictures(
-        self, result: Result, message: KeypointsArray, parameters: Parameters
-    ) -> None:
+    def publish_pictures(self, published: Published, parameters: Parameters) -> None:
         """Publish markers and overlay, each if somebody watches."""
+        result, message = published.result, published.message
         self._last_header = result.header
         if self._markers.get_subscription_count() > 0:
+            in_space = published.in_space if result.sighting.joints is not None else None
             self._markers.publish(
                 self._marker_maker.markers(
                     message,
@@ -131,6 +166,8 @@ class CameraOutput:
                     style=parameters.style,
                     lifetime=parameters.marker_lifetime,
                     distance=parameters.marker_distance,
+                    in_space=in_space,
+                    up=UP if parameters.target_frame else UP_IN_IMAGES,
                 )
             )
         if self._overlay.get_subscription_count() > 0:
@@ -151,9 +188,5 @@ class CameraOutput:
 
     def _camera(self, width: int, height: int) -> PinholeCamera:
         """Return the camera of CameraInfo, or else a nominal one."""
-        info = self.camera_info
-        camera = None
-        if info is not None and info.width > 0 and info.height > 0:
-            scale = width / info.width, height / info.height
-            camera = PinholeCamera.from_projection(info.p, *scale)
+        camera = intrinsics(self.camera_info, width, height)
         return camera or PinholeCamera.nominal(width, height)

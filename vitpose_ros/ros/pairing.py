@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from builtin_interfaces.msg import Time
 from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -15,10 +14,10 @@ from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.pair_watch import PairWatch, Trouble
+from vitpose_ros.ros.stamps import JUMP_S, nanoseconds_of
 from vitpose_ros.ros.subscriptions import MatchedSubscription
 
 CHECK_PERIOD_S = 0.5
-JUMP_S = 1.0  # a stamp that is earlier than the last by more than this: a recording began anew
 
 AnyImage: TypeAlias = Image | CompressedImage
 OnFrame: TypeAlias = Callable[[AnyImage, Detection2DArray | None], None]
@@ -163,7 +162,7 @@ class CameraInput:
     def _jumped_back(self, index: int, stamp_ns: int) -> None:
         """Forget the later ones that wait of a topic: they would push out all that comes now."""
         waiting = [list(queue.values()) for queue in self._synchronizer.queues]
-        waiting[index] = [m for m in waiting[index] if _nanoseconds_of(m) <= stamp_ns]
+        waiting[index] = [m for m in waiting[index] if nanoseconds_of(m) <= stamp_ns]
         self._start_pairing(waiting)
 
     def _on_image(self, message: AnyImage) -> None:
@@ -189,7 +188,7 @@ class CameraInput:
                 '1970, and is dropped: it cannot be paired; set the clock of its publisher',
             )
             return
-        stamp_ns = _nanoseconds_of(message)
+        stamp_ns = nanoseconds_of(message)
         with self._lock:
             if stamp_ns < self._newest_ns[index] - JUMP_S * 1e9:
                 self._jumped_back(index, stamp_ns)
@@ -207,7 +206,7 @@ class CameraInput:
             return
         while held > self._limits.image_bytes and images:
             held -= len(images.pop(min(images)).data)
-        oldest_ns = min(map(_nanoseconds_of, images.values()), default=self._newest_ns[0])
+        oldest_ns = min(map(nanoseconds_of, images.values()), default=self._newest_ns[0])
         self._watch.crowded(
             f'queue_mb = {self._limits.image_bytes / 1e6:g} holds {len(images) + 1} of these '
             f'images, {(self._newest_ns[0] - oldest_ns) / 1e9:.2f} s of them; raise it until it '
@@ -236,12 +235,3 @@ class CameraInput:
         complaint = self._watch.complaint(now_s)
         if complaint is not None:
             self._node.get_logger().warning(complaint)
-
-
-def stamp_nanoseconds(stamp: Time) -> int:
-    """Return a stamp in nanoseconds."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
-def _nanoseconds_of(message: Any) -> int:
-    return stamp_nanoseconds(message.header.stamp)

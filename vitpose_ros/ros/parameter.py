@@ -2,10 +2,11 @@
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import Field, field
+from dataclasses import Field, field, fields
 from typing import Any, TypeAlias, cast
 
 from vitpose_ros.core.runtime import options
+from vitpose_ros.core.tracks.options import TrackOptions
 
 Value: TypeAlias = bool | int | float | str | tuple[str, ...]
 
@@ -39,8 +40,8 @@ def parameter(
 
 
 def option(name: str, note: str = '') -> Any:
-    """Describe a parameter that is an option of the network; note: what the node adds."""
-    [entry] = (entry for entry in options.table() if entry.name == name)
+    """Describe a parameter that is an option of the core; note: what the node adds."""
+    [entry] = (entry for entry in (*options.table(), *fields(TrackOptions)) if entry.name == name)
     about, default = entry.metadata, cast(Value, entry.default)
     return parameter(
         default,

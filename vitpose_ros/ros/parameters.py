@@ -7,6 +7,8 @@ from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from vitpose_ros.core.drawing import PALETTES, Style
+from vitpose_ros.core.geometry.surfaces import STEREO, DepthError
+from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.ros.classes import NUMBERINGS, ClassNames
 from vitpose_ros.ros.detections import Filter
 from vitpose_ros.ros.parameter import check, option, parameter
@@ -129,6 +131,50 @@ class Parameters:
         minimum=1,
         maximum=100,
     )
+    tracking: str = option('tracking')
+    track_timeout_s: float = option('track_timeout_s')
+    smoothing: str = option('smoothing', ' (~/keypoints)')
+    depth: str = parameter(
+        'off',
+        "Depth images, for people in metres: 'off'; 'raw' ones (16UC1 in millimetres, 32FC1 in "
+        "metres) from the topic depth; 'compressed' ones from depth/compressedDepth. They need "
+        'the camera_info of the image and, if they are not registered to it, their own, and TF',
+        choices=('off', 'raw', 'compressed'),
+        per_camera=True,
+    )
+    depth_slop_ms: float = parameter(
+        20.0,
+        'How far the stamps of an image and its depth image may differ',
+        minimum=0.0,
+        maximum=10000.0,
+    )
+    depth_timeout_ms: float = parameter(
+        100.0,
+        'How long an image waits for its depth image and for TF at most; the 2D goes on without',
+        minimum=0.0,
+        maximum=10000.0,
+    )
+    depth_noise: float = parameter(
+        STEREO.quadratic,
+        'Standard deviation of the depth camera at 1 m, in metres; it grows with the square of '
+        'the distance',
+        minimum=0.0,
+        maximum=1.0,
+    )
+    target_frame: str = parameter(
+        '',
+        'Frame of ~/keypoints_3d and ~/people, such as odom or map: one that does not move, so '
+        "that a camera's own motion is no motion of people. Empty: the camera's optical frame",
+    )
+    smoothing_3d: str = option('smoothing_3d', ' (~/keypoints_3d)')
+    max_tf_bodies: int = parameter(
+        0,
+        'Most people of ~/people that are on TF, too, as body_<track_id>, those known longest '
+        'first; 0: none',
+        minimum=0,
+        maximum=1000,
+        live=True,
+    )
     decode: str = option('decode')
     flip_test: bool = option('flip_test')
     heatmap_spread: bool = option('heatmap_spread')
@@ -165,7 +211,7 @@ class Parameters:
     )
     marker_distance: float = parameter(
         3.0,
-        'Metres before the camera at which the markers stand; the keypoints have no depth',
+        'Metres before the camera at which the markers stand where there is no depth',
         minimum=0.1,
         maximum=100.0,
         live=True,
@@ -193,6 +239,21 @@ class Parameters:
             self.min_detection_score,
             self.max_subjects,
         )
+
+    @property
+    def track_options(self) -> TrackOptions:
+        """How subjects are followed."""
+        return TrackOptions(
+            tracking=self.tracking,
+            track_timeout_s=self.track_timeout_s,
+            smoothing=self.smoothing,
+            smoothing_3d=self.smoothing_3d,
+        )
+
+    @property
+    def depth_error(self) -> DepthError:
+        """How wrong depths are."""
+        return DepthError(quadratic=self.depth_noise)
 
     def camera_names(self) -> Sequence[str]:
         """Return the names of the cameras; one that is empty for the only camera."""

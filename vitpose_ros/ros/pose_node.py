@@ -22,6 +22,9 @@ from vitpose_ros.ros.logs import NodeHandler, ThrottledLog
 from vitpose_ros.ros.memory import release_memory
 from vitpose_ros.ros.node_parameters import NodeParameters
 from vitpose_ros.ros.outputs import SkeletonOutput
+from vitpose_ros.ros.parameters import Parameters
+from vitpose_ros.ros.people_output import PeopleOutput
+from vitpose_ros.ros.transforms import Transforms
 
 DIAGNOSTICS_PERIOD_S = 1.0
 PACKAGE = __name__.partition('.')[0]
@@ -52,6 +55,8 @@ class PoseNode(BusyLifecycleNode):
         self._network: network.Network | None = None
         self._skeletons: SkeletonOutput | None = None
         self._cameras: Mapping[str, Camera] = {}
+        self._transforms: Transforms | None = None
+        self._people: PeopleOutput | None = None
         self._activity: Activity | None = None
         self._settings = NodeParameters(self, self._follow)
         self._on_loss = self.create_guard_condition(self._end)
@@ -90,6 +95,7 @@ class PoseNode(BusyLifecycleNode):
             self._network = network.load(values, self.get_logger())
             skeletons = self._network.estimator.skeletons
             self._skeletons = SkeletonOutput(self, skeletons, values.model)
+            self._open_space(values)
             cameras: dict[str, Camera] = {}
             self._cameras = cameras
             for name in values.camera_names():
@@ -161,7 +167,18 @@ class PoseNode(BusyLifecycleNode):
             log=self._trouble,
             is_running=self.context.ok,
             on_device_lost=self._on_device_lost,
+            transforms=self._transforms,
+            people=self._people,
         )
+
+    def _open_space(self, values: Parameters) -> None:
+        """Listen to TF and offer a list of people, as far as that is wanted."""
+        has_depth = any(self._settings.of(name)().depth != 'off' for name in values.camera_names())
+        if has_depth or values.target_frame:
+            self._transforms = Transforms(self)
+        has_common_frame = bool(values.target_frame) or len(values.camera_names()) == 1
+        if has_depth and has_common_frame and values.tracking != 'off':
+            self._people = PeopleOutput(self, lambda: self._settings.values.max_tf_bodies)
 
     def _stop(self) -> None:
         if self._activity is not None:
@@ -171,10 +188,16 @@ class PoseNode(BusyLifecycleNode):
     def _free(self) -> None:
         cameras, skeletons = self._cameras, self._skeletons
         self._network, self._cameras, self._skeletons = None, {}, None
+        people, transforms = self._people, self._transforms
+        self._people = self._transforms = None
         for name in list(cameras):
             cameras[name].close()
         if skeletons is not None:
             skeletons.close()
+        if people is not None:
+            people.close()
+        if transforms is not None:
+            transforms.close()
         del cameras, skeletons
         release_memory(self.get_logger().warning)
         self._settings.locked = False

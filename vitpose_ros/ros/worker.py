@@ -10,17 +10,20 @@ from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.core import Frame
 from vitpose_ros.core.passes import Outcome
+from vitpose_ros.core.pipeline import Capture, PosePipeline
 from vitpose_ros.core.realtime import Mailboxes, Waiting
 from vitpose_ros.core.runtime.faults import is_device_lost
 from vitpose_ros.core.work import Work
-from vitpose_ros.msg import KeypointsArray
 from vitpose_ros.ros.camera import Camera
+from vitpose_ros.ros.captures import capture_of
 from vitpose_ros.ros.detections import read_detections, whole_image
+from vitpose_ros.ros.gathering import Space
 from vitpose_ros.ros.images import read_encoded, read_image
 from vitpose_ros.ros.logs import InputError, ThrottledLog
 from vitpose_ros.ros.network import Network
-from vitpose_ros.ros.outputs import Result
+from vitpose_ros.ros.outputs import Published, Result
 from vitpose_ros.ros.pairing import AnyImage
+from vitpose_ros.ros.people_output import PeopleOutput
 from vitpose_ros.ros.timing import FrameTimes
 
 RECOVERY_S = 0.5  # after an error that should not be, before the work goes on
@@ -32,6 +35,13 @@ class Arrival:
 
     image: AnyImage
     detections: Detection2DArray | None  # None: the image holds a single subject
+    space: Space
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        depth = self.space.depth
+        return len(self.image.data) + (0 if depth is None else len(depth.data))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +50,7 @@ class Job:
 
     waiting: Waiting[Arrival]
     camera: Camera
-    frame: Frame
+    capture: Capture
     read_s: float  # how long reading took
 
 
@@ -61,12 +71,17 @@ class Worker:
         log: ThrottledLog,
         is_running: Callable[[], bool],
         on_device_lost: Callable[[Exception], None],
+        pipeline: PosePipeline,
+        target_frame: str = '',
+        people: PeopleOutput | None = None,
     ) -> None:
         """Start working.
 
         stamp_clock returns the time on the clock of the stamps, in nanoseconds; is_running
         whether something can be published still. on_device_lost is called in the thread when no
-        further frame can be computed in this process; the thread ends then.
+        further frame can be computed in this process; the thread ends then. pipeline makes
+        people of poses, which people publishes, if that is wanted. target_frame: what they are
+        in; empty: the camera's own.
         """
         self.fault = ''  # what went wrong that should not; empty again once the work goes on
         self._estimator = network.estimator
@@ -78,6 +93,9 @@ class Worker:
         self._log = log
         self._is_running = is_running
         self._on_device_lost = on_device_lost
+        self._pipeline = pipeline
+        self._people = people
+        self._target_frame = target_frame
         self._has_device = True
         decodes_jpeg = self._estimator.backend.decodes_jpeg
         self._read_image = read_encoded if decodes_jpeg else read_image
@@ -113,7 +131,7 @@ class Worker:
             for waiting in arrived:
                 job = self._read(waiting)
                 if job is not None:
-                    jobs[work.add(job.frame)] = job
+                    jobs[work.add(job.capture.frame)] = job
             if work:
                 self._pass(work, jobs)
             self.fault = ''
@@ -124,7 +142,7 @@ class Worker:
 
     def _pass(self, work: Work, jobs: dict[int, Job]) -> None:
         """Run one forward pass, and publish the frames that are done with it."""
-        done: list[tuple[Job, Result, KeypointsArray]] = []
+        done: list[tuple[Job, Published]] = []
         for outcome in work.step():
             job = jobs.pop(outcome.index)
             if outcome.error is not None:
@@ -135,11 +153,11 @@ class Worker:
                     return
                 continue
             try:
-                result, message = self._publish(job, outcome)
+                published = self._publish(job, outcome)
             except Exception as error:
                 self._lost(job.waiting, error)
             else:
-                done.append((job, result, message))
+                done.append((job, published))
         if done and self._estimator.max_batch < self._max_batch:
             self._log.warning(
                 'out of memory',
@@ -149,9 +167,9 @@ class Worker:
             )
             self._max_batch = self._estimator.max_batch
         # After all keypoints of the pass: these take longer, and nobody's life depends on them.
-        for job, result, message in done:
+        for job, published in done:
             try:
-                job.camera.output.publish_pictures(result, message, job.camera.parameters())
+                job.camera.output.publish_pictures(published, job.camera.parameters())
             except Exception as error:
                 self._trouble(job.camera, error, 'markers or overlay are lost')
 
@@ -190,12 +208,33 @@ class Worker:
             left_out=detections.left_out,
             faulty_boxes=detections.faulty,
         )
-        return Job(waiting, camera, frame, time.monotonic() - begin_s)
+        capture = self._capture(waiting, camera, frame)
+        return Job(waiting, camera, capture, time.monotonic() - begin_s)
 
-    def _publish(self, job: Job, outcome: Outcome) -> tuple[Result, KeypointsArray]:
+    def _capture(self, waiting: Waiting[Arrival], camera: Camera, frame: Frame) -> Capture:
+        """Add what tells of space to a frame; say what is missing."""
+        space, reason = waiting.item.space, ''
+        try:
+            capture, reason = capture_of(frame, waiting.stamp_ns, waiting.camera, space)
+        except InputError as error:
+            capture, reason = Capture(frame, waiting.stamp_ns, waiting.camera), str(error)
+        if camera.parameters().depth != 'off':
+            camera.tally.add_space(reason)
+        if reason:
+            where = f"camera '{camera.name}': " if camera.name else ''
+            kind = space.reasons[0].kind if space.reasons else 'depth'
+            self._log.warning(f'{camera.name} {kind}', f'{where}not in metres: {reason}')
+        return capture
+
+    def _publish(self, job: Job, outcome: Outcome) -> Published:
         begin_s = time.monotonic()
-        result = Result(job.waiting.item.image.header, job.frame, outcome.poses)
-        message = job.camera.output.publish_keypoints(result, since_s=job.waiting.arrived_s)
+        sighting = self._pipeline.follow(job.capture, outcome.poses)
+        result = Result(job.waiting.item.image.header, job.capture.frame, sighting)
+        published = job.camera.output.publish(
+            result, target_frame=self._target_frame, since_s=job.waiting.arrived_s
+        )
+        if published.in_space is not None and self._people is not None:
+            self._people.publish(published.in_space, sighting)
         end_s = time.monotonic()
         latency_s = (self._stamp_clock() - job.waiting.stamp_ns) / 1e9
         here_s = end_s - job.waiting.arrived_s
@@ -215,7 +254,7 @@ class Worker:
                 batch_frames=outcome.batch_frames,
             )
         )
-        return result, message
+        return published
 
     def _lost(self, waiting: Waiting[Arrival], error: Exception) -> None:
         """Say that a frame is lost."""

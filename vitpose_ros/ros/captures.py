@@ -1,0 +1,58 @@
+"""Frames and what messages tell of space, as the pipeline takes them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from vitpose_ros.core import Frame
+from vitpose_ros.core.geometry.depth import Depth, registered
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
+from vitpose_ros.core.pipeline import Capture
+from vitpose_ros.ros.camera_info import intrinsics
+from vitpose_ros.ros.depth_images import read_depth
+from vitpose_ros.ros.gathering import Space
+
+ALIKE = (
+    0.02  # how far the proportions of two images may differ, one of which is the other, smaller
+)
+
+
+def capture_of(frame: Frame, stamp_ns: int, camera: str, space: Space) -> tuple[Capture, str]:
+    """Return a frame with what is known of space, and why its depth cannot be used, if so.
+
+    Raises InputError for depth images that cannot be read.
+    """
+    height, width = frame.image.shape[:2]
+    colour = intrinsics(space.info, width, height)
+    capture = Capture(frame, stamp_ns, camera, colour, pose=space.pose)
+    reason = '; '.join(dict.fromkeys(own.text for own in space.reasons))
+    if space.depth is None or reason or colour is None:
+        return capture, reason
+    values = read_depth(space.depth)
+    if not np.isfinite(values).any():
+        return capture, 'the depth image is empty: each pixel is 0, NaN or out of range'
+    rows, columns = values.shape
+    own = intrinsics(space.depth_info, columns, rows)
+    if space.depth_pose is not None:
+        assert own is not None  # or it would not have come so far
+        depth = registered(values, own, space.depth_pose, colour, (width, height), frame.boxes)
+        return replace(capture, depth=depth), ''
+    if own is None:
+        own = _smaller(colour, (width, height), (columns, rows))
+        if own is None:
+            return capture, (
+                f'depth images are {columns} x {rows}, images {width} x {height}: one is not the '
+                'other, smaller; publish camera_info beside the depth images, too, or remap '
+                'depth_camera_info to it'
+            )
+    return replace(capture, depth=Depth(values, own)), ''
+
+
+def _smaller(
+    camera: PinholeCamera, size: tuple[int, int], other: tuple[int, int]
+) -> PinholeCamera | None:
+    """Return the camera of an image that shows the same in another size, if it can be."""
+    scale_x, scale_y = other[0] / size[0], other[1] / size[1]
+    if abs(scale_x / scale_y - 1) > ALIKE:
+        return None
+    return camera.scaled(scale_x, scale_y)

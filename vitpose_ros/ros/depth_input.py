@@ -1,0 +1,118 @@
+"""The depth images of a camera: those that came lately, found by their stamps."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from vitpose_ros.ros.camera_info import camera_info_topic
+from vitpose_ros.ros.stamps import JUMP_S, nanoseconds_of
+from vitpose_ros.ros.subscriptions import MatchedSubscription
+
+AnyDepth: TypeAlias = Image | CompressedImage
+
+MOST, MOST_BYTES = 30, 64e6  # depth images that are kept for colour images to come
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """What there is for an image."""
+
+    message: AnyDepth | None  # the depth image within the slop
+    is_final: bool  # whether no later one can be nearer
+    apart_s: float  # how far the nearest of all is; infinite: there is none
+
+
+class DepthInput:
+    """Subscribes to the depth images of a camera, and to their camera_info."""
+
+    def __init__(
+        self,
+        node: Node,
+        topic: str,
+        on_change: Callable[[], None],
+        *,
+        compressed: bool,
+        slop_s: float,
+    ) -> None:
+        """Subscribe; on_change is called after something came.
+
+        slop_s: how far stamps of image and depth image may differ.
+        """
+        self._on_change = on_change
+        self.topic: str = node.resolve_topic_name(topic)
+        self._info_topic = camera_info_topic(node, f'{topic}_camera_info', topic)
+        if compressed:
+            self.topic += '/compressedDepth'
+        self.camera_info: CameraInfo | None = None
+        self.images = 0
+        self._slop_ns = round(slop_s * 1e9)
+        self._kept: dict[int, AnyDepth] = {}  # by stamp, in the order in which they came
+        self._newest_ns: int | None = None
+        self._lock = threading.Lock()  # closed in another thread
+        self._subscriptions = [
+            MatchedSubscription(
+                node, CompressedImage if compressed else Image, self.topic, self._on_depth
+            ),
+        ]
+        try:
+            self._subscriptions.append(
+                MatchedSubscription(
+                    node, CameraInfo, self._info_topic, self._on_camera_info, depth=1
+                )
+            )
+        except Exception:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Unsubscribe, and forget what is kept."""
+        for subscription in self._subscriptions:
+            subscription.close()
+        with self._lock:
+            self._kept.clear()
+
+    @property
+    def info_topic(self) -> str:
+        """The full name of the topic of camera_info."""
+        return self._info_topic
+
+    @property
+    def mismatch(self) -> str | None:
+        """Why some publisher is not heard, if that is so."""
+        return next((s.mismatch for s in self._subscriptions if s.mismatch), None)
+
+    def nearest(self, stamp_ns: int) -> Nearest:
+        """Return the depth image nearest to a time, of those that came."""
+        with self._lock:
+            if self._newest_ns is None:
+                return Nearest(None, False, float('inf'))
+            best = min(self._kept, key=lambda own: abs(own - stamp_ns))
+            apart_ns = abs(best - stamp_ns)
+            fits = apart_ns <= self._slop_ns
+            return Nearest(
+                self._kept[best] if fits else None,
+                apart_ns == 0 or self._newest_ns >= stamp_ns,
+                apart_ns / 1e9,
+            )
+
+    def _on_depth(self, message: AnyDepth) -> None:
+        stamp_ns = nanoseconds_of(message)
+        with self._lock:
+            self.images += 1
+            if self._newest_ns is not None and stamp_ns < self._newest_ns - JUMP_S * 1e9:
+                self._kept.clear()  # a recording began anew
+                self._newest_ns = stamp_ns
+            self._newest_ns = max(stamp_ns, self._newest_ns or stamp_ns)
+            self._kept[stamp_ns] = message
+            held = sum(len(image.data) for image in self._kept.values())
+            while len(self._kept) > MOST or (held > MOST_BYTES and len(self._kept) > 1):
+                held -= len(self._kept.pop(min(self._kept)).data)
+        self._on_change()
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self.camera_info = message
+        self._on_change()

@@ -1,0 +1,234 @@
+"""Frames wait for what tells of space: depth image, camera_info, transforms; but not for long."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
+from vision_msgs.msg import Detection2DArray
+
+from vitpose_ros.ros.camera_info import intrinsics
+from vitpose_ros.ros.depth_input import AnyDepth, DepthInput
+from vitpose_ros.ros.pairing import AnyImage
+from vitpose_ros.ros.stamps import JUMP_S, nanoseconds_of
+from vitpose_ros.ros.transforms import Matrix, Missing, Transforms
+
+PERIOD_S = 0.005  # in which is looked again, while a frame waits
+GIVE_UP_S = 2.0  # what did not come for so long is not waited for
+SOON_S = 0.005  # a depth image that near is taken at once; else a nearer one may come
+MOST_WAITING = 30
+KINDS = ('depth', 'camera_info', 'transform', 'nearer')
+NEARER = 'nearer'  # depth images that may come; nothing is missing without
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something is not known of a frame."""
+
+    kind: str  # 'depth', 'camera_info' or 'transform'
+    text: str
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is known of space at the time of an image, besides its pixels."""
+
+    info: CameraInfo | None = None
+    pose: Matrix | None = None  # (4, 4) from the camera's optical frame to the target frame
+    depth: AnyDepth | None = None
+    depth_info: CameraInfo | None = None
+    # (4, 4) from the depth camera's optical frame to that of the image; None: they are the same
+    depth_pose: Matrix | None = None
+    reasons: tuple[Reason, ...] = ()  # why something of that is missing
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    image: AnyImage
+    detections: Detection2DArray | None
+    since_s: float
+
+
+OnReady = Callable[[AnyImage, Detection2DArray | None, Space], None]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where it comes from."""
+
+    depth: DepthInput | None
+    transforms: Transforms | None
+    target_frame: str | None  # empty: the camera's own, as it is the only one; None: none
+    info: Callable[[], CameraInfo | None]
+    info_topic: str
+    slop_s: float
+
+
+class Gathering:
+    """Hands frames on, in their order, as soon as all is there, or it has waited long enough.
+
+    Works in the node's executor; may be closed in any thread.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        sources: Sources,
+        on_ready: OnReady,
+        *,
+        timeout_s: float,
+        max_bytes: float,
+    ) -> None:
+        self._sources = sources
+        self._on_ready = on_ready
+        self._timeout_s = timeout_s
+        self._max_bytes = max_bytes
+        self._waiting: deque[_Frame] = deque()
+        self._newest_ns = 0
+        self._came_s = dict.fromkeys(KINDS, time.monotonic())
+        self._lock = threading.RLock()
+        self._closed = False
+        self._node = node
+        # Steady, because a simulated clock may stand still.
+        self._timer = node.create_timer(
+            PERIOD_S, self.advance, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._timer.cancel()
+
+    def close(self) -> None:
+        """Forget what waits."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._waiting.clear()
+                self._node.destroy_timer(self._timer)
+
+    def add(self, image: AnyImage, detections: Detection2DArray | None) -> None:
+        """Take a frame."""
+        with self._lock:
+            if self._closed:
+                return
+            stamp_ns = nanoseconds_of(image)
+            if stamp_ns < self._newest_ns - JUMP_S * 1e9:
+                if self._sources.transforms is not None:
+                    self._sources.transforms.forget()
+                self._newest_ns = stamp_ns
+            self._newest_ns = max(self._newest_ns, stamp_ns)
+            self._waiting.append(_Frame(image, detections, time.monotonic()))
+            self.advance()
+
+    def advance(self) -> None:
+        """Hand on what is ready."""
+        with self._lock:
+            if self._closed:
+                return
+            now_s = time.monotonic()
+            held = sum(len(frame.image.data) for frame in self._waiting)
+            while self._waiting:
+                frame = self._waiting[0]
+                space = self._look(frame.image)
+                may_wait = (
+                    now_s - frame.since_s < self._timeout_s
+                    and len(self._waiting) <= MOST_WAITING
+                    and (held <= self._max_bytes or len(self._waiting) == 1)
+                )
+                if may_wait and self._is_worth_it(space, now_s):
+                    break
+                held -= len(self._waiting.popleft().image.data)
+                reasons = tuple(reason for reason in space.reasons if reason.kind != NEARER)
+                self._on_ready(frame.image, frame.detections, replace(space, reasons=reasons))
+            if not self._waiting:
+                self._timer.cancel()
+            elif self._timer.is_canceled():
+                self._timer.reset()
+
+    def _is_worth_it(self, space: Space, now_s: float) -> bool:
+        """Whether what is missing may come; notes what is there."""
+        missing = {reason.kind for reason in space.reasons}
+        for kind in self._came_s.keys() - missing:
+            self._came_s[kind] = now_s
+        return any(now_s - self._came_s[kind] < GIVE_UP_S for kind in missing)
+
+    def _look(self, image: AnyImage) -> Space:
+        """Look for what tells of space at the time of an image."""
+        sources, frame, stamp = self._sources, image.header.frame_id, image.header.stamp
+        reasons: list[Reason] = []
+        info = sources.info()
+        pose = np.eye(4) if sources.target_frame == '' else None
+        if sources.transforms is not None and sources.target_frame:
+            found = sources.transforms.lookup(sources.target_frame, frame, stamp)
+            if isinstance(found, Missing):
+                reasons.append(Reason('transform', found.text))
+            else:
+                pose = found
+        if sources.depth is None:
+            return Space(info, pose, reasons=tuple(reasons))
+        if fault := self._fault_of(info):
+            reasons.append(Reason('camera_info', fault))
+        depth, depth_pose = self._depth(nanoseconds_of(image), reasons), None
+        if depth is not None and depth.header.frame_id not in ('', frame):
+            assert sources.transforms is not None
+            source = depth.header.frame_id
+            found = sources.transforms.lookup(frame, source, depth.header.stamp)
+            depth_info = sources.depth.camera_info
+            if isinstance(found, Missing):
+                reasons.append(Reason('transform', found.text))
+                depth = None
+            elif intrinsics(depth_info, 1, 1) is None:
+                reasons.append(
+                    Reason(
+                        'camera_info',
+                        f"depth images are of the frame '{source}', not '{frame}', and "
+                        f'{_state_of(depth_info)} on {sources.depth.info_topic!r}; publish it, or '
+                        'depth that is registered to the image',
+                    )
+                )
+                depth = None
+            else:
+                depth_pose = found
+        return Space(info, pose, depth, sources.depth.camera_info, depth_pose, tuple(reasons))
+
+    def _fault_of(self, info: CameraInfo | None) -> str:
+        """Return what is wrong with the intrinsics of the image; empty if nothing is."""
+        if intrinsics(info, 1, 1) is not None:
+            return ''
+        return (
+            f'{_state_of(info)} on {self._sources.info_topic!r}, without which depth is of no '
+            "use; publish the camera's calibration there, or remap camera_info"
+        )
+
+    def _depth(self, stamp_ns: int, reasons: list[Reason]) -> AnyDepth | None:
+        """Return the depth image for a time."""
+        source = self._sources.depth
+        assert source is not None
+        near = source.nearest(stamp_ns)
+        if near.message is not None and (near.is_final or near.apart_s <= SOON_S):
+            return near.message
+        if near.message is not None:
+            # This one is better than none.
+            reasons.append(Reason(NEARER, 'a nearer depth image may come'))
+            return near.message
+        if not source.images:
+            text = (
+                f'no depth images come on {source.topic!r}; is the camera running, and the topic '
+                'remapped?'
+            )
+        elif near.apart_s == float('inf'):
+            text = f'no depth images came lately on {source.topic!r}'
+        else:
+            text = (
+                f'no depth image on {source.topic!r} has the time of the image: the nearest is '
+                f'{near.apart_s * 1e3:.0f} ms apart; depth_slop_ms allows '
+                f'{self._sources.slop_s * 1e3:g}'
+            )
+        reasons.append(Reason('depth', text))
+        return None
+
+
+def _state_of(info: CameraInfo | None) -> str:
+    return 'no camera_info comes' if info is None else 'camera_info has no focal length (zeros)'
