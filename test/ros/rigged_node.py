@@ -47,9 +47,9 @@ def put(mailboxes, camera, item, stamp_ns):
     tell('arrived', camera, item.image.header)
 
 
-def publish_keypoints(output, result, **options):
+def publish(output, result, **options):
     tell('answered', output.prefix, result.header)
-    return real_publish_keypoints(output, result, **options)
+    return real_publish(output, result, **options)
 
 
 def read_once_broken(worker, waiting):
@@ -57,7 +57,7 @@ def read_once_broken(worker, waiting):
     raise RuntimeError('broken')
 
 
-real_put, real_publish_keypoints = Mailboxes.put, CameraOutput.publish_keypoints
+real_put, real_publish = Mailboxes.put, CameraOutput.publish
 real_read = Worker._read
 
 
@@ -97,7 +97,7 @@ if __name__ == '__main__':
     for kind in (TorchBackend, OpenVinoBackend):
         kind.heatmaps = rig(kind.heatmaps)
         kind.decodes_jpeg = os.environ['RIG'] == 'jpeg'
-    Mailboxes.put, CameraOutput.publish_keypoints = put, publish_keypoints
+    Mailboxes.put, CameraOutput.publish = put, publish
     if os.environ['RIG'] == 'broken':
         Worker._read = read_once_broken
     run('vitpose_ros.ros.pose_node:PoseNode')

@@ -15,7 +15,7 @@ from vision_msgs.msg import Detection2DArray
 from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.depth_input import AnyDepth, DepthInput
 from vitpose_ros.ros.pairing import AnyImage
-from vitpose_ros.ros.stamps import JUMP_S, nanoseconds_of
+from vitpose_ros.ros.stamps import nanoseconds_of
 from vitpose_ros.ros.transforms import Matrix, Missing, Transforms
 
 PERIOD_S = 0.005  # in which is looked again, while a frame waits
@@ -89,7 +89,6 @@ class Gathering:
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._waiting: deque[_Frame] = deque()
-        self._newest_ns = 0
         self._came_s = dict.fromkeys(KINDS, time.monotonic())
         self._lock = threading.RLock()
         self._closed = False
@@ -113,12 +112,6 @@ class Gathering:
         with self._lock:
             if self._closed:
                 return
-            stamp_ns = nanoseconds_of(image)
-            if stamp_ns < self._newest_ns - JUMP_S * 1e9:
-                if self._sources.transforms is not None:
-                    self._sources.transforms.forget()
-                self._newest_ns = stamp_ns
-            self._newest_ns = max(self._newest_ns, stamp_ns)
             self._waiting.append(_Frame(image, detections, time.monotonic()))
             self.advance()
 

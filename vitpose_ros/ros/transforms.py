@@ -1,12 +1,16 @@
 """Where frames are, by TF."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time as Moment
+
+from vitpose_ros.ros.stamps import JUMP_S, nanoseconds_of
 
 Matrix = NDArray[np.float64]
 
@@ -31,15 +35,12 @@ class Transforms:
                 '(apt install ros-$ROS_DISTRO-tf2-ros-py)'
             ) from error
         self._buffer = Buffer()
-        self._listener = TransformListener(self._buffer, node, spin_thread=False)
+        intake = _Intake(self._buffer)
+        self._listener = TransformListener(intake, node, spin_thread=False)
 
     def close(self) -> None:
         """Unsubscribe."""
         self._listener.unregister()
-
-    def forget(self) -> None:
-        """Forget what moves: the clock of the stamps began anew."""
-        self._buffer.clear()
 
     def lookup(self, target: str, source: str, stamp: Time) -> Matrix | Missing:
         """Return the pose (4, 4) of source in target at a time, or why it is not known."""
@@ -55,6 +56,32 @@ class Transforms:
         except ValueError as error:  # a negative stamp
             return Missing(f'no transform at {stamp.sec}.{stamp.nanosec:09d} s: {error}')
         return matrix_of(found.transform)
+
+
+class _Intake:
+    """Takes transforms in; when their time jumps back, it forgets those that were later.
+
+    A buffer by itself drops what is older than it keeps.
+    """
+
+    def __init__(self, buffer: Any) -> None:
+        self._buffer = buffer
+        self._newest_ns: dict[str, int] = {}  # of each frame
+
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        """Take in the transform of a frame that moves."""
+        frame, stamp_ns = transform.child_frame_id, nanoseconds_of(transform)
+        newest_ns = self._newest_ns.get(frame, stamp_ns)
+        if stamp_ns < newest_ns - JUMP_S * 1e9:
+            self._buffer.clear()  # of all that moves
+            self._newest_ns.clear()
+            newest_ns = stamp_ns
+        self._newest_ns[frame] = max(stamp_ns, newest_ns)
+        self._buffer.set_transform(transform, authority)
+
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
+        """Take in the transform of a frame that stands."""
+        self._buffer.set_transform_static(transform, authority)
 
 
 def matrix_of(transform: object) -> Matrix | Missing:

@@ -1,0 +1,111 @@
+"""Depth images in, people in metres out; and what is wrong with them is said."""
+
+from array import array
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from depth_stage import FOCAL, Stage, assert_is_near, depth_of, person_frame
+from diagnostic_msgs.msg import DiagnosticStatus
+from harness import detections_of, image_of
+from vitpose_ros.msg import Keypoints3D
+
+WARN = DiagnosticStatus.WARN
+
+
+@pytest.fixture(scope='module')
+def frame():
+    return person_frame()
+
+
+@pytest.fixture(scope='module')
+def node(module_start, ros):
+    return module_start('pose_node', depth='raw', depth_timeout_ms='3000.0')
+
+
+@pytest.fixture
+def stage(node, frame):
+    stage = Stage()
+    stage.wait_for_depth()
+    height, width = frame[0].shape[:2]
+    stage.tell_camera(width, height)
+    stage.rest(0.3)
+    yield stage
+    stage.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'scale', 'holes'),
+    [
+        ('16UC1', 1.0, None),
+        ('32FC1', 1.0, None),
+        ('16UC1', 0.5, None),
+        ('32FC1', 1.0, np.nan),
+        ('16UC1', 1.0, 0),
+    ],
+)
+def test_a_person_is_where_depth_has_it(stage, frame, encoding, scale, holes):
+    depth = depth_of(frame, encoding=encoding, scale=scale, holes=holes)
+    answer, found = stage.ask_with_depth(frame, depth)
+    assert found.header.frame_id == 'some_optical_frame'
+    assert_is_near(found)
+    # Joints that are measured are on the rays of their keypoints.
+    [subject], [flat] = found.subjects, answer.subjects
+    assert subject.track_id == flat.track_id != ''
+    points = np.stack((subject.x, subject.y, subject.z), axis=1)
+    measured = np.asarray(subject.keypoint_state) == Keypoints3D.MEASURED
+    height, width = frame[0].shape[:2]
+    pixels = points[measured, :2] / points[measured, 2:] * FOCAL
+    expected = np.stack((flat.x, flat.y), axis=1)[measured] - ((width - 1) / 2, (height - 1) / 2)
+    # Calmed over time in space, and not in the image: the same frame again moves nothing.
+    assert np.abs(pixels - expected).max() < 2.0
+
+
+def test_an_empty_depth_image_is_said_and_the_keypoints_come(stage, frame):
+    depth = depth_of(frame)
+    depth.data = array('B', bytes(len(depth.data)))
+    answer, found = stage.ask_with_depth(frame, depth)
+    assert len(answer.subjects) == 1
+    assert not (set(found.subjects[0].keypoint_state) & {Keypoints3D.MEASURED})
+    stage.wait_for_status(WARN, 'the depth image is empty')
+
+
+def test_a_depth_image_of_another_time_is_said(stage, frame):
+    depth = depth_of(frame)
+    depth.header.stamp = Time(sec=77)
+    answer, found = stage.ask_with_depth(frame, depth)
+    assert len(answer.subjects) == 1
+    assert np.isnan(found.subjects[0].x).all()
+    stage.wait_for_status(WARN, 'depth_slop_ms allows 20')
+
+
+def test_an_encoding_that_is_no_depth_is_said(stage, frame):
+    depth = depth_of(frame)
+    depth.encoding = 'rgb8'
+    answer, _ = stage.ask_with_depth(frame, depth)
+    assert len(answer.subjects) == 1
+    stage.wait_for_status(WARN, "encoding 'rgb8' is not supported")
+
+
+def test_a_camera_info_of_zeros_is_said(stage, node, frame):
+    height, width = frame[0].shape[:2]
+    stage.tell_camera(width, height, focal=0)
+    stage.rest(0.3)
+    answer, found = stage.ask_with_depth(frame, depth_of(frame))
+    assert len(answer.subjects) == 1
+    assert np.isnan(found.subjects[0].x).all()
+    stage.wait_for_status(WARN, 'camera_info has no focal length (zeros)')
+    assert 'camera_info has no focal length (zeros)' in node.log
+
+
+def test_depth_that_comes_late_is_waited_for(stage, frame):
+    pixels, boxes = frame
+    stage.ask_with_depth(frame, depth_of(frame))
+    image, depth = image_of(pixels), depth_of(frame)
+    depth.header.stamp = image.header.stamp
+    stage.send(image, detections_of(image, boxes))
+    stage.rest(0.5)
+    stage.depths.publish(depth)
+    stamp = image.header.stamp
+    stage.wait(lambda: any(found.header.stamp == stamp for found in stage.in_space), 'answer')
+    assert_is_near(next(found for found in stage.in_space if found.header.stamp == stamp))

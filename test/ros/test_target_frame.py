@@ -1,0 +1,91 @@
+"""People in the frame that is asked for, by TF at the time of the image, and on TF."""
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from depth_stage import Stage, assert_is_near, depth_of, person_frame
+from diagnostic_msgs.msg import DiagnosticStatus
+from harness import detections_of, image_of
+from tf2_msgs.msg import TFMessage
+from vitpose_ros.msg import Keypoints3D, Keypoints3DArray
+
+WARN = DiagnosticStatus.WARN
+
+
+@pytest.fixture(scope='module')
+def frame():
+    return person_frame()
+
+
+@pytest.fixture
+def stage_in_odom(start, ros, frame):
+    start(
+        'pose_node', depth='raw', depth_timeout_ms='3000.0', target_frame='odom',
+        max_tf_bodies='2', smoothing_3d='"off"',
+    )  # fmt: skip
+    stage = Stage()
+    stage.people, stage.bodies = [], []
+    stage.create_subscription(Keypoints3DArray, 'pose_node/people', stage.people.append, 10)
+    stage.create_subscription(
+        TFMessage, '/tf', lambda message: stage.bodies.extend(message.transforms), 100
+    )
+    stage.wait_for_depth()
+    height, width = frame[0].shape[:2]
+    stage.tell_camera(width, height)
+    stage.wait(lambda: stage.transforms.get_subscription_count() == 2, 'tf matched')
+    stage.rest(0.5)
+    yield stage
+    stage.destroy_node()
+
+
+def test_people_are_in_the_frame_that_is_asked_for(stage_in_odom, frame):
+    stage = stage_in_odom
+    # Nobody says where the camera is.
+    answer, found = stage.ask_with_depth(frame, depth_of(frame), stamp=Time(sec=500))
+    assert len(answer.subjects) == 1
+    assert found.header.frame_id == 'odom'
+    assert np.isnan(found.subjects[0].x).all()
+    stage.wait_for_status(WARN, "no transform from 'some_optical_frame' to 'odom'")
+
+    # The transform of the time of the image counts, also where it comes after the image.
+    for second, x in ((501, 1.0), (502, 2.0)):
+        stage.tell_place(x, Time(sec=second))
+    stage.rest(0.5)
+    half = Time(sec=501, nanosec=500_000_000)
+    _, found = stage.ask_with_depth(frame, depth_of(frame), stamp=half)
+    assert_is_near(found, x=1.5)
+    _, found = stage.ask_with_depth(frame, depth_of(frame), stamp=Time(sec=502))
+    assert_is_near(found, x=2.0)
+    [subject] = found.subjects
+    assert subject.state == Keypoints3D.TRACKED
+
+    # It is on the list of all cameras and on TF.
+    stage.wait(lambda: stage.people and stage.people[-1].subjects, 'people')
+    [person] = stage.people[-1].subjects
+    assert (person.track_id, stage.people[-1].header.frame_id) == (subject.track_id, 'odom')
+    body = f'body_{person.track_id}'
+    stage.wait(lambda: any(own.child_frame_id == body for own in stage.bodies), 'body on TF')
+    own = [own for own in stage.bodies if own.child_frame_id == body][-1]
+    assert own.header.frame_id == 'odom'
+    assert own.transform.translation.z == pytest.approx(person.position.z)
+
+    # A transform that is late is waited for.
+    pixels, boxes = frame
+    image, depth = image_of(pixels), depth_of(frame)
+    image.header.stamp = depth.header.stamp = Time(sec=503)
+    stage.depths.publish(depth)
+    stage.send(image, detections_of(image, boxes))
+    stage.rest(0.5)
+    stage.tell_place(3.0, Time(sec=503))
+    stage.wait(lambda: stage.in_space[-1].header.stamp == Time(sec=503), 'answer')
+    assert_is_near(stage.in_space[-1], x=3.0)
+
+    # A clock that jumps back begins anew, with the transforms, too.
+    first = person.track_id
+    stage.tell_place(7.0, Time(sec=100))
+    stage.tell_place(7.0, Time(sec=101))
+    stage.rest(0.5)
+    for second in (100, 101):
+        _, found = stage.ask_with_depth(frame, depth_of(frame), stamp=Time(sec=second))
+    tracked = [own for own in found.subjects if own.state != Keypoints3D.LOST]
+    assert [own.track_id != first for own in tracked] == [True]
