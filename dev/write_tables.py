@@ -22,7 +22,8 @@ def plain(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return f'[{", ".join(value)}]'
-    return "''" if value == '' else str(value)
+    # YAML reads off and on as truth values.
+    return f"'{value}'" if value in ('', 'off', 'on') else str(value)
 
 
 def configuration(text: str) -> str:

@@ -32,6 +32,16 @@ ARGUMENTS = {
         'calibration (sensor_msgs/CameraInfo); {camera} as in image_topic; empty: camera_info '
         'beside the image',
     ),
+    'depth_topic': (
+        'depth',
+        'depth images, where the parameter depth asks for them (sensor_msgs/Image, or '
+        'CompressedImage without its /compressedDepth); {camera} as in image_topic',
+    ),
+    'depth_camera_info_topic': (
+        '',
+        'their calibration (sensor_msgs/CameraInfo); {camera} as in image_topic; empty: '
+        'camera_info beside the depth images',
+    ),
     'namespace': ('', 'namespace of the nodes'),
     'node_name': ('pose_node', 'name of the node'),
     'params_file': (
@@ -100,16 +110,27 @@ def generate_launch_description():
     return LaunchDescription([*declared, OpaqueFunction(function=start, args=[kinds])])
 
 
-def topics(cameras, image_topic, detections_topic, camera_info_topic=''):
+def topics(
+    cameras,
+    image_topic,
+    detections_topic,
+    camera_info_topic='',
+    depth_topic='depth',
+    depth_info='',
+):
     """Return the remappings of the inputs, for the only camera or for those with names."""
     folder, slash, _ = image_topic.rpartition('/')
-    beside = f'{folder}{slash}camera_info'
-    remappings = []
-    for topic, target in (
+    targets = [
         ('image', image_topic),
         ('detections', detections_topic),
-        ('camera_info', camera_info_topic or beside),
-    ):
+        ('camera_info', camera_info_topic or f'{folder}{slash}camera_info'),
+    ]
+    if depth_topic != 'depth':
+        targets.append(('depth', depth_topic))
+    if depth_info:
+        targets.append(('depth_camera_info', depth_info))
+    remappings = []
+    for topic, target in targets:
         if '{camera}' in target and not cameras:
             raise ValueError(f"{topic}_topic is '{target}'; name the cameras: cameras:=front,rear")
         if not cameras:
@@ -122,10 +143,11 @@ def topics(cameras, image_topic, detections_topic, camera_info_topic=''):
                 f'give a pattern such as /{{camera}}/{target.strip("/")}'
             )
     # Compressed images lie below the others.
+    below = {'image': 'compressed', 'depth': 'compressedDepth'}
     compressed = [
-        (f'{topic}/compressed', f'{target}/compressed')
+        (f'{topic}/{below[name]}', f'{target}/{below[name]}')
         for topic, target in remappings
-        if topic.rpartition('/')[2] == 'image'
+        if (name := topic.rpartition('/')[2]) in below
     ]
     return remappings + compressed
 
@@ -185,6 +207,8 @@ def start(context, kinds):
         argument('image_topic'),
         argument('detections_topic'),
         argument('camera_info_topic'),
+        argument('depth_topic'),
+        argument('depth_camera_info_topic'),
     )
     name, namespace = argument('node_name'), argument('namespace').strip('/')
     logger = '.'.join([*filter(None, namespace.split('/')), name])

@@ -63,6 +63,7 @@ def test_the_arguments_that_users_expect_are_there():
     [arguments] = parts_of(POSE, 'ARGUMENTS')
     expected = {'namespace', 'node_name', 'params_file', 'use_sim_time', 'log_level', 'respawn'}
     topics = {'image_topic', 'detections_topic', 'camera_info_topic'}
+    topics |= {'depth_topic', 'depth_camera_info_topic'}
     assert set(arguments) == expected | topics | {'rviz', 'fixed_frame'}
     assert not set(arguments) & set(TABLE)
     assert all(len(description) > 15 for _, description in arguments.values())
@@ -108,6 +109,17 @@ def test_the_topics_of_every_camera_are_found():
         topics(cameras, '/image_raw', 'detections')
     with pytest.raises(ValueError, match='name the cameras: cameras:=front,rear'):
         topics([], '/{camera}/image_raw', 'detections')
+
+
+def test_depth_is_found_beside_its_camera_info_or_where_that_is():
+    topics, _ = parts_of(POSE, 'topics', 'rviz_remappings')
+    given = topics([], 'image', 'detections', '', '/camera/depth/image_raw')
+    assert ('depth', '/camera/depth/image_raw') in given
+    below = ('depth/compressedDepth', '/camera/depth/image_raw/compressedDepth')
+    assert below in given and 'depth_camera_info' not in dict(given)
+    several = topics(['front'], 'image', 'detections', '', '/{camera}/depth', '/{camera}/info')
+    assert ('front/depth', '/front/depth') in several
+    assert ('front/depth_camera_info', '/front/info') in several
 
 
 def test_topics_that_nobody_names_stay():

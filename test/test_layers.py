@@ -21,6 +21,7 @@ OPTIONAL = {  # within functions
 # Floors of the core, from the top: each may import from those below it, and from its own.
 CORE_FLOORS = [
     {'__init__'},
+    {'pipeline'},
     {'estimator'},
     {'tracks'},
     {'work'},

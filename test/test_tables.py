@@ -55,7 +55,7 @@ def test_the_package_declares_what_it_imports():
                 needed |= {alias.name.split('.')[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 needed.add(node.module.split('.')[0])
-    python = {'cv2', 'huggingface_hub', 'numpy', 'safetensors', 'torch', 'vitpose_ros'}
+    python = {'cv2', 'huggingface_hub', 'numpy', 'safetensors', 'scipy', 'torch', 'vitpose_ros'}
     # Backends and their files, the peer of bench, what evaluate counts with, a converter.
     optional = {
         'nvidia',

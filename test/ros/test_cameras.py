@@ -86,7 +86,10 @@ def test_wrong_names_are_refused(start, ros):
 
 
 def test_one_camera_may_differ_from_the_others(start, front_and_rear):
-    start('pose_node', device='cpu', cameras='front,rear', **{'rear.box_source': 'full_image'})
+    start(
+        'pose_node', device='cpu', cameras='front,rear', tracking='"off"',
+        **{'rear.box_source': 'full_image'},
+    )  # fmt: skip
     front, rear = front_and_rear
     front.wait_until_matched()
     rear.wait(lambda: rear.images.get_subscription_count(), 'rear subscribed')

@@ -16,7 +16,7 @@ CLASSES = ['person', '0', 'dog', '56', 'Person']  # of COCO, 0 is person and 56 
 
 @pytest.fixture
 def pose_node(start, probe):
-    node = start('pose_node', device='cpu')
+    node = start('pose_node', device='cpu', tracking='detections')
     probe.wait_until_matched()
     return node
 

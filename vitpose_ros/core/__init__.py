@@ -13,6 +13,7 @@ from vitpose_ros.core.drawing import Style, draw_poses
 from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.jpeg import ImageError
+from vitpose_ros.core.pipeline import Capture, PosePipeline, Sighting
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.runtime import (
     BackendError,
@@ -22,6 +23,7 @@ from vitpose_ros.core.runtime import (
     Options,
 )
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
+from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.core.types import Frame, FrameError, Pose, box_fault
 from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError
 
@@ -29,6 +31,7 @@ __all__ = [
     'EMBEDDED_MODEL',
     'SKELETONS',
     'BackendError',
+    'Capture',
     'CheckpointError',
     'DeviceError',
     'ExportError',
@@ -39,9 +42,12 @@ __all__ = [
     'Options',
     'Pose',
     'PoseEstimator',
+    'PosePipeline',
     'Poses',
+    'Sighting',
     'Skeleton',
     'Style',
+    'TrackOptions',
     'VitposeError',
     'box_fault',
     'draw_poses',

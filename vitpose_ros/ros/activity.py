@@ -60,7 +60,6 @@ class Activity:
                 depth_error=values.depth_error,
                 min_score=values.min_keypoint_score,
             ),
-            target_frame=values.target_frame,
             people=people,
         )
         try:

@@ -9,13 +9,16 @@ from vitpose_ros.core import Poses, Skeleton
 from vitpose_ros.msg import Keypoints, KeypointsArray, SkeletonInfo, SkeletonInfoArray
 
 
-def keypoints_message(header: Header, poses: Poses) -> KeypointsArray:
-    """Make the message for the poses in an image, which say all of their boxes."""
+def keypoints_message(header: Header, poses: Poses, *, with_spread: bool = True) -> KeypointsArray:
+    """Make the message for the poses in an image, which say all of their boxes.
+
+    with_spread: how far heatmaps spread is told, too, if it is known.
+    """
     message = KeypointsArray(header=header, image_width=poses.width, image_height=poses.height)
     boxes = poses.boxes
     centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     for index, pose in enumerate(poses):
-        spread = pose.spread_entries
+        spread = pose.spread_entries if with_spread else None
         message.subjects.append(
             Keypoints(
                 track_id=poses.track_ids[index],

@@ -41,10 +41,11 @@ class Network:
         )
 
 
-def load(values: Parameters, log: Logger) -> Network:
+def load(values: Parameters, log: Logger, *, with_depth: bool) -> Network:
     """Load the network that the parameters name, and run it once, so that what fails does so now.
 
-    Without the device asked for, it runs on the CPU. Raises the errors of PoseEstimator.load, and
+    Without the device asked for, it runs on the CPU. with_depth: it measures how far heatmaps
+    spread, by which errors in metres are told. Raises the errors of PoseEstimator.load, and
     ValueError for keypoint sets that are not in use.
     """
     options = Options(
@@ -55,7 +56,7 @@ def load(values: Parameters, log: Logger) -> Network:
         keypoint_sets=values.wanted_keypoint_sets(),
         max_batch=values.max_batch,
         flip_test=values.flip_test,
-        heatmap_spread=values.heatmap_spread,
+        heatmap_spread=values.heatmap_spread or with_depth,
         decode=values.decode,
         cuda_graphs=values.cuda_graphs,
     )

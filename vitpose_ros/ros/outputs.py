@@ -135,18 +135,19 @@ class CameraOutput:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def publish(self, result: Result, *, target_frame: str, since_s: float) -> Published:
+    def publish(self, result: Result, parameters: Parameters, *, since_s: float) -> Published:
         """Publish the keypoints of a frame that was here since then, if there is depth in space.
 
-        target_frame: what those are in; empty: the camera's optical frame. since_s: on the clock
-        time.monotonic.
+        since_s: on the clock time.monotonic.
         """
-        message = keypoints_message(result.header, result.poses)
+        message = keypoints_message(
+            result.header, result.poses, with_spread=parameters.heatmap_spread
+        )
         message.processing_time = time.monotonic() - since_s
         self._keypoints.publish(message)
         if self._in_space is None:
             return Published(result, message, None)
-        frame_id = target_frame or result.header.frame_id
+        frame_id = parameters.target_frame or result.header.frame_id
         header = Header(stamp=result.header.stamp, frame_id=frame_id)
         in_space = keypoints_3d_message(header, result.sighting, self._skeletons)
         in_space.processing_time = time.monotonic() - since_s

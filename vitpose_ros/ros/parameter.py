@@ -64,7 +64,8 @@ def of_type(entry: Field[Any], value: Any, name: str = '') -> Value:
     if kind is tuple:
         return _words(value, name or entry.name)
     if isinstance(value, bool) and 'off' in entry.metadata['choices']:
-        value = default if value else 'off'  # which YAML reads as false
+        # YAML reads off as false, and on as true.
+        value = (default if default != 'off' else 'on') if value else 'off'
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

@@ -92,13 +92,15 @@ class PoseNode(BusyLifecycleNode):
         self._state = State.CONFIGURING
         try:
             values = self._settings.prepare()
-            self._network = network.load(values, self.get_logger())
+            names = values.camera_names()
+            with_depth = any(self._settings.of(name)().depth != 'off' for name in names)
+            self._network = network.load(values, self.get_logger(), with_depth=with_depth)
             skeletons = self._network.estimator.skeletons
             self._skeletons = SkeletonOutput(self, skeletons, values.model)
-            self._open_space(values)
+            self._open_space(values, with_depth=with_depth)
             cameras: dict[str, Camera] = {}
             self._cameras = cameras
-            for name in values.camera_names():
+            for name in names:
                 cameras[name] = Camera(self, name, skeletons, self._settings.of(name))
                 if self._settings.overrides_qos:
                     cameras[name].try_open(self._trouble)
@@ -171,13 +173,12 @@ class PoseNode(BusyLifecycleNode):
             people=self._people,
         )
 
-    def _open_space(self, values: Parameters) -> None:
+    def _open_space(self, values: Parameters, *, with_depth: bool) -> None:
         """Listen to TF and offer a list of people, as far as that is wanted."""
-        has_depth = any(self._settings.of(name)().depth != 'off' for name in values.camera_names())
-        if has_depth or values.target_frame:
+        if with_depth or values.target_frame:
             self._transforms = Transforms(self)
         has_common_frame = bool(values.target_frame) or len(values.camera_names()) == 1
-        if has_depth and has_common_frame and values.tracking != 'off':
+        if with_depth and has_common_frame and values.tracking != 'off':
             self._people = PeopleOutput(self, lambda: self._settings.values.max_tf_bodies)
 
     def _stop(self) -> None:

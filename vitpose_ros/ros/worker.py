@@ -72,7 +72,6 @@ class Worker:
         is_running: Callable[[], bool],
         on_device_lost: Callable[[Exception], None],
         pipeline: PosePipeline,
-        target_frame: str = '',
         people: PeopleOutput | None = None,
     ) -> None:
         """Start working.
@@ -80,8 +79,7 @@ class Worker:
         stamp_clock returns the time on the clock of the stamps, in nanoseconds; is_running
         whether something can be published still. on_device_lost is called in the thread when no
         further frame can be computed in this process; the thread ends then. pipeline makes
-        people of poses, which people publishes, if that is wanted. target_frame: what they are
-        in; empty: the camera's own.
+        people of poses, which people publishes, if that is wanted.
         """
         self.fault = ''  # what went wrong that should not; empty again once the work goes on
         self._estimator = network.estimator
@@ -94,8 +92,8 @@ class Worker:
         self._is_running = is_running
         self._on_device_lost = on_device_lost
         self._pipeline = pipeline
+        self._takes_ids = pipeline.options.tracking == 'detections'
         self._people = people
-        self._target_frame = target_frame
         self._has_device = True
         decodes_jpeg = self._estimator.backend.decodes_jpeg
         self._read_image = read_encoded if decodes_jpeg else read_image
@@ -195,7 +193,7 @@ class Worker:
                 channels,
                 keypoint_sets,
                 detections.class_ids,
-                detections.ids,
+                detections.ids if self._takes_ids else (),
                 detections.scores,
             )
         except Exception as error:
@@ -231,7 +229,7 @@ class Worker:
         sighting = self._pipeline.follow(job.capture, outcome.poses)
         result = Result(job.waiting.item.image.header, job.capture.frame, sighting)
         published = job.camera.output.publish(
-            result, target_frame=self._target_frame, since_s=job.waiting.arrived_s
+            result, job.camera.parameters(), since_s=job.waiting.arrived_s
         )
         if published.in_space is not None and self._people is not None:
             self._people.publish(published.in_space, sighting)

@@ -7,12 +7,12 @@ first, those with low ones get the tracks that are left (Zhang et al., "ByteTrac
 arXiv:2110.06864).
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from vitpose_ros.core.skeletons import SKELETONS
 
@@ -72,7 +72,7 @@ def pair(similarity: Array, least: float) -> tuple[NDArray[np.int64], NDArray[np
 
     similarity: (m, n); NaN and what is below least make no pair. Returns rows and columns.
     """
-    rows, columns = linear_sum_assignment(np.fmax(similarity - least, 0), maximize=True)
+    rows, columns = assignment()(np.fmax(similarity - least, 0), maximize=True)
     good = similarity[rows, columns] >= least
     return rows[good], columns[good]
 
@@ -83,6 +83,14 @@ class Stage(NamedTuple):
     tracks: NDArray[np.bool_]  # (m,)
     poses: NDArray[np.bool_]  # (n,)
     least: float
+
+
+@functools.cache
+def assignment() -> Any:
+    """Return scipy.optimize.linear_sum_assignment; its package takes half a second to import."""
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment
 
 
 def pair_in_stages(similarity: Array, stages: Sequence[Stage]) -> NDArray[np.int64]:

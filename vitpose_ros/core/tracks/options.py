@@ -68,7 +68,11 @@ class TrackOptions:
         "movements closest; 'strong': they stand stillest",
         choices=SMOOTHINGS,
     )
-    smoothing_3d: str = _option('light', 'the same for joints in metres', choices=SMOOTHINGS)
+    smoothing_3d: str = _option(
+        'light',
+        "how much joints in metres are calmed over time: 'off', 'light' or 'strong'",
+        choices=SMOOTHINGS,
+    )
 
     def __post_init__(self) -> None:
         """Check all, and bring each value into its type."""

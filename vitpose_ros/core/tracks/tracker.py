@@ -13,6 +13,7 @@ from vitpose_ros.core.tracks.association import (
     KINDS,
     VARIANCES,
     Stage,
+    assignment,
     duplicates,
     keypoint_similarity,
     overlaps,
@@ -61,6 +62,7 @@ class Tracker:
     def __init__(self, ids: TrackIds, options: TrackOptions = DEFAULTS) -> None:
         if options.tracking == 'off':
             raise OptionError("tracking is 'off'; a Tracker takes 'on' or 'detections'")
+        assignment()  # now, not with the first frame
         self.options = options
         self._ids = ids
         self._rows = Rows()
