@@ -333,3 +333,18 @@ def test_a_threshold_is_a_number(word, capsys):
     with pytest.raises(SystemExit):
         predict.main(['a.png', '--box-threshold', word])
     assert f"'{word}' is no number" in capsys.readouterr().err
+
+
+def test_people_of_a_video_keep_their_ids_where_tracking_is_on(video, tmp_path):
+    boxes = boxes_file(tmp_path, lambda index: {'image_id': index})
+    out = tmp_path / 'x.json'
+    assert run(video, '--boxes', boxes, '--json', out, '--tracking', 'on') == 0
+    ids = [[subject['track_id'] for subject in entry['subjects']] for entry in written(out)]
+    assert len(set(ids[0])) == len(ids[0]) > 1
+    assert ids == [ids[0]] * len(ids)
+    assert not set(ids[0]) & {str(person['id']) for person in TRUTH['frames'][0]}
+
+
+def test_smoothing_needs_tracking(video, tmp_path, capsys):
+    assert run(video, '--json', tmp_path / 'x.json', '--smoothing', 'light') == 1
+    assert '--smoothing light needs --tracking on' in capsys.readouterr().err

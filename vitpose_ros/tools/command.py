@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.runtime.options import OptionError, Options, table
 from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.core.weights import EMBEDDED_MODEL
 
 PACKAGE = __name__.partition('.')[0]
@@ -79,6 +81,29 @@ def add_options(parser: argparse.ArgumentParser, *wanted: str, **defaults: Any) 
         about = '' if default is None else f'; {default} if left out'
         kind = _checked(entry.name, read)
         group.add_argument(flag, type=kind, metavar=shown, default=default, help=text + about)
+
+
+def add_tracking(parser: argparse.ArgumentParser) -> None:
+    """Add arguments for who is who in videos, and how much keypoints are calmed."""
+    group = parser.add_argument_group('over time, in videos')
+    about = {entry.name: entry.metadata for entry in fields(TrackOptions)}
+    for name, note in (
+        ('tracking', '; off if left out, and ids are those of the boxes'),
+        ('smoothing', ', of subjects that are followed; off if left out'),
+    ):
+        group.add_argument(
+            f'--{name}',
+            choices=about[name]['choices'],
+            default='off',
+            help=about[name]['description'] + note,
+        )
+
+
+def read_tracking(chosen: argparse.Namespace) -> TrackOptions:
+    """Return the options of add_tracking. Raises ToolError where they do not fit together."""
+    if chosen.smoothing != 'off' and chosen.tracking == 'off':
+        raise ToolError(f'--smoothing {chosen.smoothing} needs --tracking on')
+    return TrackOptions(tracking=chosen.tracking, smoothing=chosen.smoothing)
 
 
 def _checked(name: str, read: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -30,6 +30,7 @@ class Shot:
     frame: int  # of the video; 0 for a picture
     number: int  # among all shots
     image: NDArray[np.uint8]  # (h, w, 3) BGR
+    time_s: float  # since the begin of the video
 
 
 def find_files(sources: Sequence[Path]) -> list[Path]:
@@ -64,6 +65,12 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() not in PICTURES
 
 
+def rate_of(path: Path) -> float:
+    """Return how many frames a second a video has; RATE_HZ where it does not say."""
+    rate_hz = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) if is_video(path) else 0.0
+    return rate_hz if rate_hz > 0 else RATE_HZ
+
+
 def count_shots(files: Sequence[Path]) -> int:
     """Return how many shots there are, as far as videos tell."""
     return sum(
@@ -81,9 +88,9 @@ def read_shots(files: Sequence[Path], unreadable: list[Path]) -> Iterator[Shot]:
     """
     number = 0
     for path in files:
-        frame = 0
+        frame, rate_hz = 0, rate_of(path)
         for frame, image in enumerate(_images(path), 1):
-            yield Shot(path, frame - 1, number, image)
+            yield Shot(path, frame - 1, number, image, (frame - 1) / rate_hz)
             number += 1
         if not frame:
             unreadable.append(path)
@@ -138,10 +145,9 @@ class Pictures:
             return
         if self._video is None or self._video[0] != shot.path:
             self.close()
-            rate_hz = cv2.VideoCapture(str(shot.path)).get(cv2.CAP_PROP_FPS)
             size = image.shape[1], image.shape[0]
             codec = cv2.VideoWriter_fourcc(*'mp4v')
-            writer = cv2.VideoWriter(str(place), codec, rate_hz if rate_hz > 0 else RATE_HZ, size)
+            writer = cv2.VideoWriter(str(place), codec, rate_of(shot.path), size)
             if not writer.isOpened():
                 raise MediaError(f"'{place}' cannot be written: OpenCV has no encoder for it")
             self._video = shot.path, writer, size

@@ -12,6 +12,7 @@ from typing import TextIO
 import numpy as np
 
 from vitpose_ros.core.estimator import PoseEstimator
+from vitpose_ros.core.pipeline import Capture, PosePipeline
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.skeletons import keypoint_set_of_class
 from vitpose_ros.core.types import Frame, as_boxes, box_fault
@@ -54,13 +55,14 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         '--output', type=Path, metavar='FOLDER',
         help=f'write pictures and videos with the poses there; {OUTPUT}, if there is no --json',
     )  # fmt: skip
+    command.add_tracking(parser)
     command.add_options(parser)
     return command.run(parser, _predict, arguments)
 
 
 def _predict(chosen: argparse.Namespace) -> None:
     """Do all of it; what cannot be read or written is named before the network is loaded."""
-    options = command.read_options(chosen)
+    options, tracks = command.read_options(chosen), command.read_tracking(chosen)
     files = find_files(chosen.sources)
     if chosen.json is not None:
         command.keep('--json', chosen.json, [*files, *filter(None, [chosen.boxes])])
@@ -82,7 +84,8 @@ def _predict(chosen: argparse.Namespace) -> None:
         stack.callback(progress.close)
         subjects = shots = 0
         unreadable: list[Path] = []
-        for shot, poses in _poses(estimator, read_shots(files, unreadable), boxes):
+        pipeline = PosePipeline(estimator, tracks)
+        for shot, poses in _poses(pipeline, read_shots(files, unreadable), boxes):
             if listing is not None:
                 listing.add(shot, poses)
             if pictures is not None:
@@ -105,12 +108,18 @@ def _predict(chosen: argparse.Namespace) -> None:
 
 
 def _poses(
-    estimator: PoseEstimator, shots: Iterator[Shot], boxes: BoxFile | None
+    pipeline: PosePipeline, shots: Iterator[Shot], boxes: BoxFile | None
 ) -> Iterator[tuple[Shot, Poses]]:
-    """Estimate the poses in shot after shot."""
+    """Estimate the poses in shot after shot; each file is a camera of its own."""
     while some := list(islice(shots, TOGETHER)):
-        frames = [_frame(estimator, shot, boxes) for shot in some]
-        yield from zip(some, estimator.predict(frames), strict=True)
+        captures = [
+            Capture(
+                _frame(pipeline.estimator, shot, boxes), round(shot.time_s * 1e9), str(shot.path)
+            )
+            for shot in some
+        ]
+        sightings = pipeline.process(captures)
+        yield from zip(some, (sighting.poses for sighting in sightings), strict=True)
 
 
 def _frame(estimator: PoseEstimator, shot: Shot, boxes: BoxFile | None) -> Frame:
