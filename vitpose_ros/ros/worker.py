@@ -193,7 +193,7 @@ class Worker:
                 channels,
                 keypoint_sets,
                 detections.class_ids,
-                detections.ids if self._takes_ids else (),
+                detections.ids if self._takes_ids else [''] * len(detections.ids),
                 detections.scores,
             )
         except Exception as error:
