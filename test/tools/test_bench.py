@@ -48,7 +48,7 @@ def measured(path):
 
 def test_sections_are_measured_and_written(tmp_path, capsys):
     path = tmp_path / 'results.jsonl'
-    sections = 'product,crop,decode,network,end-to-end,people,accuracy,start-up,memory'
+    sections = 'product,crop,decode,network,end-to-end,people,accuracy,space,start-up,memory'
     assert main([*QUICK, '--sections', sections, '--json', str(path)]) == 0
     about, tables = measured(path)
     assert set(tables) == {

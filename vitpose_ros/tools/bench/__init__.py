@@ -26,6 +26,7 @@ from vitpose_ros.tools.bench import (
     on_gpu,
     product,
     resources,
+    space,
     stages,
 )
 from vitpose_ros.tools.bench.options import DRY, PEER, BenchOptions, cuda_device, installed
@@ -34,7 +35,7 @@ from vitpose_ros.tools.bench.subjects import Model
 
 SECTIONS = (
     'product', 'crop', 'decode', 'network', 'end-to-end', 'people', 'experts', 'accuracy',
-    'start-up', 'memory', 'shared-cores', 'ablation', 'ros', 'images',
+    'space', 'start-up', 'memory', 'shared-cores', 'ablation', 'ros', 'images',
 )  # fmt: skip
 OVER_DDS = ('ros', 'images')
 NOT_UNASKED = ('ablation', *OVER_DDS)
@@ -205,6 +206,7 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
         model = Model(chosen.models[0], toy=options.dry)
         run('experts', partial(networks.experts, options, model))
     run('accuracy', partial(accuracy.accuracy, options))
+    run('space', partial(space.space, options))
     run('memory', partial(resources.growth, options, chosen.frames))
     # Imported late, because they need ROS.
     run('ros', lambda: _module('over_dds').latency(options, 'nano'))
