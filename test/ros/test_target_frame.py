@@ -47,6 +47,19 @@ def test_people_are_in_the_frame_that_is_asked_for(stage_in_odom, frame):
     assert np.isnan(found.subjects[0].x).all()
     stage.wait_for_status(WARN, "no transform from 'some_optical_frame' to 'odom'")
 
+    # Who has been missing for long is not waited for, until it comes again, however late.
+    stage.rest(2.2)
+    for tenth, expected in ((1, False), (2, False), (3, True)):
+        image, depth = image_of(frame[0]), depth_of(frame)
+        image.header.stamp = depth.header.stamp = Time(sec=500, nanosec=tenth * 100_000_000)
+        stage.depths.publish(depth)
+        stage.send(image, detections_of(image, frame[1]))
+        stage.rest(0.5)
+        if tenth > 1:
+            stage.tell_place(0.0, image.header.stamp)
+        stage.wait(lambda: stage.in_space[-1].header.stamp == image.header.stamp, 'answer')  # noqa: B023
+        assert np.isfinite(stage.in_space[-1].subjects[0].x).any() == expected, tenth
+
     # The transform of the time of the image counts, also where it comes after the image.
     for second, x in ((501, 1.0), (502, 2.0)):
         stage.tell_place(x, Time(sec=second))

@@ -130,7 +130,7 @@ def test_near_stamps_pair_within_the_slop(start, probe):
         sent[offset_ms] = image.header
         if offset_ms != 80:
             probe.wait(
-                lambda: any(answer.header == sent[offset_ms] for answer in probe.keypoints),
+                lambda header=image.header: any(a.header == header for a in probe.keypoints),
                 f'keypoints of detections {offset_ms} ms later',
             )
     assert not any(answer.header == sent[80] for answer in probe.keypoints)

@@ -10,19 +10,19 @@ import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.depth_input import AnyDepth, DepthInput
 from vitpose_ros.ros.pairing import AnyImage
-from vitpose_ros.ros.stamps import nanoseconds_of
+from vitpose_ros.ros.stamps import stamp_nanoseconds
 from vitpose_ros.ros.transforms import Matrix, Missing, Transforms
 
 PERIOD_S = 0.005  # in which is looked again, while a frame waits
-GIVE_UP_S = 2.0  # what did not come for so long is not waited for
+GIVE_UP_S = 2.0  # what is missing for so long is not waited for
 SOON_S = 0.005  # a depth image that near is taken at once; else a nearer one may come
 MOST_WAITING = 30
-KINDS = ('depth', 'camera_info', 'transform', 'nearer')
 NEARER = 'nearer'  # depth images that may come; nothing is missing without
 
 
@@ -89,7 +89,8 @@ class Gathering:
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._waiting: deque[_Frame] = deque()
-        self._came_s = dict.fromkeys(KINDS, time.monotonic())
+        self._missing_s: dict[str, float] = {}  # kind → since when it is missing
+        self._missed: Header | None = None  # of the last image that went without something
         self._lock = threading.RLock()
         self._closed = False
         self._node = node
@@ -112,6 +113,8 @@ class Gathering:
         with self._lock:
             if self._closed:
                 return
+            if self._missed is not None and self._missing_s:
+                self._note(self._look(self._missed))  # it may have come, only late
             self._waiting.append(_Frame(image, detections, time.monotonic()))
             self.advance()
 
@@ -124,15 +127,21 @@ class Gathering:
             held = sum(len(frame.image.data) for frame in self._waiting)
             while self._waiting:
                 frame = self._waiting[0]
-                space = self._look(frame.image)
+                space = self._look(frame.image.header)
                 may_wait = (
                     now_s - frame.since_s < self._timeout_s
                     and len(self._waiting) <= MOST_WAITING
                     and (held <= self._max_bytes or len(self._waiting) == 1)
                 )
-                if may_wait and self._is_worth_it(space, now_s):
+                missing = self._note(space)
+                if may_wait and any(
+                    now_s - self._missing_s.get(kind, now_s) < GIVE_UP_S for kind in missing
+                ):
                     break
                 held -= len(self._waiting.popleft().image.data)
+                for kind in missing - {NEARER}:
+                    self._missing_s.setdefault(kind, now_s)
+                    self._missed = frame.image.header
                 reasons = tuple(reason for reason in space.reasons if reason.kind != NEARER)
                 self._on_ready(frame.image, frame.detections, replace(space, reasons=reasons))
             if not self._waiting:
@@ -140,16 +149,16 @@ class Gathering:
             elif self._timer.is_canceled():
                 self._timer.reset()
 
-    def _is_worth_it(self, space: Space, now_s: float) -> bool:
-        """Whether what is missing may come; notes what is there."""
+    def _note(self, space: Space) -> set[str]:
+        """Note what is there; return the kinds of what is missing."""
         missing = {reason.kind for reason in space.reasons}
-        for kind in self._came_s.keys() - missing:
-            self._came_s[kind] = now_s
-        return any(now_s - self._came_s[kind] < GIVE_UP_S for kind in missing)
+        for kind in self._missing_s.keys() - missing:
+            del self._missing_s[kind]
+        return missing
 
-    def _look(self, image: AnyImage) -> Space:
-        """Look for what tells of space at the time of an image."""
-        sources, frame, stamp = self._sources, image.header.frame_id, image.header.stamp
+    def _look(self, header: Header) -> Space:
+        """Look for what tells of space at the time of an image with this header."""
+        sources, frame, stamp = self._sources, header.frame_id, header.stamp
         reasons: list[Reason] = []
         info = sources.info()
         pose = np.eye(4) if sources.target_frame == '' else None
@@ -163,7 +172,7 @@ class Gathering:
             return Space(info, pose, reasons=tuple(reasons))
         if fault := self._fault_of(info):
             reasons.append(Reason('camera_info', fault))
-        depth, depth_pose = self._depth(nanoseconds_of(image), reasons), None
+        depth, depth_pose = self._depth(stamp_nanoseconds(stamp), reasons), None
         if depth is not None and depth.header.frame_id not in ('', frame):
             assert sources.transforms is not None
             source = depth.header.frame_id
