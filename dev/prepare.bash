@@ -57,7 +57,7 @@ fi
 
 # Stand-ins for the packages that this ROS does not have.
 missing=()
-for package in message_filters vision_msgs; do
+for package in message_filters tf2_msgs tf2_py tf2_ros_py vision_msgs; do
   found=
   for prefix in ${ros//:/ }; do
     [ -d "$prefix/share/$package" ] && found=yes

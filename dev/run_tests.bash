@@ -18,18 +18,18 @@ check mypy
 alone=test/ros/test_overload.py
 check timeout -k 5 $limit python -m pytest $alone
 
-# Each file that tests nodes has a process and a domain of its own; most of the time it waits, so
+# Each file that starts nodes has a process and a domain of its own; most of the time it waits, so
 # two run at a time. Those that compute go by folder, in what the nodes leave of the processor.
 folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$folder"' EXIT
 export folder limit
 run() {
-  local priority=0 output
+  local priority=0 output TIMEFORMAT='took %R s; processor %U s, and %S s in the system'
   if [[ $1 != test/ros/* ]]; then
     priority=19
     export OMP_NUM_THREADS=1 # those of several processes would wait for each other
   fi
-  output=$(nice -n $priority timeout -k 5 $limit python -m pytest "$@" 2>&1) ||
+  output=$({ time nice -n $priority timeout -k 5 $limit python -m pytest "$@"; } 2>&1) ||
     echo "$*" >>"$folder/failed"
   exec 9>"$folder/lock" && flock 9 && echo "== python -m pytest $*" && echo "$output"
 }
@@ -41,7 +41,8 @@ queue 1 <<<'test/core/runtime
 test/tools' &
 {
   echo test/ros/test_training.py # takes longest
-  printf '%s\n' test/ros/test_*.py | grep -v -e $alone -e test_training
+  grep -lE 'start\(|subprocess' test/ros/test_*.py | grep -v -e $alone -e test_training
+  grep -LE 'start\(|subprocess' test/ros/test_*.py | xargs # on one line: without nodes
   echo test/core --ignore=test/core/runtime
   echo test --ignore=test/ros --ignore=test/core --ignore=test/tools
 } | queue 2

@@ -104,7 +104,7 @@ def test_floors_of_the_core_import_downwards(path):
 def test_the_core_works_where_ros_is_not_there(tmp_path):
     code = (
         'import sys\n'
-        "absent = 'rclpy message_filters cv_bridge onnx onnxruntime openvino triton'\n"
+        "absent = 'rclpy message_filters tf2_ros cv_bridge onnx onnxruntime openvino triton'\n"
         'sys.modules.update(dict.fromkeys(absent.split()))\n'
         'from vitpose_ros.core import PoseEstimator, Frame\n'
         'import numpy as np\n'

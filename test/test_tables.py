@@ -68,9 +68,12 @@ def test_the_package_declares_what_it_imports():
         'pycocotools',
         'supervision',
     }
-    ros = needed - python - optional - sys.stdlib_module_names
+    # The package tf2_ros is the one for C++.
+    ros = {'tf2_ros_py' if name == 'tf2_ros' else name for name in needed}
+    ros -= python | optional | sys.stdlib_module_names
     assert ros <= declared
     assert {'launch', 'launch_ros', 'vision_msgs', 'cv_bridge', 'message_filters'} <= declared
+    assert 'tf2_ros_py' in declared
 
 
 def test_every_version_is_the_same():

@@ -105,7 +105,7 @@ RECIPES = {
         front=0.5,
     ),
     'smoke': Recipe(
-        samples=640,
+        samples=320,
         pool=48,
         reuse=8,
         warm_up=5,

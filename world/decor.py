@@ -23,10 +23,15 @@ FACES = (0.7, 0.8, 0.75, 0.65, 0.3, 1.0)
 class Decor:
     """Pictures of the faces of a room, side by side in one."""
 
-    def __init__(self, room: Room, rng: Random, panorama: Panorama | None = None) -> None:
-        """Paint a room; panorama: a place that floor and walls look like."""
+    def __init__(
+        self, room: Room, rng: Random, panorama: Panorama | None = None, heading: float = 0.0
+    ) -> None:
+        """Paint a room.
+
+        panorama: a place that floor and walls look like; heading: which direction of it is along
+        x, radians.
+        """
         self._room = room
-        heading = rng.uniform(0, 2 * np.pi)
         walls = rng.uniform(0.45, 0.9) * (1 + rng.uniform(-0.12, 0.12, 3))
         floor = rng.uniform(0.12, 0.5) * np.array([1.0, 0.85, 0.7]) ** rng.uniform(0, 2)
         faces = []
@@ -34,13 +39,14 @@ class Decor:
             axis = surface // 2
             if panorama:
                 face = _projected(panorama, room, surface, heading)
-            elif axis == 2:
-                face = _floor(rng, _size(room, axis), floor) if surface == 4 else None
-                if face is None:
-                    face = _plain(rng, _size(room, axis), np.full(3, 0.85))
+            elif surface == 4:
+                face = _floor(rng, _size(room, axis), floor)
+            elif surface == 5:
+                face = _plain(rng, _size(room, axis), np.full(3, 0.85))
             else:
                 face = _wall(rng, _size(room, axis), walls)
-            faces.append(np.clip(face * SHADES[surface], 0, 255).astype(np.uint8))
+            shade = 1.0 if panorama else SHADES[surface]
+            faces.append(np.clip(face * shade, 0, 255).astype(np.uint8))
         width = max(face.shape[1] for face in faces)
         tall = np.cumsum([0, *(face.shape[0] for face in faces)])
         self._atlas = np.zeros((tall[-1] + 64, width, 3), np.uint8)

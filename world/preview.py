@@ -4,7 +4,9 @@ python -m world.preview crossing --seed 3 --output /tmp/sheets
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import cv2
@@ -66,6 +68,23 @@ def sheet(scene: Scene, count: int, columns: int = 4, width: int = 480) -> Array
     return np.vstack(rows)
 
 
+def times(scene: Scene, count: int) -> Iterator[str]:
+    """Yield how long sights take on the processor, for each amount of what they contain."""
+    name = next(iter(scene.mounts))
+    seconds = np.linspace(0, scene.seconds, count)
+    amounts: dict[str, dict[str, bool]] = {
+        'boxes and joints': {},
+        'and depth': {'depth': True},
+        'and pictures': {'pictures': True},
+    }
+    for what, options in amounts.items():
+        scene.sight(name, 0.0, **options)
+        began = process_time()
+        people = sum(len(scene.sight(name, float(s), **options).people) for s in seconds)
+        spent = 1000 * (process_time() - began)
+        yield f'{what}: {spent / count:.1f} ms an image, {spent / max(1, people):.1f} ms a person'
+
+
 def main() -> None:
     """Write a contact sheet."""
     listed = '\n'.join(f'  {name:14s}{what}' for name, what in described())
@@ -81,6 +100,7 @@ def main() -> None:
     parser.add_argument('--count', type=int, default=8, help='how many moments')
     parser.add_argument('--output', type=Path, default=Path(), help='folder')
     parser.add_argument('--panoramas', type=Path, help='folder of panoramas, to look like one')
+    parser.add_argument('--times', action='store_true', help='say how long it takes instead')
     arguments = parser.parse_args()
     panorama = None
     if arguments.panoramas:
@@ -89,6 +109,9 @@ def main() -> None:
         places = panoramas.load(arguments.panoramas, held_out=True)
         panorama = places[arguments.seed % len(places)]
     scene = Scene(arguments.seed, arguments.scenario, noise=arguments.noise, panorama=panorama)
+    if arguments.times:
+        print('\n'.join(times(scene, 30)))
+        return
     arguments.output.mkdir(parents=True, exist_ok=True)
     path = arguments.output / f'{arguments.scenario}_{arguments.seed}.png'
     picture = sheet(scene, arguments.count)

@@ -44,7 +44,7 @@ class Room:
         rays = view.lens.rays() @ view.pose[:3, :3].T
         with np.errstate(divide='ignore', invalid='ignore'):
             far = np.where(rays > 0, self.high - view.eye, self.low - view.eye) / rays
-            far[np.isnan(far)] = np.inf
+            far[rays == 0] = np.inf
             axis = far.argmin(axis=-1)
             depth = np.take_along_axis(far, axis[..., None], -1)[..., 0]
             up = np.take_along_axis(rays, axis[..., None], -1)[..., 0] > 0

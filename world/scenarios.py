@@ -72,7 +72,7 @@ def _walking(plot: Plot) -> None:
 
 def _to_and_fro(plot: Plot, x: float, side: int, wait: float, speed: float) -> Script:
     """Bring in somebody who crosses the view at a distance, leaves it and comes back."""
-    edge = 0.6 * x + 0.6
+    edge = 0.6 * x + 0.45
     script = plot.enter((x, side * edge), -side * LEFT)
     script.stand(wait).walk([(x + plot.between(-0.1, 0.1), -side * edge)], speed)
     script.stand(plot.between(0.0, 0.3))
@@ -103,10 +103,23 @@ def _pillar(plot: Plot) -> None:
     """One walks behind a pillar and is hidden for less than a second; one stands."""
     plot.seconds = 11.0
     x, y, speed = plot.between(2.0, 2.4), plot.between(-0.5, 0.5), plot.between(0.8, 1.2)
-    half = plot.between(0.2, 0.27)
+    far, hidden_s = plot.between(3.0, 3.6), plot.between(0.2, 0.6)
+    half = (hidden_s * speed + 0.7) / 2 * x / far  # who walks is about 0.7 m wide
     plot.boxes.append(Box((x, y, 1.25), (0.15, half, 1.25), 0.0, (0.5, 0.48, 0.44)))
-    _to_and_fro(plot, plot.between(3.0, 3.6), plot.side(), 0.2, speed)
-    plot.enter((4.6, y + plot.side() * 1.2), TOWARDS + plot.between(-0.8, 0.8)).stand(12)
+    _to_and_fro(plot, far, plot.side(), 0.2, speed)
+    aside = -1.6 if y > 0 else 1.6
+    plot.enter((4.6, 1.5 * y + aside), TOWARDS + plot.between(-0.8, 0.8)).stand(12)
+
+
+def _overtaking(plot: Plot) -> None:
+    """One walks past another who goes the same way farther off, and hides the other meanwhile."""
+    plot.seconds = 11.0
+    far, near, side = plot.between(3.6, 4.0), plot.between(1.6, 1.8), plot.side()
+    slow, fast = plot.between(0.85, 1.1), plot.between(0.75, 0.95)
+    # Both are ahead of the camera at the same time.
+    wait = (0.6 * far + 0.45) / slow - (0.6 * near + 0.45) / fast
+    _to_and_fro(plot, far, side, 0.1, slow)
+    _to_and_fro(plot, near, side, max(0.0, wait) + 0.1, fast)
 
 
 def _sitting(plot: Plot) -> None:
@@ -128,9 +141,9 @@ def _leaving(plot: Plot) -> None:
     side = plot.side()
     x = plot.between(2.2, 3.2)
     edge = 0.62 * x + 0.6
-    script = plot.enter((x, -0.3 * side), TOWARDS).stand(plot.between(0.5, 1.0))
+    script = plot.enter((x, 0.3 * side), TOWARDS).stand(plot.between(0.5, 1.0))
     script.walk([(x, side * edge)], plot.between(0.9, 1.2)).stand(plot.between(0.1, 0.8))
-    script.walk([(x - 0.2, -0.2 * side)], plot.between(0.9, 1.2)).turn(TOWARDS).shift(5)
+    script.walk([(x - 0.2, 0.2 * side)], plot.between(0.9, 1.2)).turn(TOWARDS).shift(5)
     other = plot.enter((plot.between(3.4, 4.5), -side * plot.between(0.7, 1.0)), TOWARDS)
     other.stand(1).shift(12)
 
@@ -166,8 +179,8 @@ def _close(plot: Plot) -> None:
 
 def _driving(plot: Plot) -> None:
     """Drive between people who stand, come and cross."""
-    plot.seconds = 10.0
-    plot.drive = Drive(speed_mps=plot.between(0.2, 0.35), turn_degrees=plot.between(2, 6))
+    plot.seconds = 9.0
+    plot.drive = Drive(speed_mps=plot.between(0.15, 0.28), turn_degrees=plot.between(2, 6))
     side = plot.side()
     plot.enter((plot.between(3.8, 4.4), side * 1.1), TOWARDS).stand(1).shift(9)
     script = plot.enter((6.3, -side * 0.6), TOWARDS).stand(plot.between(0, 0.6))
@@ -217,9 +230,10 @@ def _unregistered(plot: Plot) -> None:
 
 SCENARIOS: dict[str, Callable[[Plot], None]] = {
     'standing': _standing, 'waving': _waving, 'walking': _walking, 'crossing': _crossing,
-    'occlusion': _occlusion, 'pillar': _pillar, 'sitting': _sitting, 'leaving': _leaving,
-    'furniture': _furniture, 'crowd': _crowd, 'close': _close, 'driving': _driving,
-    'two_cameras': _two_cameras, 'turning': _turning, 'unregistered': _unregistered,
+    'occlusion': _occlusion, 'pillar': _pillar, 'overtaking': _overtaking, 'sitting': _sitting,
+    'leaving': _leaving, 'furniture': _furniture, 'crowd': _crowd, 'close': _close,
+    'driving': _driving, 'two_cameras': _two_cameras, 'turning': _turning,
+    'unregistered': _unregistered,
 }  # fmt: skip
 
 

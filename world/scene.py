@@ -23,7 +23,7 @@ from world.postures import Poser
 from world.room import Box, Room
 from world.scenarios import SCENARIOS, Plot
 from world.script import Script
-from world.sensors import Viewpoint
+from world.sensors import LENSES, Viewpoint
 from world.sequence import Present, Sight
 
 Array = NDArray[Any]
@@ -42,17 +42,21 @@ class Scene:
     """People who do what a scenario says, before cameras."""
 
     def __init__(
-        self, seed: int, scenario: str, *, rate_hz: float | None = None, noise: str = 'stereo',
-        panorama: Panorama | None = None, people: People | None = None,
+        self, seed: int, scenario: str, *, rate_hz: float | None = None, lens: str | None = None,
+        noise: str = 'stereo', panorama: Panorama | None = None, people: People | None = None,
     ) -> None:  # fmt: skip
         """Draw a scene.
 
         scenario: a name of scenarios.SCENARIOS; rate_hz: of the first camera, the others keep
-        their rates' proportions; noise: of depth, a name of depth_noise.NOISES; panorama: a place
-        that the room looks like; people: what draws them, everybody's if not given.
+        their rates' proportions; lens: of all cameras, a name of sensors.LENSES, the scenario's
+        if not given; noise: of depth, a name of depth_noise.NOISES; panorama: a place that the
+        room looks like; people: what draws them, everybody's if not given.
         """
-        for what, name, known in (('scenario', scenario, SCENARIOS), ('noise', noise, NOISES)):
-            if name not in known:
+        tables: Any = {
+            'scenario': (scenario, SCENARIOS), 'lens': (lens, LENSES), 'noise': (noise, NOISES),
+        }  # fmt: skip
+        for what, (name, known) in tables.items():
+            if name is not None and name not in known:
                 raise ValueError(f"{what} '{name}': known are {', '.join(known)}")
         self.people = people or everybody()
         self._noise = NOISES[noise]
@@ -65,7 +69,10 @@ class Scene:
         self.seconds = plot.seconds
         self.drive = plot.drive
         faster = 1.0 if rate_hz is None else rate_hz / plot.mounts[0].rate_hz
-        self.mounts = {m.name: replace(m, rate_hz=m.rate_hz * faster) for m in plot.mounts}
+        self.mounts = {
+            m.name: replace(m, rate_hz=m.rate_hz * faster, lens=LENSES[lens] if lens else m.lens)
+            for m in plot.mounts
+        }
         self.actors = [
             Actor.of(self.people, number, look, poser, script.motion(), carried)
             for number, (script, poser, look, carried) in enumerate(self._entered, start=1)
@@ -102,15 +109,18 @@ class Scene:
         count = int((self.seconds - mount.phase_s) * mount.rate_hz + 1e-6) + 1
         return mount.phase_s + np.arange(count) / mount.rate_hz
 
-    def sequence(self, *, pictures: bool = False, depth: bool | None = None) -> Iterator[Sight]:
-        """Yield what all cameras see, in the order in which it arrives; see sight."""
-        order = [
-            (stamp + mount.delay_s, name, stamp)
+    def arrivals(self) -> list[tuple[float, str, float]]:
+        """Return when images arrive, of which camera, and when they were taken, in order."""
+        return sorted(
+            (float(stamp) + mount.delay_s, name, float(stamp))
             for name, mount in self.mounts.items()
             for stamp in self.stamps(name)
-        ]
-        for _, name, stamp in sorted(order):
-            yield self.sight(name, float(stamp), pictures=pictures, depth=depth)
+        )
+
+    def sequence(self, *, pictures: bool = False, depth: bool | None = None) -> Iterator[Sight]:
+        """Yield what all cameras see, in the order in which it arrives; see sight."""
+        for _, name, stamp in self.arrivals():
+            yield self.sight(name, stamp, pictures=pictures, depth=depth)
 
     def sights(
         self,
@@ -212,8 +222,14 @@ class Scene:
         return bool(self.drive.speed_mps or self.drive.turn_degrees)
 
     @cached_property
+    def _heading(self) -> float:
+        """Which direction of the panorama is along x, radians."""
+        return float(np.random.default_rng([*self._key, 4]).uniform(0, 2 * np.pi))
+
+    @cached_property
     def _decor(self) -> Decor:
-        return Decor(self.room, np.random.default_rng([*self._key, 1]), self._panorama)
+        rng = np.random.default_rng([*self._key, 1])
+        return Decor(self.room, rng, self._panorama, self._heading)
 
     @cached_property
     def _grain(self) -> Array:
@@ -225,7 +241,7 @@ class Scene:
     def _light(self) -> dict[str, Any]:
         """The light on people: of the panorama, or of lamps under the ceiling."""
         if self._panorama:
-            sky = self._panorama.irradiance(0.0).astype(np.float32)
+            sky = self._panorama.irradiance(-self._heading).astype(np.float32)
             strength = 0.0
         else:
             rng = np.random.default_rng([*self._key, 3])

@@ -230,13 +230,13 @@ class Script:
     ) -> None:  # fmt: skip
         """Bring a foot from where it is to a target between two times, seconds in a chunk."""
         t = np.arange(len(chunk['height'])) / RATE
-        share = eased((t - start) / (end - start))
+        u = np.clip((t - start) / (end - start), 0, 1)
+        share = u**2 * (3 - 2 * u)
         before, turned = self._feet[foot].copy(), float(self._yaws[foot])
         later = t >= start
         chunk['feet'][later, foot] = before + share[later, None] * (target - before)
         chunk['yaws'][later, foot] = turned + share[later] * (yaw - turned)
         flying = (t > start) & (t < end)
-        u = np.clip((t - start) / (end - start), 0, 1)
         chunk['lifts'][flying, foot] = CLEARANCE * np.sin(np.pi * u[flying]) ** 2
         chunk['off'][flying, foot] = 1
         # The heel rises before the foot leaves, and the toes are up when it lands.

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vitpose_ros.core import SKELETONS, FrameError, Pose, draw_poses
+from vitpose_ros.core import SKELETONS, FrameError, Pose, VitposeError, draw_poses
 from vitpose_ros.core.drawing import (
     LEFT,
     RIGHT,
@@ -159,3 +159,24 @@ def test_face_and_hands_are_drawn_small():
         for name in names
         if name.startswith('face-') or '_hand_' in name or name[-1] in '1234'
     ]
+
+
+@pytest.mark.parametrize(
+    ('values', 'words'),
+    [
+        ({'palette': 'foo'}, "palette is 'foo'; give side or id"),
+        ({'thickness': -1}, 'thickness is -1; give a factor above 0'),
+        ({'thickness': float('nan')}, 'thickness is nan'),
+        ({'thickness': 1e9}, 'at most 100'),
+        ({'min_score': 'x'}, "min_score is 'x'; give a number"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(values, words):
+    with pytest.raises(VitposeError, match=words):
+        Style(**values)
+
+
+def test_labels_are_one_per_pose():
+    image = np.zeros((40, 40, 3), np.uint8)
+    with pytest.raises(VitposeError, match='1 labels for 0 poses; give one per pose'):
+        draw_poses(image, [], labels=['a'])

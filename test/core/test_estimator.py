@@ -97,16 +97,13 @@ def six_sets(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('weights') / 'six.pth'
     torch.save(SeveralHeads(384, 2, 12).original(), path)
-    alone = {
-        name: PoseEstimator.load(
-            path, 'cpu', precision='float32', keypoint_sets=[name], heatmap_spread=True
+
+    def load(names):
+        return PoseEstimator.load(
+            path, 'cpu', backend='torch', keypoint_sets=names, heatmap_spread=True
         )
-        for name in SKELETONS
-    }
-    together = PoseEstimator.load(
-        path, 'cpu', precision='float32', keypoint_sets=list(SKELETONS), heatmap_spread=True
-    )
-    return together, alone
+
+    return load(list(SKELETONS)), {name: load([name]) for name in SKELETONS}
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -213,7 +210,7 @@ def test_the_flip_test_averages_with_the_mirrored_crop(clip):
 
 def test_a_larger_input_gives_larger_heatmaps(clip):
     image, boxes, truth = clip
-    estimator = PoseEstimator.load('nano', 'cpu', image_size=(320, 240))
+    estimator = PoseEstimator.load('nano', 'cpu', backend='torch', image_size=(320, 240))
     crops = torch.zeros(1, 320, 240, 3, dtype=torch.uint8)
     assert estimator.backend.heatmaps(crops, [1])[0].shape == (1, 17, 80, 60)
     [poses] = estimator.predict([Frame(image, boxes, 'bgr')])

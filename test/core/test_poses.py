@@ -166,3 +166,20 @@ def test_drawing_writes_classes_and_tracks():
     assert not np.array_equal(poses.draw(image), draw_poses(image, poses))
     assert np.array_equal(filled(['coco']).draw(image), draw_poses(image, filled(['coco'])))
     assert (image == 90).all()
+
+
+@pytest.mark.parametrize('index', ['coco', None, 1.5, True, [[0]]])
+def test_what_is_no_index_is_named(index):
+    [poses] = [Poses(9, 9, np.zeros((1, 4), np.float32), ('coco',), *empty(1))]
+    with pytest.raises(IndexError, match='give a number, a slice, a mask or a list'):
+        poses[index]
+
+
+def empty(count):
+    return np.zeros((count, 17, 2), np.float32), np.zeros((count, 17), np.float32)
+
+
+def test_numbers_of_numpy_become_those_of_json():
+    poses = Poses(9, 9, np.array([[0, 0, 5, 5]], np.float32), ('coco',), *empty(1))
+    [result] = poses.to_coco(np.int64(3), np.int64(1))
+    assert json.loads(json.dumps(result))['image_id'] == 3

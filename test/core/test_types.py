@@ -87,6 +87,7 @@ def test_one_box_and_one_keypoint_set_stand_for_several():
         ({'box_scores': [0.5]}, '1 box scores for 2 boxes'),
         ({'box_scores': ['x', 'y']}, r"box_scores\[0\] is 'x'; give a number, or None if not"),
         ({'box_scores': 0.5}, 'box_scores is 0.5; give a list with one per box'),
+        ({'box_scores': [0.5, 10**400]}, r'box_scores\[1\] is too large'),
         ({'box_scores': [0.5, True]}, r'box_scores\[1\] is True'),
         ({'box_scores': np.ones((2, 3))}, r'box_scores\[0\] is array'),
         ({'track_ids': np.array(7)}, r'track_ids is array\(7\); give a list'),
@@ -106,7 +107,9 @@ def test_what_does_not_fit_the_boxes_is_named(about, words):
         Frame(IMAGE, [[1, 2, 3, 4]] * 2, **about)
 
 
-@pytest.mark.parametrize('boxes', [['a', 'b', 'c', 'd'], [[1, 2, 3, 4], [1, 2]], {'x': 1}])
+@pytest.mark.parametrize(
+    'boxes', [['a', 'b', 'c', 'd'], [[1, 2, 3, 4], [1, 2]], {'x': 1}, [0, 0, 10**400, 5]]
+)
 def test_boxes_that_are_no_numbers_are_named(boxes):
     with pytest.raises(FrameError, match='boxes are no numbers'):
         Frame(IMAGE, boxes)
@@ -146,3 +149,8 @@ def test_box_scores_become_numbers(given, scores):
     found = Frame(IMAGE, [[1, 2, 3, 4]] * 2, box_scores=given).box_scores
     assert np.array_equal(found, scores, equal_nan=True)
     assert all(type(score) is float for score in found)
+
+
+def test_channels_are_a_name():
+    with pytest.raises(FrameError, match=r"channels \['rgb'\] are not known"):
+        Frame(IMAGE, channels=['rgb'], boxes=[1, 2, 3, 4])

@@ -9,8 +9,15 @@ from ament_index_python.packages import get_package_share_directory
 from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
 from std_msgs.msg import Header
 
-# Of vision_msgs 4.1.1, as its own build gives it.
-REAL_TYPE_HASH = 'RIHS01_214274120007f4a683866481336b70310268cfa107aebe9d594a6acf75bda968'
+# Of vision_msgs 4.1.1 and tf2_msgs 0.39.1, as their own builds give them.
+REAL_TYPE_HASHES = {
+    'vision_msgs/msg/Detection2DArray': (
+        'RIHS01_214274120007f4a683866481336b70310268cfa107aebe9d594a6acf75bda968'
+    ),
+    'tf2_msgs/msg/TFMessage': (
+        'RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087'
+    ),
+}
 
 
 class Stamped:
@@ -32,13 +39,17 @@ def play(make, sequence):
     return out
 
 
-def test_detections_have_the_type_of_the_real_package():
-    folder = Path(get_package_share_directory('vision_msgs')) / 'msg'
-    file = folder / 'Detection2DArray.json'
+@pytest.mark.parametrize('name', REAL_TYPE_HASHES)
+def test_messages_have_the_types_of_the_real_packages(name):
+    package, _, message = name.split('/')
+    file = Path(get_package_share_directory(package)) / 'msg' / f'{message}.json'
     if not file.exists():
         pytest.skip('this ROS distribution has no type hashes')
-    hashes = json.loads(file.read_text())['type_hashes']
-    assert hashes[0]['hash_string'] == REAL_TYPE_HASH
+    hashes = {
+        each['type_name']: each['hash_string']
+        for each in json.loads(file.read_text())['type_hashes']
+    }
+    assert hashes[name] == REAL_TYPE_HASHES[name]
 
 
 def exact(inputs):

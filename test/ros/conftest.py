@@ -15,7 +15,10 @@ os.environ.update(publisher_environment())
 
 import pytest
 import rclpy
-from harness import Probe, RunningNode
+from harness import LIKE_POSE_NODE, Probe, RunningNode
+from nursery import Nursery
+
+NURSERY = Nursery()  # before there are threads
 
 
 @pytest.fixture(scope='module')
@@ -48,7 +51,8 @@ def starter(folder):
 
     def start_node(executable, *, arguments=(), environment=None, **parameters):
         log = folder / f'{len(running)}_{executable}.log'
-        running.append(RunningNode(executable, parameters, log, arguments, environment))
+        nursery = NURSERY.take() if executable in LIKE_POSE_NODE else None
+        running.append(RunningNode(executable, parameters, log, arguments, environment, nursery))
         return running[-1]
 
     yield start_node

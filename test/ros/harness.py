@@ -1,6 +1,5 @@
 """What the tests with real nodes share."""
 
-import ctypes
 import os
 import re
 import signal
@@ -18,6 +17,7 @@ from ament_index_python.packages import get_package_prefix
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState, GetState
+from nursery import die_with_parent
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -33,21 +33,20 @@ from vitpose_ros.demo.sources import DEMO_CLIP
 
 START_LIMIT_S = 300  # for hangs, as all of these
 ANSWER_LIMIT_S = 100
-
-
-def _die_with_parent():
-    """End this process when the test process ends, however that happens."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+LIKE_POSE_NODE = ('pose_node', 'rigged_node.py')  # with the same imports
 
 
 class RunningNode:
     """A node of the package, or a script of this folder, in a process of its own.
 
-    environment: variables to change; None removes one.
+    environment: variables to change; None removes one. nursery: what starts pose_node, where
+    that may have imported beforehand.
     """
 
-    def __init__(self, executable, parameters, log, arguments=(), environment=None):
+    def __init__(self, executable, parameters, log, arguments=(), environment=None, nursery=None):
+        changed = set(environment or {})
         environment = {**os.environ, **(environment or {})}
+        environment = {name: value for name, value in environment.items() if value is not None}
         path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / executable
         command = [str(path)]
         if executable.endswith('.py'):
@@ -57,13 +56,18 @@ class RunningNode:
             command += ['-p', f'{name}:={value}']
         self.name = executable
         self._log = log
+        # Libraries read most variables while they are imported.
+        if nursery is not None and changed <= {'RIG'}:
+            script = command[1:] if executable.endswith('.py') else command
+            self.process = nursery.start(script, environment, log)
+            return
         with log.open('w') as file:
             self.process = subprocess.Popen(
                 command,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={name: value for name, value in environment.items() if value is not None},
-                preexec_fn=_die_with_parent,
+                env=environment,
+                preexec_fn=die_with_parent,
             )
 
     @property

@@ -89,3 +89,11 @@ def test_a_camera_is_not_well_where_the_node_failed():
     assert (status.level, status.message) == (
         ERROR, 'unconfigured: see the status of the network',
     )  # fmt: skip
+
+
+def test_too_small_a_queue_is_named_instead_of_the_middleware():
+    recent = {'detections': 300, 'unpaired_detections': 100}
+    report = CameraReport(recent=recent, crowding='queue_mb = 64 holds 2 of these images')
+    [(level, text)] = camera_findings(report)
+    assert level == WARN
+    assert text == '100 of 300 detections found no image: queue_mb = 64 holds 2 of these images'

@@ -87,3 +87,16 @@ def test_what_lasts_is_said_ever_more_seldom_but_anew_after_a_pair(watch):
     play(watch, 3700, 3701, IMAGE, DETECTIONS, pair=True)
     [(now, _), *_] = play(watch, 3701, 3712)
     assert now == pytest.approx(3711, abs=0.2)
+
+
+def test_images_that_make_room_too_soon_are_the_reason():
+    watch = PairWatch(0.0, image_topic='/image', detections_topic='/detections')
+    for topic in ('/image', '/detections'):
+        watch.arrived(topic, Time(sec=1), 3.0)
+    watch.crowded('queue_mb = 64 holds 2 of these images', 3.0)
+    assert watch.crowding(5.0) and not watch.crowding(20.0)
+    for topic in ('/image', '/detections'):
+        watch.arrived(topic, Time(sec=2), 6.5)
+    trouble = watch.trouble(6.6)
+    assert trouble.kind == 'no pairs'
+    assert 'queue_mb = 64 holds 2' in trouble.text and 'header' not in trouble.text

@@ -215,7 +215,7 @@ def test_what_cannot_be_is_named_in_one_line(
         (['--json', 'no/x.json'], '--json: there is no folder no'),
         (['--json', 'x' * 300], 'File name too long'),
         (['--threads', '-1'], '--threads: threads is -1; give 0 to 1024'),
-        (['--threads', 'two'], "--threads: threads is 'two'; give 0 to 1024"),
+        (['--threads', 'two'], "--threads: threads is 'two'; give a whole number, 0 to 1024"),
         (['--device', 'cpu:0'], "--device: device is 'cpu:0'; give auto, cpu, cuda, cuda:N"),
         (['--image-size', '16x16'], '--image-size: image_size is (16, 16); give height and width'),
         (['--keypoint-sets', 'coco,body'], "--keypoint-sets: keypoint_sets has 'body'"),
@@ -307,3 +307,29 @@ def test_a_file_stays_as_it_is_where_the_network_cannot_be_loaded(folder, tmp_pa
     (tmp_path / 'keep.json').write_text('mine')
     assert run(folder, '--json', tmp_path / 'keep.json', '--model', 'nonsense') == 1
     assert (tmp_path / 'keep.json').read_text() == 'mine'
+
+
+def test_what_is_read_is_not_written_over(tmp_path, capsys):
+    picture, boxes = tmp_path / 'a.png', tmp_path / 'boxes.json'
+    cv2.imwrite(str(picture), np.zeros((64, 48, 3), np.uint8))
+    boxes.write_text(json.dumps([{'image_id': 0, 'bbox': [1, 1, 30, 40]}]))
+    (tmp_path / 'link.json').symlink_to(picture)
+    before = picture.read_bytes(), boxes.read_bytes()
+    for out in (picture, boxes, tmp_path / 'link.json'):
+        assert predict.main([str(picture), '--boxes', str(boxes), '--json', str(out)]) == 1
+        assert f"--json '{out}' would overwrite what is read" in capsys.readouterr().err
+    assert before == (picture.read_bytes(), boxes.read_bytes())
+
+
+def test_what_is_no_picture_by_its_name_is_refused(tmp_path, capsys):
+    path = tmp_path / 'notes.txt'
+    path.write_text('words')
+    assert predict.main([str(path), '--json', str(tmp_path / 'x.json')]) == 1
+    assert 'is no picture and no video by its name; give one of .jpg' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('word', ['nan', 'inf', 'much'])
+def test_a_threshold_is_a_number(word, capsys):
+    with pytest.raises(SystemExit):
+        predict.main(['a.png', '--box-threshold', word])
+    assert f"'{word}' is no number" in capsys.readouterr().err

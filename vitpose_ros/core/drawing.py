@@ -1,14 +1,17 @@
 """Skeletons drawn into images, and the colours that they have everywhere."""
 
 import colorsys
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.errors import VitposeError, either
 from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import NO_BOXES, Channels, Frame, Pose
@@ -25,6 +28,8 @@ FINE = 0.4  # size of those keypoints that lie close together, as a factor
 HEAD = 0.1  # what the head reaches above its keypoints, as a part of their extent
 LUMA = 0.299, 0.587, 0.114  # of red, green and blue, in grey
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
+PALETTES = ('side', 'id')
+THICKEST = 100  # times the usual thickness
 GOLDEN_RATIO = 0.618034  # hues this far apart differ, however many there are
 
 
@@ -57,14 +62,29 @@ def label(class_id: str, track_id: str) -> str:
     return f'{class_id} {track_id}'.strip()
 
 
+class DrawingError(VitposeError, ValueError):
+    """A style or labels that cannot be drawn."""
+
+
 @dataclass(frozen=True)
 class Style:
-    """How skeletons are drawn."""
+    """How skeletons are drawn. Raises DrawingError."""
 
     min_score: float = MIN_SCORE  # keypoints below it, and limbs that end in one, are left out
     palette: str = 'side'  # or 'id'
     thickness: float = 1.0  # factor
     labels: bool = True  # write them, where there are some
+
+    def __post_init__(self) -> None:
+        """Raise DrawingError for what cannot be drawn."""
+        if self.palette not in PALETTES:
+            raise DrawingError(f'palette is {self.palette!r}; give {either(PALETTES)}')
+        if not (isinstance(self.thickness, Real) and 0 < self.thickness <= THICKEST):
+            raise DrawingError(
+                f'thickness is {self.thickness!r}; give a factor above 0, at most {THICKEST}'
+            )
+        if not isinstance(self.min_score, Real) or math.isnan(self.min_score):
+            raise DrawingError(f'min_score is {self.min_score!r}; give a number, such as 0.25')
 
     def joint_colour(self, skeleton: Skeleton, index: int, number: int) -> Colour:
         """Return the colour of a keypoint of the subject with this track number."""
@@ -99,8 +119,13 @@ def draw_poses(
 
     image: uint8, (h, w, 3), (h, w, 4) or (h, w), stored as channels says: 'bgr' where OpenCV
     read a file. labels, one per pose, are written above the subjects; numbers, one per pose, are
-    those of their tracks, for the colours. Raises FrameError for what is no such image.
+    those of their tracks, for the colours. Raises FrameError for what is no such image,
+    DrawingError for labels or numbers of another count.
     """
+    poses = list(poses)
+    for name, given in (('labels', labels), ('numbers', numbers)):
+        if given is not None and len(given) not in (len(poses), 0 if name == 'labels' else -1):
+            raise DrawingError(f'{len(given)} {name} for {len(poses)} poses; give one per pose')
     image = Frame(image, NO_BOXES, channels).pixels  # checked, and decoded where it is a Jpeg
     canvas: NDArray[np.uint8] = np.ascontiguousarray(image).copy()
     unit = style.thickness * max(1.0, min(image.shape[:2]) / 240)  # of a line, in pixels

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vitpose_ros.core.errors import either
 from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.passes import Outcome, Passes
 from vitpose_ros.core.poses import Poses
@@ -25,7 +26,7 @@ from vitpose_ros.core.runtime import (
 )
 from vitpose_ros.core.runtime.choice import INSTEAD
 from vitpose_ros.core.runtime.int8 import calibration_path
-from vitpose_ros.core.runtime.options import DEFAULTS
+from vitpose_ros.core.runtime.options import DEFAULTS, table
 from vitpose_ros.core.skeletons import Skeleton
 from vitpose_ros.core.types import (
     NO_BOXES,
@@ -87,6 +88,10 @@ class PoseEstimator:
         device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'intel_gpu'. options: the others of Options by
         name, as keypoint_sets='coco,aic'. Errors are those of with_options.
         """
+        known = [entry.name for entry in table()]
+        for name in options:
+            if name not in known:
+                raise OptionError(f"there is no option '{name}'; give {either(known)}")
         return cls.with_options(model, Options(**{'device': device, **options}))
 
     @classmethod

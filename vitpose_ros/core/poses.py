@@ -77,7 +77,7 @@ class Poses:
     ) -> 'Pose | Poses':
         """Return one subject, or several as Poses; arrays are views where numpy gives views."""
         spread = self.heatmap_spread
-        if isinstance(index, (int, np.integer)):
+        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
             name = self.skeletons[index]
             k = len(SKELETONS[name])
             return Pose(
@@ -87,6 +87,8 @@ class Poses:
                 None if spread is None else spread[index, :k],
             )
         chosen = index if isinstance(index, slice) else np.asarray(index)
+        if not isinstance(chosen, slice) and chosen.ndim != 1:
+            raise IndexError(f'index is {index!r}; give a number, a slice, a mask or a list')
         if not isinstance(chosen, slice) and not len(chosen):
             chosen = slice(0, 0)
         rows = np.arange(len(self))[chosen].tolist()
@@ -143,8 +145,8 @@ class Poses:
         """
         return [
             {
-                'image_id': image_id,
-                'category_id': category_id,
+                'image_id': image_id if isinstance(image_id, str) else int(image_id),
+                'category_id': int(category_id),
                 'bbox': self._bbox(index),
                 'keypoints': [number or 0.0 for number in _numbers(pose)],
                 'score': pose.score

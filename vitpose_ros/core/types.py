@@ -49,7 +49,7 @@ def as_boxes(boxes: Any) -> NDArray[np.float32]:
     """Return a copy of one box (4,) or several as (n, 4) float32. Raises FrameError."""
     try:
         array = np.array(boxes, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise FrameError(f'boxes are no numbers ({error}); give (n, 4) of them') from error
     if array.size == 0:
         array = array.reshape(0, 4)
@@ -86,7 +86,10 @@ def _score(value: Any, name: str) -> float:
         return float('nan')
     if isinstance(value, bool) or not isinstance(value, Real):
         raise FrameError(f'{name} is {value!r}; give a number, or None if not known')
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise FrameError(f'{name} is too large for a score; give a number') from error
 
 
 # What may be said of boxes → what reads one value. Raises FrameError, which has the name in it.
@@ -158,7 +161,7 @@ class Frame:
 
     def _checked_size(self) -> tuple[int, int]:
         """Return height and width of the image. Raises FrameError for what is no image."""
-        if self.channels not in CHANNEL_COUNT:
+        if not isinstance(self.channels, str) or self.channels not in CHANNEL_COUNT:
             raise FrameError(
                 f'channels {self.channels!r} are not known; give one of {get_args(Channels)}'
             )

@@ -167,6 +167,7 @@ class Camera:
             summary=summary,
             trouble=None if trouble is None else (trouble.kind, trouble.text),
             mismatch=self._input.mismatch,
+            crowding=self._input.crowding,
         )
 
     def _camera_info_topic(self) -> str:

@@ -29,6 +29,7 @@ class CameraReport:
     summary: Mapping[str, float] = field(default_factory=dict)  # of timing.RecentFrames
     trouble: tuple[str, str] | None = None  # kind and text of what keeps frames from coming
     mismatch: str | None = None  # a publisher that is not heard
+    crowding: str = ''  # why images do not wait long enough for their detections
 
 
 def camera_findings(report: CameraReport) -> list[Finding]:
@@ -50,7 +51,7 @@ def camera_findings(report: CameraReport) -> list[Finding]:
     if report.trouble is not None:
         kind, text = report.trouble
         findings.append((WARN if kind == 'no detections' else ERROR, text))
-    loss = image_loss(report) or ('' if report.trouble else _unpaired(recent))
+    loss = image_loss(report) or ('' if report.trouble else _unpaired(recent, report.crowding))
     if loss:
         findings.append((WARN, loss))
     findings += _failures(recent)
@@ -78,11 +79,13 @@ def image_loss(report: CameraReport) -> str:
     return f'the middleware lost {lost} of {sent} images; {LARGER_BUFFERS}'
 
 
-def _unpaired(recent: Mapping[str, int]) -> str:
+def _unpaired(recent: Mapping[str, int], crowding: str) -> str:
     """Say how many detections found no image, if many."""
     unpaired, detections = recent['unpaired_detections'], recent['detections']
     if unpaired <= LOST * detections:
         return ''
+    if crowding:
+        return f'{unpaired} of {detections} detections found no image: {crowding}'
     return (
         f'{unpaired} of {detections} detections found no image: it was lost on its way, or is '
         f'gone by the time that the detector is done; {LARGER_BUFFERS}, or raise '

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 PERIOD_S = 5.0
 
@@ -66,9 +66,23 @@ class ThrottledLog:
 class NodeHandler(logging.Handler):
     """Hands what Python modules log on to the log of a node, so that it is on /rosout, too."""
 
+    _levels: ClassVar[dict[logging.Logger, int]] = {}  # as they were before the first node
+
     def __init__(self, logger: Logger) -> None:
         super().__init__(logging.INFO)
         self._logger = logger
+
+    def attach(self, logger: logging.Logger) -> None:
+        """Begin to hand on what a logger of Python gets, what takes long (INFO) too."""
+        self._levels.setdefault(logger, logger.level)
+        logger.addHandler(self)
+        logger.setLevel(logging.INFO)
+
+    def detach(self, logger: logging.Logger) -> None:
+        """End that; the last node of a process leaves the logger as it was."""
+        logger.removeHandler(self)
+        if not any(isinstance(handler, NodeHandler) for handler in logger.handlers):
+            logger.setLevel(self._levels.pop(logger, logger.level))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record."""

@@ -31,12 +31,22 @@ class PairWatch:
         self._since_s = now_s  # the last pair, or the first arrival after a silence
         self._next_s: dict[str, float] = {}  # kind of trouble → when to say it next
         self._pause_s: dict[str, float] = {}  # … and how long to wait after that
+        self._crowding = '', now_s  # why images went before their detections came, and when
 
     def arrived(self, topic: str, stamp: Time, now_s: float) -> None:
         """Note a message on one of the two topics."""
         if not self._newest:
             self._since_s = now_s
         self._newest[topic] = stamp, now_s
+
+    def crowded(self, why: str, now_s: float) -> None:
+        """Note that an image that waited made room for newer ones, and why."""
+        self._crowding = why, now_s
+
+    def crowding(self, now_s: float) -> str:
+        """Return why images make room for newer ones; empty if none did lately."""
+        why, since_s = self._crowding
+        return why if now_s - since_s < SILENCE_S else ''
 
     def paired(self, now_s: float) -> None:
         """Note that an image and its detections met."""
@@ -52,7 +62,7 @@ class PairWatch:
                 del self._newest[topic]
         if now_s - self._since_s < (PATIENCE_S if self._newest else SILENCE_S):
             return None
-        return self._describe()
+        return self._describe(self.crowding(now_s))
 
     def complaint(self, now_s: float) -> str | None:
         """Say what is wrong, if that was not said lately: the longer it lasts, the seldomer."""
@@ -67,7 +77,7 @@ class PairWatch:
         self._pause_s[kind] = min(2 * pause_s, LONGEST_REPEAT_S)
         return trouble.text
 
-    def _describe(self) -> Trouble:
+    def _describe(self, crowding: str) -> Trouble:
         images, detections = self._image_topic, self._detections_topic
         if detections is None:
             return Trouble(
@@ -96,9 +106,12 @@ class PairWatch:
             'no pairs',
             f"images on '{images}' and detections on '{detections}' do not pair: newest image "
             f'stamp {_seconds(self._newest[images][0])}, newest detections stamp '
-            f'{_seconds(self._newest[detections][0])}; the detector must copy the header of its '
-            'image (or set sync_slop_ms), and sync_queue_size, queue_mb and sync_timeout_s must '
-            'span its delay',
+            f'{_seconds(self._newest[detections][0])}; '
+            + (
+                crowding
+                or 'the detector must copy the header of its image (or set sync_slop_ms), and '
+                'sync_queue_size, queue_mb and sync_timeout_s must span its delay'
+            ),
         )
 
 

@@ -138,6 +138,11 @@ class CameraInput:
         return self._watch.trouble(time.monotonic())
 
     @property
+    def crowding(self) -> str:
+        """Which images do not wait long enough for their detections, if that is so lately."""
+        return self._watch.crowding(time.monotonic())
+
+    @property
     def mismatch(self) -> str | None:
         """Why some publisher is not heard, if that is so."""
         return next((s.mismatch for s in self._subscriptions if s.mismatch), None)
@@ -198,8 +203,17 @@ class CameraInput:
         """Forget the oldest images that wait, as far as a new one makes too many bytes."""
         images = self._synchronizer.queues[0]
         held = size + sum(len(image.data) for image in images.values())
+        if held <= self._limits.image_bytes:
+            return
         while held > self._limits.image_bytes and images:
             held -= len(images.pop(min(images)).data)
+        oldest_ns = min(map(_nanoseconds_of, images.values()), default=self._newest_ns[0])
+        self._watch.crowded(
+            f'queue_mb = {self._limits.image_bytes / 1e6:g} holds {len(images) + 1} of these '
+            f'images, {(self._newest_ns[0] - oldest_ns) / 1e9:.2f} s of them; raise it until it '
+            "spans the detector's delay",
+            time.monotonic(),
+        )
 
     def _drop_beyond_seconds(self, now_s: float) -> None:
         """Forget what has waited too long."""

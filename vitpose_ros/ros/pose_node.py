@@ -43,9 +43,7 @@ class PoseNode(BusyLifecycleNode):
         super().__init__(name, **options)
         self._trouble = ThrottledLog(self.get_logger())
         self._log_handler = NodeHandler(self.get_logger())
-        logging.getLogger(PACKAGE).addHandler(self._log_handler)
-        self._log_level = logging.getLogger(PACKAGE).level
-        logging.getLogger(PACKAGE).setLevel(logging.INFO)  # what takes long, too
+        self._log_handler.attach(logging.getLogger(PACKAGE))
         self._state = State.UNCONFIGURED
         self._failure = ''  # why the last configure or activate failed
         self._loss = ''  # of the device: why this process ends
@@ -150,8 +148,7 @@ class PoseNode(BusyLifecycleNode):
         """Stop working, then destroy the node."""
         self.in_background(self._stop)
         self.end_background()
-        logging.getLogger(PACKAGE).removeHandler(self._log_handler)
-        logging.getLogger(PACKAGE).setLevel(self._log_level)
+        self._log_handler.detach(logging.getLogger(PACKAGE))
         super().destroy_node()
 
     def _start(self) -> None:

@@ -1,5 +1,6 @@
 """A process with one node, which ends cleanly and soon."""
 
+import contextlib
 import gc
 import importlib
 import os
@@ -35,12 +36,17 @@ def run(node_class: str) -> None:
     # Only now, because these and the node's imports take seconds.
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.signals import SignalHandlerOptions
     from rclpy.task import Future
 
     module, name = node_class.split(':')
     make_node = getattr(importlib.import_module(module), name)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # a file of parameters that ROS cannot read, for one
+        print(' '.join(str(error).split()), file=sys.stderr)
+        _end(1)
     futures.append(Future())
 
     def spin() -> None:
@@ -52,7 +58,10 @@ def run(node_class: str) -> None:
         try:
             executor = SingleThreadedExecutor()
             executor.add_node(node)
-            executor.spin_until_future_complete(futures[0])
+            while not futures[0].done():
+                # What another thread destroys may be in what the executor is about to wait for.
+                with contextlib.suppress(rclpy_implementation.InvalidHandle):
+                    executor.spin_until_future_complete(futures[0])
         except BaseException as error:
             if code := _exit_code(error):
                 _end_soon(code)  # what is broken may keep the node from its end

@@ -2,9 +2,10 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,17 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
+def number(text: str) -> float:
+    """Read a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number; give one such as 0.5")
+    return value
+
+
 def size(text: str) -> tuple[int, int]:
     """Read a height and a width in pixels."""
     parts = text.split('x')
@@ -148,6 +160,13 @@ def size(text: str) -> tuple[int, int]:
             f"'{text}' is no height and width in pixels; give both, as in 256x192"
         )
     return int(parts[0]), int(parts[1])
+
+
+def keep(option: str, out: Path, sources: Iterable[Path]) -> None:
+    """Raise ToolError where a file that is read would be written over."""
+    for source in sources:
+        if out.exists() and source.exists() and out.samefile(source):
+            raise ToolError(f"{option} '{out}' would overwrite what is read; give another name")
 
 
 def new_file(text: str) -> Path:

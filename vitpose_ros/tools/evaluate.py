@@ -49,7 +49,9 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     command.add_model(parser)
     parser.add_argument('--keypoint-set', choices=SKELETONS, help="the network's first without it")
     parser.add_argument('--boxes', type=Path, help='a COCO results file; true boxes without it')
-    parser.add_argument('--box-threshold', type=float, default=0.0, help='least score of a box')
+    parser.add_argument(
+        '--box-threshold', type=command.number, default=0.0, help='least score of a box'
+    )
     parser.add_argument('--no-flip-test', action='store_true', help='half the time, less precise')
     parser.add_argument('--limit', type=command.whole(1), help='only the first so many images')
     parser.add_argument(
@@ -66,6 +68,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
 def _run(chosen: argparse.Namespace) -> None:
     if importlib.util.find_spec('pycocotools') is None:
         raise DatasetError('pycocotools is missing: pip install pycocotools')
+    command.keep('--results', chosen.results, filter(None, [chosen.annotations, chosen.boxes]))
     content = read_annotations(chosen.annotations)
     found = None if chosen.boxes is None else read_boxes(chosen.boxes)
     options = replace(
@@ -107,12 +110,13 @@ def _run(chosen: argparse.Namespace) -> None:
         f'{len(dataset.image_ids)} images'
     )
     print('  '.join(f'{name:>6}' for name in FIGURES))
-    print('  '.join(f'{100 * figures[name]:6.1f}' for name in FIGURES))
+    # Figures of sizes that nobody has are -1.
+    print('  '.join(f'{max(100 * figures[name], -1):6.1f}' for name in FIGURES))
     print(f'results: {chosen.results}')
 
 
 def estimate(estimator: PoseEstimator, subjects: Sequence[Subjects]) -> list[Result]:
-    """Estimate the poses of all subjects; returns results as COCO writes them, one a box."""
+    """Estimate the poses of all subjects; returns results as COCO writes them, one per box."""
     results: list[Result] = []
     progress = Progress(len(subjects))
     for image in subjects:

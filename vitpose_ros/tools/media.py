@@ -46,6 +46,11 @@ def find_files(sources: Sequence[Path]) -> list[Path]:
                 raise MediaError(f"'{source}': no picture and no video in that folder")
             found |= own
         elif is_file(source):
+            if source.suffix.lower() not in PICTURES + VIDEOS:
+                raise MediaError(
+                    f"'{source}' is no picture and no video by its name; give one of "
+                    f'{", ".join(PICTURES + VIDEOS)}'
+                )
             found.add(source)
         else:
             raise MediaError(

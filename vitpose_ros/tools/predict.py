@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         'by file_name, else by image_id as its index in sorted order, from 0. Without it each '
         'picture is one subject',
     )  # fmt: skip
-    parser.add_argument('--box-threshold', type=float, default=0.0, help='least score of a box; 0')
+    parser.add_argument(
+        '--box-threshold', type=command.number, default=0.0, help='least score of a box; 0'
+    )
     parser.add_argument(
         '--json', type=command.new_file, metavar='FILE', help='write the poses there'
     )
@@ -60,6 +62,8 @@ def _predict(chosen: argparse.Namespace) -> None:
     """Do all of it; what cannot be read or written is named before the network is loaded."""
     options = command.read_options(chosen)
     files = find_files(chosen.sources)
+    if chosen.json is not None:
+        command.keep('--json', chosen.json, [*files, *filter(None, [chosen.boxes])])
     boxes = None if chosen.boxes is None else BoxFile(chosen.boxes, chosen.box_threshold)
     output = chosen.output or (None if chosen.json else OUTPUT)
     with ExitStack() as stack:

@@ -558,7 +558,7 @@ def test_metadata_that_contradicts_the_tensors_is_refused(tmp_path):
     assert "image_size = 'large'" in message(image_size='large')
     assert "attention 'sliding' is not known" in message(attention='sliding,full')
     assert 'attention for 3 blocks' in message(attention='full,full,full')
-    assert 'metadata says udp = hands, the tensors' in message(udp='hands')
+    assert "metadata says udp = 'hands', which is no keypoint set" in message(udp='hands')
     for name in ('num_heads', 'image_size', 'window_size', 'attention', 'depth'):
         assert len(message(**{name: '9' * 5000})) < 700  # more digits than int() takes
 

@@ -5,11 +5,14 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tiny_weights import tiny_state, write
 
 from vitpose_ros.core import CheckpointError
-from vitpose_ros.core.weights import load_network
+from vitpose_ros.core.weights import load_network, path_of, read_checkpoint
 from vitpose_ros.core.weights.files import read
+from vitpose_ros.core.weights.known import KNOWN_MODELS
 from vitpose_ros.tools import models
 
 NAME = 'backbone.blocks.0.attn.proj.weight'
@@ -150,3 +153,12 @@ def test_nothing_else_of_numpy_or_python_is_allowed(value, tmp_path):
     assert 'could execute code' in error_of(path)
     with pytest.raises(Exception, match='Unsupported global'):  # nor for others, afterwards
         torch.load(saved(tmp_path / 'b.pth', np.float64(1)), weights_only=True)
+
+
+def test_a_convention_of_a_set_that_is_not_known_is_named(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    with safe_open(path_of(KNOWN_MODELS['nano']), 'pt') as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(tensors, path, {**file.metadata(), 'udp': 'nosuch'})
+    with pytest.raises(CheckpointError, match="udp = 'nosuch', which is no keypoint set"):
+        read_checkpoint(path)

@@ -6,6 +6,7 @@ from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, get_args
 
+import numpy as np
 import torch
 
 from vitpose_ros.core.errors import VitposeError, either
@@ -15,7 +16,7 @@ from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Precision
 
 BACKENDS = ('auto', 'torch', 'onnx', 'openvino')
-DEVICE = re.compile(r'auto|cpu|cuda(:\d{1,3})?|intel_gpu')
+DEVICE = re.compile(r'auto|cpu|cuda(:(\d{1,2}|1[01]\d|12[0-7]))?|intel_gpu')  # as PyTorch counts
 SMALLEST, LARGEST = 32, 1024  # pixels, side of a crop
 MOST_THREADS, MOST_BATCH = 1024, 1024
 
@@ -51,9 +52,11 @@ def check_value(name: str, value: Any, about: Mapping[str, Any]) -> None:
     choices, least, most = about['choices'], about['minimum'], about['maximum']
     if choices and not (isinstance(value, str) and value in choices):
         raise OptionError(f'{name} is {value!r}; give {either(choices)}')
-    is_number = _is_whole(value) if isinstance(least, int) else isinstance(value, Real)
+    is_whole = isinstance(least, int)
+    is_number = _is_whole(value) if is_whole else isinstance(value, Real)
     if least is not None and not (is_number and least <= value <= most):
-        raise OptionError(f'{name} is {value!r}; give {least} to {most}')
+        what = 'a whole number, ' if is_whole and not is_number else ''
+        raise OptionError(f'{name} is {value!r}; give {what}{least} to {most}')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +131,10 @@ class Options:
         for entry in fields(self):
             value = getattr(self, entry.name)
             check_value(entry.name, value, entry.metadata)
-            if isinstance(entry.default, bool) and not isinstance(value, bool):
-                raise OptionError(f'{entry.name} is {value!r}; give True or False')
+            if isinstance(entry.default, bool):
+                if not isinstance(value, (bool, np.bool_)):
+                    raise OptionError(f'{entry.name} is {value!r}; give True or False')
+                object.__setattr__(self, entry.name, bool(value))
             if type(entry.default) is int:  # numpy's become Python's
                 object.__setattr__(self, entry.name, int(value))
         object.__setattr__(self, 'keypoint_sets', _names(self.keypoint_sets))
@@ -184,7 +189,7 @@ def _size(image_size: Any) -> tuple[int, int] | None:
     """Return height and width of a crop."""
     if image_size is None:
         return None
-    sides = tuple(image_size) if isinstance(image_size, Sequence) else ()
+    sides = tuple(image_size) if isinstance(image_size, (Sequence, np.ndarray)) else ()
     if len(sides) != 2 or not all(
         _is_whole(side) and SMALLEST <= side <= LARGEST and side % PATCH_SIZE == 0
         for side in sides

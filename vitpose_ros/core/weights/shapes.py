@@ -53,7 +53,7 @@ def read_config(weights: Weights, udp: Collection[str] = PUBLIC_UDP) -> ViTPoseC
             deconv_channels=weights.shape(first_layer, 4)[1] if classic else 256,
             attention=_attention(metadata),
             window_size=_size(path, metadata, 'window_size', DEFAULT_WINDOW_SIZE),
-            udp=tuple(metadata['udp'].split(',')) if 'udp' in metadata else tuple(udp),
+            udp=_udp(path, metadata) if 'udp' in metadata else tuple(udp),
         )
     except CheckpointError:
         raise
@@ -200,6 +200,17 @@ def _check_metadata(weights: Weights, config: ViTPoseConfig) -> None:
                 f"weights '{path}': {weights.saying(name)} = {shorten(metadata[name])}, "
                 f'the tensors {found[name]}; the file is damaged or mislabelled'
             )
+
+
+def _udp(path: Path, metadata: Mapping[str, str]) -> tuple[str, ...]:
+    names = tuple(filter(None, metadata['udp'].split(',')))
+    for name in names:
+        if name not in SKELETONS:
+            raise CheckpointError(
+                f"weights '{path}': metadata says udp = '{shorten(name)}', which is no keypoint "
+                f'set; known are {", ".join(SKELETONS)}'
+            )
+    return names
 
 
 def _number(path: Path, metadata: Mapping[str, str], name: str) -> int:
