@@ -24,10 +24,15 @@ class Part:
     """What is known of a kind of keypoint; metres."""
 
     behind: float  # the skin in front of it, along the ray
-    spread: float  # of that, standard deviation
+    spread: float  # of what is left when it is known how the body is turned, standard deviation
     radius: float  # within which the skin around it counts
     reach: float  # how far it may be before or behind the trunk
+    turned: tuple[float, ...] = (0.0,) * 4  # what TURNED adds to behind
 
+
+# How a body is turned: 1; Facing.frontal and its square; 1 on the side that is turned away, -1 on
+# the other.
+TURNED = ('one', 'frontal', 'frontal squared', 'far side')
 
 # By the first word that is in the keypoint's name.
 PARTS = {
@@ -107,6 +112,7 @@ class Body:
     spread: Floats  # (k,)
     radius: Floats  # (k,)
     reach: Floats  # (k,)
+    turned: Floats  # (4, k): see TURNED
     bones: Indices  # (2, k): what each hangs on, and what hangs on it; or NONE
     bone_lengths: Floats  # (2, k)
     counterparts: Indices  # (k,) from left to right and back, or NONE
@@ -191,6 +197,7 @@ def body_of(skeleton: str) -> Body:
         spread=np.array([part.spread for part in parts]),
         radius=np.array([part.radius for part in parts]),
         reach=np.array([part.reach for part in parts]),
+        turned=np.array([part.turned for part in parts]).T.copy(),
         bones=np.stack((parents, children)),
         bone_lengths=np.stack((parent_lengths, child_lengths)),
         counterparts=counterparts,
