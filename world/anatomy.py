@@ -122,6 +122,8 @@ class Sample:
     slant: Array  # length of the ray at depth 1
     sigma: Array  # metres, of the surface by the depth's error
     scale: Array  # of the person
+    frontal: Array  # of the person, see Facing
+    far: Array  # 1 on the side that is turned away
     cues: Array  # (people, c)
     across: Array  # (people, 3): from right to left, true, 1 long
 
@@ -146,6 +148,8 @@ class Sample:
                 np.sqrt(1 + (s.look.rays**2).sum(axis=2))[use],
                 s.surfaces.sigma[use],
                 np.broadcast_to(s.look.scale[:, None], (n, k))[use],
+                np.broadcast_to(s.facing.frontal[:, None], (n, k))[use],
+                (s.facing.across[:, 2:] * s.body.sides)[use],
                 s.facing.cues,
                 across / np.linalg.norm(across, axis=1, keepdims=True),
             ])  # fmt: skip
@@ -154,7 +158,7 @@ class Sample:
 
 def _points(seen: Sighted) -> Array:
     """Return the joints (n, k, 3) metres, if all surfaces are theirs; or NaN."""
-    z = np.where(seen.look.seen, seen.look.z, np.nan)[..., None]
+    z = np.where(seen.look.seen, seen.z, np.nan)[..., None]
     return np.concatenate((seen.look.rays * z, z), axis=2)
 
 
@@ -188,15 +192,21 @@ def bones_of(every: Sequence[Sight]) -> dict[tuple[str, str], float]:
     return {pair: float(np.median(np.concatenate(all_))) for pair, all_ in lengths.items()}
 
 
-def offsets_of(sample: Sample, kind: str) -> tuple[float, float]:
-    """Return how far a kind of joint lies behind the surface, and how much that varies, metres."""
+def offsets_of(sample: Sample, kind: str) -> tuple[float, float, list[float]]:
+    """Return how far a kind of joint lies behind the surface: behind, spread, turned of a Part."""
     use = (sample.kinds == kind) & (sample.states == SEEN) & (sample.joints[:, 2] < NEAR_M)
     behind = (sample.joints[use, 2] - sample.surface[use]) * sample.slant[use] / sample.scale[use]
     middle = np.nanmedian(behind)
     own = np.abs(behind - middle) < RIGHT_M
-    spread = 1.4826 * np.median(np.abs(behind[own] - np.median(behind[own])))
+    middle = float(np.median(behind[own]))
+    more, x, far = behind[own] - middle, sample.frontal[use][own], sample.far[use][own]
+    turned = np.stack((np.ones(len(x)), x, x * x, far), axis=1)
+    curve = turned.T @ turned + 10 * np.eye(4)  # as if some had been seen of whom it is nothing
+    weights = np.linalg.solve(curve, turned.T @ more)
+    left = more - turned @ weights
+    spread = 1.4826 * np.median(np.abs(left - np.median(left)))
     noise = np.median(sample.sigma[use][own])
-    return float(np.median(behind[own])), float(np.sqrt(max(spread**2 - noise**2, 0.004**2)))
+    return middle, float(np.sqrt(max(spread**2 - noise**2, 0.004**2))), weights.tolist()
 
 
 def logistic(x: Array, y: Array, *, bias: bool = True, ridge: float = 20.0) -> Array:
@@ -252,11 +262,12 @@ def main() -> None:
         print(f'    {pair}: {told}, {length:.3f}')
     sample = sample_of(every)
     kinds = [kind for kind in PARTS if (sample.kinds == kind).any()]
-    print('PARTS: behind and spread, metres, as they are and as measured:')
+    print('PARTS: behind, spread and turned, metres, as they are and as measured:')
     for kind in kinds:
-        behind, spread = offsets_of(sample, kind)
-        part = PARTS[kind]
-        print(f'    {kind!r}: {part.behind}, {part.spread}; {behind:.3f}, {spread:.3f}')
+        behind, spread, turned = offsets_of(sample, kind)
+        part, numbers = PARTS[kind], ', '.join(f'{number:.3f}' for number in turned)
+        print(f'    {kind!r}: {part.behind}, {part.spread}, {part.turned};')
+        print(f'        {behind:.3f}, {spread:.3f}, ({numbers})')
     facing = ', '.join(f'{weight:.2f}' for weight in facing_weights(sample))
     print(f'# {", ".join(CUES)}\nFACING = np.array([{facing}])\nWEIGHTS = {{  # {EVIDENCE}')
     for kind in kinds:

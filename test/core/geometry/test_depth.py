@@ -20,17 +20,16 @@ def moved(x=0.0, y=0.0, z=0.0, degrees=0.0):
 def test_a_ray_meets_the_depth_of_its_pixel():
     values = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
     depth = Depth(values, PinholeCamera(100, 100, 1, 1))
-    columns, rows = depth.pixels(np.array([[0.0, 0.0], [0.01, -0.01], [0.024, 0.0]]))
-    assert columns.tolist() == pytest.approx([1, 2, 3.4])
-    assert depth.at(columns, rows).tolist() == [6, 3, 8]
-    assert depth.shows(
-        np.array([-0.5, 3.4, 3.6, 1.0]), np.array([0.0, 0.0, 0.0, 2.7])
-    ).tolist() == [*(True, True, False, False)]
+    places = depth.places(np.array([[0.0, 0.0], [0.01, -0.01], [0.024, 0.0]]))
+    assert np.allclose(places, [[1, 2, 3.4], [1, 0, 1]])
+    assert depth.at(places).tolist() == [6, 3, 8]
+    corners = np.array([[-0.5, 3.4, 3.6, 1.0], [0.0, 0.0, 0.0, 2.7]])
+    assert depth.shows(corners).tolist() == [True, True, False, False]
 
 
 def test_holes_are_nan_whatever_they_are_in_the_image():
     depth = Depth(np.array([[0, np.nan, -1, 2]], np.float32), CAMERA)
-    found = depth.at(np.arange(4.0), np.zeros(4))
+    found = depth.at(np.array([np.arange(4.0), np.zeros(4)]))
     assert np.isnan(found[:3]).all() and found[3] == 2
 
 

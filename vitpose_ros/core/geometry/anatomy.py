@@ -24,31 +24,36 @@ class Part:
     """What is known of a kind of keypoint; metres."""
 
     behind: float  # the skin in front of it, along the ray
-    spread: float  # of that, standard deviation
+    spread: float  # of what is left when it is known how the body is turned, standard deviation
     radius: float  # within which the skin around it counts
     reach: float  # how far it may be before or behind the trunk
+    turned: tuple[float, ...] = (0.0,) * 4  # what TURNED adds to behind
 
+
+# How a body is turned: 1; Facing.frontal and its square; 1 on the side that is turned away, -1 on
+# the other.
+TURNED = ('one', 'frontal', 'frontal squared', 'far side')
 
 # By the first word that is in the keypoint's name.
 PARTS = {
-    'head_top': Part(0.078, 0.017, 0.04, 0.5),
-    'nose': Part(0.013, 0.023, 0.02, 0.5),
-    'eye': Part(0.019, 0.015, 0.02, 0.5),
-    'ear': Part(0.025, 0.032, 0.02, 0.5),
-    'shoulder': Part(0.082, 0.032, 0.05, 0.5),
-    'elbow': Part(0.055, 0.025, 0.03, 0.7),
-    'wrist': Part(0.03, 0.012, 0.025, 0.95),
-    'hip': Part(0.134, 0.038, 0.06, 0.45),
-    'knee': Part(0.077, 0.021, 0.045, 0.75),
-    'ankle': Part(0.054, 0.017, 0.035, 1.05),
-    'upper_neck': Part(0.092, 0.021, 0.04, 0.5),
-    'neck': Part(0.126, 0.037, 0.04, 0.45),
+    'head_top': Part(0.082, 0.017, 0.04, 0.5, (-0.004, -0.007, 0.011, 0.0)),
+    'nose': Part(0.018, 0.012, 0.02, 0.5, (0.021, -0.037, 0.003, 0.0)),
+    'eye': Part(0.021, 0.009, 0.02, 0.5, (0.026, -0.03, -0.005, 0.016)),
+    'ear': Part(0.027, 0.025, 0.02, 0.5, (0.0, 0.001, 0.027, 0.022)),
+    'shoulder': Part(0.09, 0.032, 0.05, 0.5, (0.011, -0.011, 0.001, 0.025)),
+    'elbow': Part(0.058, 0.026, 0.03, 0.7, (0.001, -0.001, 0.005, 0.004)),
+    'wrist': Part(0.032, 0.014, 0.025, 0.95, (0.001, -0.007, 0.012, 0.002)),
+    'hip': Part(0.139, 0.037, 0.06, 0.45, (0.025, -0.004, -0.023, 0.023)),
+    'knee': Part(0.077, 0.021, 0.045, 0.75, (-0.001, -0.002, 0.01, 0.005)),
+    'ankle': Part(0.054, 0.015, 0.035, 1.05, (-0.007, 0.004, 0.017, 0.001)),
+    'upper_neck': Part(0.093, 0.024, 0.04, 0.5, (-0.009, -0.001, 0.019, 0.0)),
+    'neck': Part(0.121, 0.036, 0.04, 0.45, (0.034, 0.022, -0.063, 0.0)),
     'thorax': Part(0.126, 0.037, 0.04, 0.45),
-    'pelvis': Part(0.161, 0.047, 0.06, 0.4),
-    'toe': Part(0.021, 0.017, 0.02, 1.15),
-    'heel': Part(0.053, 0.028, 0.025, 1.1),
+    'pelvis': Part(0.169, 0.032, 0.06, 0.4, (0.045, -0.006, -0.07, 0.0)),
+    'toe': Part(0.028, 0.021, 0.02, 1.15, (0.01, -0.026, 0.009, 0.011)),
+    'heel': Part(0.042, 0.015, 0.025, 1.1, (-0.001, 0.033, 0.023, -0.002)),
     'face': Part(0.01, 0.02, 0.012, 0.5),
-    'hand': Part(0.019, 0.02, 0.012, 1.05),
+    'hand': Part(0.021, 0.021, 0.012, 1.05, (0.002, -0.004, 0.005, 0.002)),
 }
 OTHER = Part(0.04, 0.04, 0.03, 1.0)  # animals, and what has no name here
 ANIMAL = 'animal'
@@ -107,6 +112,7 @@ class Body:
     spread: Floats  # (k,)
     radius: Floats  # (k,)
     reach: Floats  # (k,)
+    turned: Floats  # (4, k): see TURNED
     bones: Indices  # (2, k): what each hangs on, and what hangs on it; or NONE
     bone_lengths: Floats  # (2, k)
     counterparts: Indices  # (k,) from left to right and back, or NONE
@@ -191,6 +197,7 @@ def body_of(skeleton: str) -> Body:
         spread=np.array([part.spread for part in parts]),
         radius=np.array([part.radius for part in parts]),
         reach=np.array([part.reach for part in parts]),
+        turned=np.array([part.turned for part in parts]).T.copy(),
         bones=np.stack((parents, children)),
         bone_lengths=np.stack((parent_lengths, child_lengths)),
         counterparts=counterparts,

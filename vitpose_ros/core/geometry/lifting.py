@@ -32,7 +32,10 @@ SMALLEST, LARGEST = 0.4, 1.4  # of bodies, 1 for a grown person
 # nobody knows. Measured with the embedded network: python -m world.keypoint_errors 100 104.
 SPREAD_SHARE, SPREAD_POWER, LEAST_SCORE = 0.025, -3.0, 0.2
 PIXELS = 2.0  # standard deviation
+LEAST_PIXELS = 0.3  # of any keypoint: of what is rounded to whole ones
+WIDEST = 10.0  # x and y at depth 1: no camera sees what is farther aside
 FINE_REACH = 2.0  # of faces and hands from what they hang on, in usual lengths
+ALONE_M = 0.5  # from the trunk: what is farther must hang on something that is seen
 DOUBT_M = 0.1  # how far off is, what is measured at a surface that is not the joint's own
 
 
@@ -75,6 +78,7 @@ class Sighted:
     look: Look
     surfaces: Surfaces
     facing: Facing
+    z: Floats  # (n, k) metres: as of look, and as the body is turned
     evidence: Floats  # (e, n, k), see visibility.EVIDENCE
 
 
@@ -94,6 +98,8 @@ def lift(
     it are not looked at. expected: (n,) metres, the depth at which each subject should be, as
     tracks have it, NaN where nobody knows.
     """
+    if not depth.values.size:
+        return Joints.unknown(*poses.scores.shape)
     names = list(dict.fromkeys(poses.skeletons))
     if expected is None:
         expected = np.full(len(poses), np.nan)
@@ -134,21 +140,31 @@ def sighted(
     """Look at all keypoints of subjects that have the same keypoint set; see lift."""
     focal = np.array([camera.focal_x, camera.focal_y])
     rays = (poses.keypoints - np.array([camera.centre_x, camera.centre_y])) / focal
-    trusted = (poses.scores >= min_score) & np.isfinite(rays[..., 0] + rays[..., 1])
+    trusted = (poses.scores >= min_score) & (np.abs(rays) < WIDEST).all(axis=2)
     rays = np.where(trusted[..., None], rays, 0.0)
     if expected is None:
         expected = np.full(len(poses), np.nan)
     surfaces = surfaces_of(rays, trusted, body, depth, error, expected)
     seen = np.isfinite(surfaces.z)
     z = np.where(seen, surfaces.z, 0.0)
-    behind = body.behind / np.sqrt(1 + np.einsum('nki,nki->nk', rays, rays)) * seen
-    bones, ahead = _bones(_at(rays, z + behind), seen, body)
+    along = seen / np.sqrt(1 + np.einsum('nki,nki->nk', rays, rays))  # of a metre on the ray
+    bones, ahead = _bones(_at(rays, z + body.behind * along), seen, body)
     scale = _scale(bones[:, 0, body.measures])
     trunk = np.where(np.isfinite(surfaces.trunk), surfaces.trunk, 1.0)
-    z = z + behind * scale[:, None]
-    look = Look(rays, trusted, z, seen, trunk, scale, bones, ahead)
+    along *= scale[:, None]
+    look = Look(rays, trusted, z + body.behind * along, seen, trunk, scale, bones, ahead)
     facing = facing_of(look, body)
-    return Sighted(body, look, surfaces, facing, evidence(look, surfaces, facing, body))
+    z = look.z + _turned(facing, body) * along
+    return Sighted(body, look, surfaces, facing, z, evidence(look, surfaces, facing, body))
+
+
+def _turned(facing: Facing, body: Body) -> Floats:
+    """Return how much farther behind the skin joints (n, k) are, metres of a grown person."""
+    one, frontal, squared, far_side = body.turned
+    x = facing.frontal[:, None]
+    return np.asarray(
+        one + x * (frontal + x * squared) + facing.across[:, 2:] * (body.sides * far_side)
+    )
 
 
 def _at(rays: Floats, z: Floats) -> Floats:
@@ -185,7 +201,10 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
     body, look, surfaces = seen.body, seen.look, seen.surfaces
     chance = _with_fine(chance_of(seen.evidence, body), look, body)
     measured = (chance >= LEAST_CHANCE) & look.seen
-    z = np.where(measured, look.z, np.nan)
+    if body.is_person:
+        off = np.abs(surfaces.z - surfaces.trunk[:, None])
+        measured &= (off < ALONE_M) | (look.bones[:, 0] > 0)
+    z = np.where(measured, seen.z, np.nan)
     variance = surfaces.sigma**2 + (body.spread * look.scale[:, None]) ** 2
     variance += (1 - chance) * DOUBT_M**2
     if body.is_person:
@@ -231,6 +250,9 @@ def _covariances(
     else:
         share = SPREAD_SHARE * np.maximum(poses.scores, LEAST_SCORE) ** SPREAD_POWER
         inner[:] = poses.heatmap_spread * share[..., None, None]
+        inner[~np.isfinite(inner).all(axis=(2, 3))] = np.eye(2) * PIXELS**2
+        for axis in (0, 1):
+            np.maximum(inner[..., axis, axis], LEAST_PIXELS**2, out=inner[..., axis, axis])
     at_depth = z[..., None] / (camera.focal_x, camera.focal_y)
     found = np.empty((n, k, 3, 3))
     found[..., :2, :2] = inner * (at_depth[..., None] * at_depth[..., None, :])
