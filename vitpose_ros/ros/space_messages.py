@@ -67,6 +67,7 @@ def keypoints_3d_message(
         k = len(skeletons[skeleton].keypoint_names)
         subject = Keypoints3D(track_id=tracks.ids[row], class_id=class_id, skeleton=skeleton)
         set_unknown(subject, k)
+        set_place(subject, NOWHERE, UNSURE)
         subject.keypoint_score = array('f', bytes(4 * k))
         _set_track(subject, tracks, row)
         message.subjects.append(subject)
@@ -80,7 +81,7 @@ UNSURE = np.full((3, 3), np.nan)
 def _set_track(subject: Keypoints3D, tracks: Any, row: int) -> None:
     """Say what the track says: state, motion, and the place if that is known."""
     subject.state = int(tracks.states[row])
-    if np.isfinite(tracks.positions[row, 0]) or not subject.score:
+    if np.isfinite(tracks.positions[row, 0]):
         set_place(subject, tracks.positions[row], tracks.position_covariances[row])
     set_motion(subject, tracks.space_velocities[row], tracks.space_velocity_covariances[row])
 
