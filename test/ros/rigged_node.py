@@ -47,9 +47,9 @@ def put(mailboxes, camera, item, stamp_ns):
     tell('arrived', camera, item.image.header)
 
 
-def publish(output, result, **options):
+def publish(output, result, *rest, **options):
     tell('answered', output.prefix, result.header)
-    return real_publish(output, result, **options)
+    return real_publish(output, result, *rest, **options)
 
 
 def read_once_broken(worker, waiting):
