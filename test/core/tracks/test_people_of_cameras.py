@@ -1,9 +1,11 @@
 """One list of people over cameras."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from detector import TRUE
-from figures import ns
+from figures import ns, poses
 from street import CAMERA, Walker, look, pose_at
 
 from vitpose_ros.core.tracks.options import TrackOptions
@@ -113,6 +115,17 @@ def test_who_was_taken_for_one_wrongly_is_two_again():
         if i == 5:
             assert said(people) == {'a_1': TRACKED}
     assert said(people) == {'a_1': TRACKED, 'a_2': TRACKED}
+
+
+def test_the_oldest_view_goes_too_where_another_person_is_nearer():
+    one = PeopleTracker()
+    for i in range(20):
+        one.update('left', tracks(i / 15, ('a_1', 2 if i < 8 else 2.5, 0)))
+        people = one.update('right', tracks(i / 15, ('a_2', 2, 0), ('a_3', 2.55, 0)))
+    person = of_views(people)
+    assert said(people) == {'a_1': TRACKED, 'a_3': TRACKED}
+    assert person['right', 'a_2'] == 'a_1', 'who was seen all the time keeps the id'
+    assert person['left', 'a_1'] == person['right', 'a_3'] == 'a_3'
 
 
 def test_a_view_goes_to_the_person_that_is_nearer():
@@ -227,3 +240,31 @@ def test_cameras_learn_from_each_other_who_is_where(learns):
     assert len(names) == 2
     kept = all(len(of) == 1 for of in names.values()) and names[0] != names[1]
     assert len(names) == 2 and kept == learns
+
+
+def test_nobody_is_taken_for_who_is_elsewhere_as_another_camera_has_it():
+    tracker, fixed = Tracker(TrackIds('a')), np.eye(4)
+
+    def update(i, *boxes, at=None, sigma=0.05):
+        positions = InSpace(np.zeros((len(boxes), 17, 3)))
+        positions.position = np.array([at] * len(boxes), float).reshape(-1, 3)
+        positions.position_covariance = np.tile(np.eye(3) * sigma**2, (len(boxes), 1, 1))
+        return tracker.update(
+            ns(i / 15), poses(*boxes), positions=positions, camera=CAMERA, camera_pose=fixed
+        )
+
+    for i in range(5):
+        [known] = update(i, (1000 + 50 * i, 360, 500), at=(1.2 + 0.17 * i, 0, 3)).ids
+    # It left the view; another camera sees it just beside, 3 m away.
+    for i in range(5, 9):
+        update(i)
+        elsewhere = tracks(i / 15, ('x', 2.2, 0))
+        people = PeopleTracker().update('right', elsewhere)
+        people.positions[0] = (2.2, 0, 3)
+        views = ((('right', 'x'), ('left', known)),)
+        tracker.learn(replace(people, views=views), 'left')
+    # Somebody else comes in there, nearer; at first nobody can say how near.
+    found = [update(9, (1240, 360, 500), at=(1.6, 0, 2.2), sigma=0.5).ids_of_poses(1)]
+    for i in range(10, 16):
+        found.append(update(i, (1230, 360, 500), at=(1.5, 0, 2.0)).ids_of_poses(1))
+    assert known not in {name for names in found[2:] for name in names}

@@ -20,7 +20,7 @@ from vitpose_ros.core.tracks.smoothing import STRENGTHS
         ({'track_timeout_s': '2'}, "track_timeout_s is '2'; give 0.0 to 60.0"),
         ({'track_timeout_s': True}, 'track_timeout_s is True; give a number'),
         ({'confirm_after': 0}, 'confirm_after is 0; give 1 to 100'),
-        ({'confirm_after': 1.5}, 'confirm_after is 1.5; give 1 to 100'),
+        ({'confirm_after': 1.5}, 'confirm_after is 1.5; give a whole number, 1 to 100'),
         ({'max_tracks': 0}, 'max_tracks is 0; give 1 to 1000'),
         ({'high_score': 1.5}, 'high_score is 1.5; give 0.0 to 1.0'),
         ({'low_score': 0.7}, 'low_score is 0.7, high_score is 0.5; give a high_score that is not'),

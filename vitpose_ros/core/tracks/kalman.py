@@ -137,20 +137,22 @@ class PositionFilters:
 
     def update(
         self, rows: NDArray[Any], measured: Array, covariances: Array, *, gate: float = np.inf
-    ) -> None:
+    ) -> NDArray[np.bool_]:
         """Take positions (a, 3) with covariances (a, 3, 3) of the tracks of some indices.
 
-        gate: squared Mahalanobis distance beyond which one is not believed.
+        gate: squared Mahalanobis distance beyond which one is not believed. Returns (a,), which
+        are.
         """
         spreads = self.spreads[rows]
         apart = measured - self.states[rows, :3]
         inverse, _ = inverse_and_determinant(spreads[:, :3, :3] + covariances)
         gain = spreads[:, :, :3] @ inverse
-        if gate < np.inf:
-            weighed = (inverse @ apart[:, :, None])[:, :, 0]
-            gain[(weighed * apart).sum(axis=1) > gate] = 0
+        weighed = (inverse @ apart[:, :, None])[:, :, 0]
+        believed = (weighed * apart).sum(axis=1) <= gate
+        gain[~believed] = 0
         self.states[rows] += (gain @ apart[:, :, None])[:, :, 0]
         self.spreads[rows] = spreads - gain @ spreads[:, :3]
+        return np.asarray(believed)
 
     def distances(
         self, rows: NDArray[Any], measured: Array, covariances: Array

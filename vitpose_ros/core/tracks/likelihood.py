@@ -63,14 +63,19 @@ def log_likelihoods(
     unlike = np.where(comparable[:, 0], np.log(np.maximum(fits.alike, LEAST_ALIKE)), 0.0)
     vague -= 2 * SHAPE_WEIGHT * unlike
     far = squared > GATE
+    another = np.zeros(len(i), dtype=bool)  # whom another camera sees elsewhere
     if seen.positions is not None and seen.position_covariances is not None:
         away, volume = rows.places.distances(i, seen.positions[j], seen.position_covariances[j])
         located = np.isfinite(away)
         volume = np.log(np.where(located, volume, 1.0)) - 6 * np.log(SHARPEST_M)
-        far |= located & (away > FAR_APART) & (rows.misses[i] > 0)
+        doubtful = rows.doubtful[i]
+        away_from = located & (away > FAR_APART) & ((rows.misses[i] > 0) | doubtful)
+        far |= away_from
+        another = away_from & doubtful
         squared = np.where(located, (squared + np.minimum(away, FAR_APART)) / 2, squared)
         vague = np.where(located, (vague + volume) / 2, vague)
     likely = np.full((len(rows), len(seen)), np.nan)
-    far_off = np.where(~comparable[:, 0] | (fits.alike >= SAME_SHAPE), -np.inf, np.nan)
+    alike = ~comparable[:, 0] | (fits.alike >= SAME_SHAPE)
+    far_off = np.where(alike & ~another, -np.inf, np.nan)
     likely[i, j] = np.where(far, far_off, GAIN - (squared + vague) / 2)
     return likely

@@ -19,7 +19,7 @@ from vitpose_ros.core.tracks.views import View, Views, means, squared_distances
 Array = NDArray[np.float64]
 
 JUMP_BACK_S = 1.0  # a clock that goes back by more begins anew; cameras differ by less
-GATE, SPLIT_GATE = 11.3, 25.0  # squared distances: one in 100 is further, nobody is
+GATE, SPLIT_GATE = 11.3, 16.0  # squared distances: one in 100 is further, one in 1000
 FARTHEST_M = 1.5  # that two views of one person may be apart
 CLEAR = 4.0  # so many times further, squared, must the next one be, else it takes
 NEARER = 4.0  # by so much, squared, must another person be nearer to a view
@@ -91,21 +91,24 @@ class PeopleTracker:
     def _part(self, now: '_Now') -> bool:
         """Let views go that are far from their person, or nearer to another, for some time."""
         views = self._views
-        own = [(row, rows[0]) for rows in now.rows.values() for row in rows[1:]]
-        if not own:
-            self._apart_since.clear()
-            return False
-        mine, anchors = np.array(own).T
-        far = now.distances(mine, anchors)
+        shared = {name: rows for name, rows in now.rows.items() if len(rows) > 1}
         apart: dict[View, int] = {}
         parted = False
-        for row, squared in zip(mine.tolist(), far.tolist(), strict=True):
-            key = views.keys[row]
-            free = [rows[0] for name, rows in now.rows.items() if key[0] not in now.cameras[name]]
-            nearest = np.inf
-            if free:
-                nearest = now.distances(np.full(len(free), row), np.array(free)).min()
-            if squared > SPLIT_GATE or nearest < squared - NEARER:
+        far = now.all_distances() if shared else np.zeros((0, 0))
+        for name, rows in shared.items():
+            for row in rows:
+                key = views.keys[row]
+                # The first one stays, unless it is nearer to somebody else; else the others go.
+                is_first = row == rows[0]
+                squared = far[row, rows[1:] if is_first else rows[:1]].min()
+                free = [
+                    own[0]
+                    for other, own in now.rows.items()
+                    if other != name and key[0] not in now.cameras[other]
+                ]
+                nearest = far[row, free].min(initial=np.inf)
+                if not (nearest < squared - NEARER or (squared > SPLIT_GATE and not is_first)):
+                    continue
                 apart[key] = self._apart_since.get(key, self._stamp_ns)
                 if self._stamp_ns - apart[key] >= PATIENCE_S * 1e9:
                     del apart[key]
@@ -200,10 +203,13 @@ class _Now:
         )
         return cls(views, positions, covariances, sees, rows, cameras, seen, values, spreads)
 
-    def distances(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> Array:
-        """Return squared distances (p,) of views to others."""
-        total = self.covariances[rows] + self.covariances[others]
-        return squared_distances(self.positions[rows] - self.positions[others], total)
+    def all_distances(self) -> Array:
+        """Return the squared distances (v, v) of all views to each other."""
+        count = len(self.positions)
+        apart = self.positions[:, None] - self.positions
+        total = self.covariances[:, None] + self.covariances
+        squared = squared_distances(apart.reshape(-1, 3), total.reshape(-1, 3, 3))
+        return squared.reshape(count, count)
 
     def pairs(self) -> list[tuple[float, tuple[str, str]]]:
         """Return who may be one: squared distances and names of pairs, the nearest first."""

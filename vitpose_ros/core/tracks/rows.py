@@ -30,9 +30,10 @@ SLACK = 0.08  # of the height: by so much boxes are cut anyhow
 FIRST_SPEED = 1.0**2 * np.eye(3)  # (m/s)^2: how fast somebody new may be
 OUTLIER = 20.0  # squared distance from which on a measured position is not believed
 JOLT_M = 0.5  # m^2/s^3
+EXACT_M = 0.3  # standard deviation of a place that confirms another
 PER_TRACK = (
-    *('states', 'seen_ns', 'hits', 'misses', 'elsewhere', 'sizes', 'skeletons', 'shapes'),
-    'weights',
+    *('states', 'seen_ns', 'hits', 'misses', 'elsewhere', 'doubtful', 'sizes', 'skeletons'),
+    *('shapes', 'weights'),
 )
 
 
@@ -46,6 +47,8 @@ class Rows:
         self.hits = np.empty(0, dtype=np.int64)  # in how many frames it was seen
         self.misses = np.empty(0, dtype=np.int64)  # in how many since then it was not
         self.elsewhere = np.empty(0, dtype=bool)  # whether another camera sees it now
+        # Whether another camera has told where it is, and this one has not confirmed it yet.
+        self.doubtful = np.empty(0, dtype=bool)
         self.sizes = np.empty(0)  # heights of their boxes a metre away, pixels; 0: not known
         self.skeletons = np.empty(0, dtype=np.int64)
         # Keypoints from the centre of the box, in heights of the box; 0, with weight 0: not known.
@@ -180,7 +183,9 @@ class Rows:
         if new.any():
             self.places.put(rows[new], positions[new], 0.0, covariances[new], FIRST_SPEED)
         old = known & ~new
-        self.places.update(rows[old], positions[old], covariances[old], gate=OUTLIER)
+        believed = self.places.update(rows[old], positions[old], covariances[old], gate=OUTLIER)
+        exact = np.trace(covariances[old], axis1=1, axis2=2) < EXACT_M**2
+        self.doubtful[rows[old][believed & exact]] = False
         if seen.depths is not None:
             self.sizes[rows[known]] = self.heights[rows[known]] * seen.depths[poses[known]]
 

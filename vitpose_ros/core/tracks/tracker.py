@@ -138,7 +138,7 @@ class Tracker:
             people.velocity_covariances[theirs],
         )
         rows.seen_ns[mine] = self._stamp_ns
-        rows.elsewhere[mine] = True
+        rows.elsewhere[mine] = rows.doubtful[mine] = True
 
     def _begin(self, new: NDArray[np.int64], seen: Seen, track_ids: Sequence[str]) -> None:
         """Begin tracks with poses (a,)."""
