@@ -1,7 +1,7 @@
 """How wrong joints are that are lifted, on rendered people, and whether the lifting knows that.
 
     PYTHONPATH=. python test/core/geometry/lifting_on_people.py                    # minutes
-    PYTHONPATH=. python test/core/geometry/lifting_on_people.py --noise 'coarse stereo'
+    PYTHONPATH=. python test/core/geometry/lifting_on_people.py --noise 'time of flight'
     PYTHONPATH=. python test/core/geometry/lifting_on_people.py --network          # its keypoints
 
 prints a table over all scenes, scenario by scenario, and the worst and best seed of each column.
@@ -25,6 +25,7 @@ from vitpose_ros.core.geometry.lifting import (
 )
 from vitpose_ros.core.geometry.surfaces import STEREO, DepthError
 from vitpose_ros.core.poses import Poses
+from vitpose_ros.core.skeletons import SKELETONS
 from world.bodies import indices_of
 from world.depth_noise import NOISES
 from world.scenarios import SCENARIOS
@@ -175,7 +176,7 @@ def result_of(views, poses_of=None, *, keypoints=None, noise='stereo', **options
     poses_of = poses_of or keypoints.of
     options.setdefault('error', ERRORS[noise])
     index = indices_of(keypoints.keypoint_set)
-    kinds = np.array(_names(keypoints.keypoint_set))
+    kinds = np.array(SKELETONS[keypoints.keypoint_set].keypoint_names)
     columns = []
     for view in views:
         sight, poses, depth = view.sight, poses_of(view), measured_by(view, noise)
@@ -205,12 +206,6 @@ def result_of(views, poses_of=None, *, keypoints=None, noise='stereo', **options
     return Result(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-def _names(keypoint_set):
-    from vitpose_ros.core.skeletons import SKELETONS
-
-    return SKELETONS[keypoint_set].keypoint_names
-
-
 def one_pixel(poses, depth, camera):
     """Return joints (n, k, 3) at the depth of their pixel, as most nodes have them."""
     height, width = depth.shape
@@ -222,7 +217,7 @@ def one_pixel(poses, depth, camera):
     return camera.at_depth(poses.keypoints, 1.0) * z[..., None]
 
 
-HEAD = f'{"":40s}' + ''.join(f'{name:>9s}' for name in (
+HEAD = f'{"keypoints, noise of depth":40s}' + ''.join(f'{name:>9s}' for name in (
     'joints', 'seen %', 'median', '95 %', '>0.5m %', '1 pixel', 'of seen', 'inferred', 'd2',
     '<7.8 %',
 ))  # fmt: skip
@@ -266,10 +261,9 @@ def network_poses(model='nano'):
 
 
 VARIANTS = {
-    'true keypoints': Keypoints(),
-    'true keypoints, scores of 0.4': Keypoints(score=0.4),
-    'true keypoints, sure of hidden ones': Keypoints(hidden_score=1.0),
-    '4 pixels of noise': Keypoints(jitter_px=4.0),
+    'true': Keypoints(),
+    'true, sure of hidden': Keypoints(hidden_score=1.0),
+    '4 pixels off': Keypoints(jitter_px=4.0),
 }
 
 
@@ -279,7 +273,9 @@ def main():
     parser.add_argument('--seeds', nargs=2, type=int, default=(SEEDS.start, SEEDS.stop))
     parser.add_argument('--scenarios', nargs='+', default=list(SCENARIOS))
     parser.add_argument('--times', type=int, default=2, help='per scene')
-    parser.add_argument('--noise', default='stereo', choices=list(NOISES))
+    parser.add_argument(
+        '--noise', nargs='+', default=['stereo', 'coarse stereo'], choices=list(NOISES)
+    )
     parser.add_argument('--lens', default=None)
     parser.add_argument('--network', action='store_true', help='keypoints of the embedded one')
     given = parser.parse_args()
@@ -291,11 +287,12 @@ def main():
         pictures=given.network,
     )
     if given.network:
-        results = {'keypoints of the network': result_of(views, network_poses())}
+        results = {'of the network, stereo': result_of(views, network_poses())}
     else:
         views = list(views)
         results = {
-            name: result_of(views, keypoints=keypoints, noise=given.noise)
+            f'{name}, {noise}': result_of(views, keypoints=keypoints, noise=noise)
+            for noise in given.noise
             for name, keypoints in VARIANTS.items()
         }
     print(HEAD)
@@ -304,8 +301,8 @@ def main():
         for row in spread_rows(result):
             print(row)
     first = next(iter(results.values()))
-    for what in (first.scenarios, first.kinds):
-        print()
+    for title, what in (('scenario', first.scenarios), ('joint', first.kinds)):
+        print(f'\nby {title}, {next(iter(results))}')
         for name in dict.fromkeys(what.tolist()):
             print(row_of(name, first[what == name]))
     print('\n' + LEGEND)

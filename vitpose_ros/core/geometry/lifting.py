@@ -26,7 +26,7 @@ UNKNOWN, INFERRED, MEASURED = 0, 1, 2  # states of joints
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-LEAST_CHANCE = 0.8  # that a surface is the joint's own
+LEAST_CHANCE = 0.75  # that a surface is the joint's own
 SMALLEST, LARGEST = 0.4, 1.4  # of bodies, 1 for a grown person
 # Errors of keypoints: of what heatmaps spread, a share that falls with the score; and pixels where
 # nobody knows. Measured with the embedded network: python -m world.keypoint_errors 100 104.

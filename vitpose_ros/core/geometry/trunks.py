@@ -116,7 +116,7 @@ def _not_where_others_are(likely: Floats, places: Floats, trusted: Flags, sizes:
     for one, other in np.argwhere(larger):
         own = places[:, one, trusted[one]]
         inside = (own >= low[:, other, None]) & (own <= high[:, other, None])
-        if inside.all(axis=0).mean() > 0.5:
+        if inside.all(axis=0).mean() > 0.3:
             likely[one, max(0, z[other] - 2) : z[other] + 3] *= HIDDEN
 
 
