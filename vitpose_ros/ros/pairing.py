@@ -13,6 +13,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
+from vitpose_ros.ros.leaving import LeavingGroup
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.pair_watch import PairWatch, Trouble
 from vitpose_ros.ros.subscriptions import MatchedSubscription
@@ -81,9 +82,13 @@ class CameraInput:
             detections_topic=self._detections_topic,
         )
         self._start_pairing()
-        # Steady, because a simulated clock may stand still.
+        self._group = LeavingGroup(node)
         self._timer = node.create_timer(
-            CHECK_PERIOD_S, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            CHECK_PERIOD_S,
+            self._check,
+            self._group,
+            # Steady, because a simulated clock may stand still.
+            Clock(clock_type=ClockType.STEADY_TIME),
         )
         self._subscriptions: list[MatchedSubscription] = []
         try:
@@ -108,7 +113,7 @@ class CameraInput:
 
     def close(self) -> None:
         """Unsubscribe, and forget what waits."""
-        self._node.destroy_timer(self._timer)
+        self._group.destroy(self._timer, self._node.destroy_timer)
         for subscription in self._subscriptions:
             subscription.close()
         with self._lock:
