@@ -31,7 +31,7 @@ CORE_FLOORS = [
     {'drawing'},
     {'realtime', 'types'},
     {'jpeg', 'skeletons'},
-    {'errors'},
+    {'errors', 'paths'},
 ]
 # What the rooms of the package may import from.
 ROOMS = {

@@ -36,7 +36,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Counts:
+class Arrivals:
     """What came to one camera."""
 
     images: int = 0
@@ -121,14 +121,14 @@ class CameraInput:
                 queue.clear()
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> Arrivals:
         """What came so far."""
         lost = self._subscriptions[0].lost
         if self._detections_topic is None:
-            return Counts(images=self._images, lost_images=lost, paired=self._pairs)
+            return Arrivals(images=self._images, lost_images=lost, paired=self._pairs)
         with self._lock:
             waiting = [len(queue) for queue in self._synchronizer.queues]
-        return Counts(
+        return Arrivals(
             images=self._images,
             lost_images=lost,
             detections=self._detections,

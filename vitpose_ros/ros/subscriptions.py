@@ -123,9 +123,7 @@ class MatchedSubscription:
             )
         override: str = self._node.get_parameter(name).value
         if override != MATCH and override not in choices:
-            raise ValueError(
-                f"parameter {name} is '{override}'; give {MATCH}, {' or '.join(choices)}"
-            )
+            raise ValueError(f"{name} is '{override}'; give {MATCH}, {' or '.join(choices)}")
         return choices.get(override)
 
     def _publishers(self) -> Sequence[Any]:

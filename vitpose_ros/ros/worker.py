@@ -35,8 +35,8 @@ class Arrival:
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """A frame that was read."""
+class Pending:
+    """A frame that was read and is not answered yet."""
 
     waiting: Waiting[Arrival]
     camera: Camera
@@ -93,7 +93,7 @@ class Worker:
         """Work until the mailboxes are closed, whatever happens."""
         ended = False
         while not ended and self._is_running():
-            jobs: dict[int, Job] = {}
+            jobs: dict[int, Pending] = {}
             try:
                 ended = self._work(self._estimator.work(), jobs)
             except Exception as error:
@@ -103,7 +103,7 @@ class Worker:
                     job.camera.tally.add(failed=1)
                 time.sleep(RECOVERY_S)
 
-    def _work(self, work: Work, jobs: dict[int, Job]) -> bool:
+    def _work(self, work: Work, jobs: dict[int, Pending]) -> bool:
         """Take and publish frames until that is over; jobs holds those under way."""
         while self._is_running() and self._has_device:
             busy = {job.camera.name for job in jobs.values()}
@@ -122,9 +122,9 @@ class Worker:
         work.drop()
         return True
 
-    def _pass(self, work: Work, jobs: dict[int, Job]) -> None:
+    def _pass(self, work: Work, jobs: dict[int, Pending]) -> None:
         """Run one forward pass, and publish the frames that are done with it."""
-        done: list[tuple[Job, Result, KeypointsArray]] = []
+        done: list[tuple[Pending, Result, KeypointsArray]] = []
         for outcome in work.step():
             job = jobs.pop(outcome.index)
             if outcome.error is not None:
@@ -155,7 +155,7 @@ class Worker:
             except Exception as error:
                 self._trouble(job.camera, error, 'markers or overlay are lost')
 
-    def _read(self, waiting: Waiting[Arrival]) -> Job | None:
+    def _read(self, waiting: Waiting[Arrival]) -> Pending | None:
         begin_s = time.monotonic()
         camera = self._cameras[waiting.camera]
         try:
@@ -190,9 +190,9 @@ class Worker:
             left_out=detections.left_out,
             faulty_boxes=detections.faulty,
         )
-        return Job(waiting, camera, frame, time.monotonic() - begin_s)
+        return Pending(waiting, camera, frame, time.monotonic() - begin_s)
 
-    def _publish(self, job: Job, outcome: Outcome) -> tuple[Result, KeypointsArray]:
+    def _publish(self, job: Pending, outcome: Outcome) -> tuple[Result, KeypointsArray]:
         begin_s = time.monotonic()
         result = Result(job.waiting.item.image.header, job.frame, outcome.poses)
         message = job.camera.output.publish_keypoints(result, since_s=job.waiting.arrived_s)
