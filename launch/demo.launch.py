@@ -3,15 +3,42 @@
 Arguments of pose.launch.py that are not fixed here are taken, too: model:=small rviz:=true
 """
 
+from pathlib import Path
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.actions import DeclareLaunchArgument, SetLaunchConfiguration
+from launch.launch_description_sources import get_launch_description_from_python_launch_file
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
 from vitpose_ros.ros.large_images import publisher_environment
+
+# Arguments of pose.launch.py that fit the two nodes here, and that nobody gives.
+FIXED = {
+    'image_topic': 'image',
+    'detections_topic': 'detections',
+    'camera_info_topic': 'camera_info',
+    'cameras': '',
+    'use_sim_time': 'false',
+}
+
+
+def pose_node():
+    """Return what pose.launch.py has, without the arguments that are fixed.
+
+    Included, it would have them listed by --show-args, too.
+    """
+    path = Path(__file__).with_name('pose.launch.py')
+    description = get_launch_description_from_python_launch_file(str(path))
+    return [
+        *(SetLaunchConfiguration(name, value) for name, value in FIXED.items()),
+        *(
+            entity
+            for entity in description.entities
+            if not (isinstance(entity, DeclareLaunchArgument) and entity.name in FIXED)
+        ),
+    ]
 
 
 def generate_launch_description():
@@ -51,21 +78,6 @@ def generate_launch_description():
                 namespace=namespace,
                 output='screen',
             ),
-            # Last: its arguments count in what follows, too. These fit the two nodes above.
-            IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(
-                    PathJoinSubstitution(
-                        [FindPackageShare('vitpose_ros'), 'launch', 'pose.launch.py']
-                    )
-                ),
-                launch_arguments={
-                    'namespace': namespace,
-                    'image_topic': 'image',
-                    'detections_topic': 'detections',
-                    'camera_info_topic': 'camera_info',
-                    'cameras': '',
-                    'use_sim_time': 'false',
-                }.items(),
-            ),
+            *pose_node(),
         ]
     )

@@ -16,6 +16,11 @@ from vitpose_ros.ros.large_images import publisher_environment
 CONFIG = Path(get_package_share_directory('vitpose_ros')) / 'config'
 RESPAWN_DELAY_S = 2.0  # for the driver to free what the ended process had
 
+# As conditions of launch read them (true, 1), and as YAML does (yes, on); in any case.
+BOOLEANS = {
+    **dict.fromkeys(('true', '1', 'yes', 'on'), True),
+    **dict.fromkeys(('false', '0', 'no', 'off'), False),
+}
 # Arguments beside the parameters: default and description.
 ARGUMENTS = {
     'image_topic': (
@@ -168,15 +173,18 @@ def rviz_remappings(cameras, remappings, node_name):
     return [pair for pair in inputs + outputs if pair[0] != pair[1]]
 
 
-def is_true(argument):
-    """Tell whether an argument says so."""
-    return argument.lower() in ('true', '1')
+def is_true(name, text):
+    """Tell whether an argument says so; raise ValueError if it says neither."""
+    try:
+        return BOOLEANS[text.strip().lower()]
+    except KeyError:
+        raise ValueError(f"{name} is '{text}'; give true or false") from None
 
 
 def value_of(text, kind):
     """Return the value of a parameter; text of another kind is for the node to refuse."""
     try:
-        return {'true': True, 'false': False}[text.lower()] if kind is bool else kind(text)
+        return BOOLEANS[text.strip().lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
         return text
 
@@ -194,12 +202,15 @@ def start(context, kinds):
     def argument(name):
         return LaunchConfiguration(name).perform(context)
 
+    def flag(name):
+        return is_true(name, argument(name))
+
     given = {}
     for parameter, kind in kinds.items():
         if argument(parameter):
             value = value_of(argument(parameter), kind)
             given[parameter] = ParameterValue(value, value_type=type(value))
-    given['use_sim_time'] = is_true(argument('use_sim_time'))
+    given['use_sim_time'] = flag('use_sim_time')
     params_file = existing(argument('params_file'))
     cameras = [name.strip() for name in argument('cameras').split(',') if name.strip()]
     remappings = topics(
@@ -213,7 +224,7 @@ def start(context, kinds):
     name, namespace = argument('node_name'), argument('namespace').strip('/')
     logger = '.'.join([*filter(None, namespace.split('/')), name])
     nodes = []
-    if is_true(argument('rviz')):
+    if flag('rviz'):
         # First: if it is not installed, launch gives up, and must not leave pose_node behind.
         nodes.append(
             Node(
@@ -236,7 +247,7 @@ def start(context, kinds):
             remappings=remappings,
             ros_arguments=['--log-level', f'{logger}:={argument("log_level")}'],
             additional_env=publisher_environment(context.environment),
-            respawn=is_true(argument('respawn')),
+            respawn=flag('respawn'),
             respawn_delay=RESPAWN_DELAY_S,
             output='screen',
             emulate_tty=True,

@@ -132,11 +132,23 @@ def test_topics_that_nobody_names_stay():
 
 
 def test_values_have_the_kind_of_their_parameter_or_are_left_to_the_node():
-    [value_of] = parts_of(POSE, 'value_of')
+    _, value_of = parts_of(POSE, 'BOOLEANS', 'value_of')
     assert value_of('5', int) == 5 and value_of('0.5', float) == 0.5
-    assert value_of('True', bool) is True and value_of('false', bool) is False
+    assert value_of('True', bool) is value_of('1', bool) is value_of('yes', bool) is True
+    assert value_of('off', bool) is False and value_of('false', bool) is False
     assert value_of('5', str) == '5' and value_of('front,rear', str) == 'front,rear'
     assert value_of('abc', int) == 'abc' and value_of('maybe', bool) == 'maybe'
+
+
+def test_arguments_that_are_true_or_false_may_be_written_as_for_launch_and_in_yaml():
+    _, is_true = parts_of(POSE, 'BOOLEANS', 'is_true')
+    for text in ('true', 'True', 'TRUE', ' true ', '1', 'yes', 'on'):
+        assert is_true('rviz', text) is True
+    for text in ('false', 'False', '0', 'no', 'off'):
+        assert is_true('rviz', text) is False
+    for text in ('', 'tru', '2', 'maybe'):
+        with pytest.raises(ValueError, match=f"rviz is '{text}'; give true or false"):
+            is_true('rviz', text)
 
 
 def test_a_file_of_parameters_that_is_absent_is_an_error(tmp_path):
@@ -169,11 +181,9 @@ def test_what_is_started_is_installed_and_knows_its_parameters(path):
 def test_the_demo_passes_on_what_belongs_together():
     """A namespace, or topics, of the command line count in included files, too."""
     [arguments] = parts_of(POSE, 'ARGUMENTS')
-    [included] = calls(DEMO, 'IncludeLaunchDescription')
-    passed = ast.unparse(included['launch_arguments'])
-    keys = set(re.findall(r"'(\w+)': ", passed))
-    assert {'namespace', 'image_topic', 'detections_topic', 'camera_info_topic'} <= keys
-    assert keys <= set(arguments) | set(TABLE)
+    [fixed] = parts_of(DEMO, 'FIXED')
+    assert {'image_topic', 'detections_topic', 'camera_info_topic'} <= set(fixed)
+    assert set(fixed) <= set(arguments) | set(TABLE)
     nodes = list(calls(DEMO, 'Node'))
     assert [ast.unparse(node['namespace']) for node in nodes] == ['namespace', 'namespace']
 
@@ -234,6 +244,16 @@ def test_show_args_tells_texts_and_defaults(launch):
         default
         == f'as in params_file; there, unless you changed it: {TABLE["max_subjects"].default}'
     )
+
+
+def test_the_demo_lists_no_arguments_that_it_fixes(launch):
+    shown = [
+        argument.name
+        for argument in load(DEMO).generate_launch_description().get_launch_arguments()
+    ]
+    [fixed] = parts_of(DEMO, 'FIXED')
+    assert not set(shown) & set(fixed)
+    assert {'source', 'rate', 'namespace', 'model', 'rviz'} <= set(shown)
 
 
 def test_the_command_of_the_node_has_what_was_given(run):

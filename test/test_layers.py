@@ -33,7 +33,7 @@ CORE_FLOORS = [
     {'drawing'},
     {'realtime', 'types'},
     {'jpeg', 'skeletons'},
-    {'errors'},
+    {'errors', 'paths'},
 ]
 # What the rooms of the package may import from.
 ROOMS = {

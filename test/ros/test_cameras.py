@@ -77,7 +77,7 @@ def test_wrong_names_are_refused(start, ros):
     probe = Probe()
     node = start('pose_node', device='cpu', cameras='front,front')
     probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
-    assert "parameter cameras has 'front'; give different names" in node.log
+    assert "cannot configure: cameras has 'front'; give different names" in node.log
     assert not probe.set_parameter('palette', 'rainbow').successful
     assert probe.set_parameter('cameras', ['front', 'rear']).successful
     assert probe.transition('configure') and probe.transition('activate')

@@ -200,34 +200,3 @@ def test_an_exception_that_nobody_expects_is_shown_with_its_traceback(tmp_path):
     )
     assert ended.returncode == 1
     assert 'in __init__' in ended.stderr and 'RuntimeError: no such luck' in ended.stderr
-
-
-def test_what_another_thread_destroys_while_the_executor_looks_ends_nothing(tmp_path):
-    (tmp_path / 'torn.py').write_text(
-        'from rclpy.impl.implementation_singleton import rclpy_implementation\n'
-        'from rclpy.node import Node\n'
-        'class Torn(Node):\n'
-        '    def __init__(self):\n'
-        '        super().__init__("torn")\n'
-        '        self.looks = 0\n'
-        '        self.create_timer(0.1, self.tick)\n'
-        '    @property\n'
-        '    def waitables(self):\n'
-        '        self.looks += 1\n'
-        '        if self.looks == 3:\n'
-        '            raise rclpy_implementation.InvalidHandle("destruction was requested")\n'
-        '        return super().waitables\n'
-        '    def tick(self):\n'
-        '        if self.looks > 3:\n'
-        '            print("went on")\n'
-        '            raise SystemExit(3)\n'
-    )
-    code = "from vitpose_ros.ros.process import run; run('torn:Torn')"
-    ended = subprocess.run(
-        [sys.executable, '-c', code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'PYTHONPATH': f'{tmp_path}:{os.environ["PYTHONPATH"]}'},
-        timeout=600,
-    )
-    assert (ended.returncode, ended.stdout.strip()) == (3, 'went on'), ended.stderr

@@ -22,7 +22,7 @@ WRONG = {
     'palette': ('3', "palette is 3, of type 'int'; give a text"),
     'max_age_ms': ('-1.0', 'max_age_ms is -1.0; give 0.0 to 3600000.0'),
     'sync_queue_size': ('0', 'sync_queue_size is 0; give 1 to 1000'),
-    'backend': ("'tpu'", "parameter backend is 'tpu'; give auto, torch, onnx or openvino"),
+    'backend': ("'tpu'", "; backend is 'tpu'; give auto, torch, onnx or openvino"),
 }
 
 
@@ -51,6 +51,21 @@ def test_wrong_values_are_a_failed_configure_and_right_ones_help(start, probe, t
     assert probe.transition('configure') and probe.transition('activate')
     probe.wait_until_matched()
     assert node.stop()[0] == 0
+
+
+def test_a_camera_that_is_taken_out_takes_its_wrong_values_with_it(ros):
+    values = {'cameras': ['front', 'rear'], 'rear.max_subjects': -1, 'autostart': False}
+    node = PoseNode(parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
+    with pytest.raises(ValueError, match=r'rear\.max_subjects is -1'):
+        node._settings.prepare()
+    node._settings.locked = False
+    assert node.set_parameters([Parameter('cameras', value=['front'])])[0].successful
+    assert node._settings.prepare().camera_names() == ('front',)
+    node._settings.locked = False
+    assert node.set_parameters([Parameter('cameras', value=['front', 'rear'])])[0].successful
+    with pytest.raises(ValueError, match=r'rear\.max_subjects is -1'):
+        node._settings.prepare()
+    node.destroy_node()
 
 
 @pytest.mark.parametrize(

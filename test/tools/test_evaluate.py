@@ -280,9 +280,9 @@ def test_what_does_not_fit_is_named(dataset, tmp_path):
     empty.write_text('[]')
     for arguments, words in (
         ((people, tmp_path), f'{tmp_path}/0.png: no image there'),
-        ((tmp_path / 'none.json', dataset), 'none.json: No such file'),
+        ((tmp_path / 'none.json', dataset), "none.json': No such file"),
         ((empty, dataset), 'empty.json: not a COCO keypoint file'),
-        ((people, dataset / 'images', '--boxes', people), 'not a COCO results file'),
+        ((people, dataset / 'images', '--boxes', people), "not COCO's results format"),
     ):
         ran = run(*arguments, '--results', tmp_path / 'results.json')
         assert ran.returncode == 1
@@ -309,8 +309,8 @@ def test_wrong_arguments_are_named_before_any_work(arguments, words, capsys):
 
 def test_files_are_read_before_the_network_is_loaded(dataset, tmp_path, capsys):
     for arguments, words in (
-        ([str(tmp_path / 'none.json')], 'none.json: No such file'),
-        ([str(dataset / 'people.json'), '--boxes', str(tmp_path / 'b')], 'b: No such file'),
+        ([str(tmp_path / 'none.json')], "none.json': No such file"),
+        ([str(dataset / 'people.json'), '--boxes', str(tmp_path / 'b')], "b': No such file"),
     ):
         images = str(dataset / 'images')
         assert evaluate.main([arguments[0], images, *arguments[1:], '--model', 'absent']) == 1
@@ -333,16 +333,16 @@ def changed_file(dataset, tmp_path, change):
         (lambda c: c.update(images=[None]), 'an image is None'),
         (lambda c: c.update(categories=[{}]), "a category without 'id'"),
         (lambda c: c['images'][0].pop('file_name'), "an image without 'file_name'"),
-        (lambda c: c['images'][0].update(file_name=3), 'an image with file_name 3'),
-        (lambda c: c['images'][0].update(width='x'), "an image with width 'x', expected a number"),
-        (lambda c: c['images'][0].update(id=[1]), 'an image with id [1]'),
-        (lambda c: c['annotations'][0].update(keypoints=5), 'an annotation with keypoints 5'),
+        (lambda c: c['images'][0].update(file_name=3), 'an image has file_name 3'),
+        (lambda c: c['images'][0].update(width='x'), "an image has width 'x', expected a number"),
+        (lambda c: c['images'][0].update(id=[1]), 'an image has id [1]'),
+        (lambda c: c['annotations'][0].update(keypoints=5), 'an annotation has keypoints 5'),
         (
             lambda c: c['annotations'][0].update(keypoints=['a']),
             "keypoints ['a'], expected a list",
         ),
         (lambda c: c['annotations'][0].update(bbox=['x', 1, 2, 3]), "bbox ['x', 1, 2, 3]"),
-        (lambda c: c['annotations'][0].update(area='x'), "an annotation with area 'x'"),
+        (lambda c: c['annotations'][0].update(area='x'), "an annotation has area 'x'"),
         (lambda c: c['annotations'][0].pop('image_id'), "an annotation without 'image_id'"),
     ],
 )
@@ -365,11 +365,11 @@ def test_categories_may_have_names_of_keypoints(dataset, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
-        ({'bbox': ['a', 1, 2, 3]}, "a box with bbox ['a', 1, 2, 3], expected 4 numbers"),
-        ({'bbox': [1, 1, None, 3]}, 'a box with bbox [1, 1, None, 3]'),
-        ({'bbox': [1, 1, 10**400, 3]}, 'a box with bbox [1, 1, 1000'),
-        ({'score': None}, 'a box with score None, expected a number'),
-        ({'image_id': [1]}, 'a box with image_id [1]'),
+        ({'bbox': ['a', 1, 2, 3]}, "box 0 has bbox ['a', 1, 2, 3], expected 4 numbers"),
+        ({'bbox': [1, 1, None, 3]}, 'box 0 has bbox [1, 1, None, 3]'),
+        ({'bbox': [1, 1, 10**400, 3]}, 'box 0 has bbox [1, 1, 1000'),
+        ({'score': None}, "box 0 without 'score'"),
+        ({'image_id': [1]}, 'box 0 has image_id [1]'),
     ],
 )
 def test_boxes_that_do_not_fit_are_named_before_the_network_is_loaded(
@@ -381,7 +381,7 @@ def test_boxes_that_do_not_fit_are_named_before_the_network_is_loaded(
     arguments = [str(dataset / 'people.json'), str(dataset / 'images'), '--boxes', str(path)]
     assert evaluate.main([*arguments, '--model', 'absent']) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert f'{path}: {words}' in line and len(line) < 500
+    assert f"'{path}': {words}" in line and len(line) < 500
 
 
 def test_without_pycocotools_the_way_to_get_it_is_named(dataset, monkeypatch, capsys):

@@ -238,7 +238,7 @@ BOX = {'bbox': [5, 5, 50, 80], 'file_name': '0.png'}
         ({'bbox': '1234'}, "has bbox '1234', expected 4 numbers"),
         ({'bbox': [1, 2, True, 4]}, 'has bbox [1, 2, True, 4]'),
         ({'bbox': [10**400, 2, 3, 4]}, 'has bbox [1000'),
-        ({'bbox': None}, 'has bbox None'),
+        ({'bbox': None}, "without 'bbox'"),
         ({'score': 10**400}, 'has score 1000'),
         ({'score': '0.5'}, "has score '0.5', expected a number"),
         ({'image_id': 1e999}, 'has image_id inf, expected a whole number'),

@@ -16,8 +16,7 @@ from vitpose_ros.ros.diagnostics import CameraReport
 from vitpose_ros.ros.gathering import Gathering, OnReady, Sources
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.outputs import CameraOutput
-from vitpose_ros.ros.pairing import CameraInput, Limits
-from vitpose_ros.ros.pairing import Counts as Arrivals
+from vitpose_ros.ros.pairing import Arrivals, CameraInput, Limits
 from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.subscriptions import MatchedSubscription
 from vitpose_ros.ros.timing import FrameTimes, Rates, RecentFrames

@@ -15,6 +15,7 @@ from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.depth_input import AnyDepth, DepthInput
+from vitpose_ros.ros.leaving import LeavingGroup
 from vitpose_ros.ros.pairing import AnyImage
 from vitpose_ros.ros.stamps import stamp_nanoseconds
 from vitpose_ros.ros.transforms import Matrix, Missing, Transforms
@@ -94,9 +95,10 @@ class Gathering:
         self._lock = threading.RLock()
         self._closed = False
         self._node = node
+        self._group = LeavingGroup(node)
         # Steady, because a simulated clock may stand still.
         self._timer = node.create_timer(
-            PERIOD_S, self.advance, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            PERIOD_S, self.advance, self._group, Clock(clock_type=ClockType.STEADY_TIME)
         )
         self._timer.cancel()
 
@@ -106,7 +108,7 @@ class Gathering:
             if not self._closed:
                 self._closed = True
                 self._waiting.clear()
-                self._node.destroy_timer(self._timer)
+                self._group.destroy(self._timer, self._node.destroy_timer)
 
     def add(self, image: AnyImage, detections: Detection2DArray | None) -> None:
         """Take a frame."""

@@ -18,6 +18,8 @@ from rclpy.lifecycle import LifecycleNodeMixin
 from rclpy.node import Node
 from rclpy.task import Future
 
+from vitpose_ros.ros.leaving import LeavingGroup
+
 
 class BusyLifecycleNode(LifecycleNodeMixin, Node):
     """A lifecycle node whose transitions run in a thread of their own, one after the other."""
@@ -28,6 +30,7 @@ class BusyLifecycleNode(LifecycleNodeMixin, Node):
         # Reentrant: while one is under way, others of the group are answered.
         self._group = ReentrantCallbackGroup()
         LifecycleNodeMixin.__init__(self, callback_group=self._group)
+        self._of_publishers = LeavingGroup(self)
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         for service in self.services:
             if service.srv_type is ChangeState:
@@ -40,6 +43,25 @@ class BusyLifecycleNode(LifecycleNodeMixin, Node):
     ) -> None:
         """Create a service whose callback runs in the thread of the transitions."""
         self.create_service(kind, name, self._later(callback), callback_group=self._group)
+
+    def create_lifecycle_publisher(self, *arguments: Any, **options: Any) -> Any:
+        """Create a publisher that sends something only while the node is active."""
+        return super().create_lifecycle_publisher(
+            *arguments, callback_group=self._of_publishers, **options
+        )
+
+    def destroy_lifecycle_publisher(self, publisher: Any) -> None:
+        """Destroy such a publisher, soon; in any thread."""
+        # At once, because a transition goes through these; rclpy has no other way.
+        self._managed_entities.discard(publisher)
+        self._of_publishers.destroy(publisher, self.destroy_publisher)
+
+    def in_executor(self, job: Callable[[], object]) -> None:
+        """Do a job in the executor's thread, soon; here where there is no executor."""
+        if self.executor is None:
+            job()
+        else:
+            self.executor.create_task(job)
 
     def in_background(self, job: Callable[[], object]) -> None:
         """Do a job in the thread of the transitions, after those that are there."""

@@ -68,8 +68,8 @@ class NodeParameters:
         self._merge()
         self.locked = True
         self._warn_of_unknown()
-        if self._faults:
-            raise ValueError('; '.join(self._faults.values()))
+        if faults := [text for name, text in self._faults.items() if self._counts(name)]:
+            raise ValueError('; '.join(faults))
         return self.values
 
     def of(self, camera: str) -> Callable[[], Parameters]:
@@ -80,6 +80,11 @@ class NodeParameters:
     def overrides_qos(self) -> bool:
         """Whether the user gave values for qualities of service."""
         return any(name.startswith('qos_overrides.') for name in self._given)
+
+    def _counts(self, name: str) -> bool:
+        """Return whether a parameter is for all cameras, or for one that is there."""
+        camera = name.rpartition('.')[0]
+        return not camera or camera in self.values.camera_names()
 
     def _merge(self) -> None:
         self._merged = {

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
+from vitpose_ros.ros.leaving import LeavingGroup
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.pair_watch import PairWatch, Trouble
 from vitpose_ros.ros.stamps import JUMP_S, nanoseconds_of
@@ -34,7 +35,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Counts:
+class Arrivals:
     """What came to one camera."""
 
     images: int = 0
@@ -80,9 +81,13 @@ class CameraInput:
             detections_topic=self._detections_topic,
         )
         self._start_pairing()
-        # Steady, because a simulated clock may stand still.
+        self._group = LeavingGroup(node)
         self._timer = node.create_timer(
-            CHECK_PERIOD_S, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            CHECK_PERIOD_S,
+            self._check,
+            self._group,
+            # Steady, because a simulated clock may stand still.
+            Clock(clock_type=ClockType.STEADY_TIME),
         )
         self._subscriptions: list[MatchedSubscription] = []
         try:
@@ -107,7 +112,7 @@ class CameraInput:
 
     def close(self) -> None:
         """Unsubscribe, and forget what waits."""
-        self._node.destroy_timer(self._timer)
+        self._group.destroy(self._timer, self._node.destroy_timer)
         for subscription in self._subscriptions:
             subscription.close()
         with self._lock:
@@ -115,14 +120,14 @@ class CameraInput:
                 queue.clear()
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> Arrivals:
         """What came so far."""
         lost = self._subscriptions[0].lost
         if self._detections_topic is None:
-            return Counts(images=self._images, lost_images=lost, paired=self._pairs)
+            return Arrivals(images=self._images, lost_images=lost, paired=self._pairs)
         with self._lock:
             waiting = [len(queue) for queue in self._synchronizer.queues]
-        return Counts(
+        return Arrivals(
             images=self._images,
             lost_images=lost,
             detections=self._detections,

@@ -71,8 +71,8 @@ def of_type(entry: Field[Any], value: Any, name: str = '') -> Value:
     if type(value) is not kind:
         wanted = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}
         raise ValueError(
-            f"parameter {name or entry.name} is {value!r}, of type '{type(value).__name__}'; "
-            f'give {wanted[kind]}'
+            f"{name or entry.name} is {value!r}, of type '{type(value).__name__}'; give "
+            f'{wanted[kind]}'
         )
     plain: Value = value
     return plain
@@ -84,7 +84,7 @@ def _words(value: Any, name: str) -> tuple[str, ...]:
     if value is None:
         entries = []
     if not all(isinstance(entry, (str, int)) and not isinstance(entry, bool) for entry in entries):
-        raise ValueError(f'parameter {name} is {value!r}; give a list of words')
+        raise ValueError(f'{name} is {value!r}; give a list of words')
     words = ','.join(str(entry) for entry in entries).split(',')
     return tuple(word.strip() for word in words if word.strip())
 
@@ -94,4 +94,4 @@ def check(entry: Field[Any], value: Value, name: str = '') -> None:
 
     name: that of the parameter, if not the table's.
     """
-    options.check_value(f'parameter {name or entry.name}', value, entry.metadata)
+    options.check_value(name or entry.name, value, entry.metadata)

@@ -260,7 +260,7 @@ class Parameters:
         for name in self.cameras:
             if not CAMERA_NAME.fullmatch(name) or self.cameras.count(name) > 1:
                 raise ValueError(
-                    f"parameter cameras has '{name}'; give different names of letters, digits "
+                    f"cameras has '{name}'; give different names of letters, digits "
                     'and underscores, such as [front, rear]'
                 )
         return self.cameras or ('',)
@@ -272,7 +272,7 @@ class Parameters:
             class_id, _, keypoint_set = (part.strip() for part in word.rpartition(':'))
             if not class_id or not keypoint_set:
                 raise ValueError(
-                    f"parameter class_keypoint_sets has '{word}'; give pairs such as "
+                    f"class_keypoint_sets has '{word}'; give pairs such as "
                     "['person:wholebody', 'dog:ap10k']"
                 )
             by_class[class_id] = keypoint_set

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
-from rclpy.lifecycle import LifecycleNodeMixin
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
@@ -15,6 +14,7 @@ from vitpose_ros.core.pipeline import Sighting
 from vitpose_ros.core.tracks.people import People
 from vitpose_ros.core.tracks.tracks import LOST, TRACKED
 from vitpose_ros.msg import Keypoints3D, Keypoints3DArray
+from vitpose_ros.ros.lifecycle import BusyLifecycleNode
 from vitpose_ros.ros.outputs import create_publisher
 from vitpose_ros.ros.space_messages import set_motion, set_place, set_unknown
 from vitpose_ros.ros.stamps import stamp_nanoseconds
@@ -25,7 +25,7 @@ FRESH_S = 0.5  # how old keypoints may be that stand for a person
 class PeopleOutput:
     """Publishes people. Its methods are for one thread."""
 
-    def __init__(self, node: LifecycleNodeMixin, max_bodies: Callable[[], int]) -> None:
+    def __init__(self, node: BusyLifecycleNode, max_bodies: Callable[[], int]) -> None:
         """Create the publisher; max_bodies returns how many people are to be on TF at present."""
         self._node = node
         self._max_bodies = max_bodies
@@ -37,10 +37,10 @@ class PeopleOutput:
         self._views: dict[tuple[str, str], tuple[int, Keypoints3D]] = {}
 
     def close(self) -> None:
-        """Destroy the publishers."""
+        """Destroy the publishers, soon."""
         self._node.destroy_lifecycle_publisher(self._publisher)
-        if self._broadcaster is not None:
-            self._node.destroy_publisher(self._broadcaster.pub_tf)
+        if (broadcaster := self._broadcaster) is not None:
+            self._node.in_executor(lambda: self._node.destroy_publisher(broadcaster.pub_tf))
 
     def publish(self, message: Keypoints3DArray, sighting: Sighting) -> None:
         """Publish all people, given what a camera saw and the message of it."""

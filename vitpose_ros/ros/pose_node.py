@@ -38,7 +38,7 @@ class PoseNode(BusyLifecycleNode):
     Configure loads the network and creates the publishers, activate subscribes and starts the
     worker thread, deactivate stops both, cleanup frees what configure made. The service
     ~/enable stops and starts the work of the active node. All these run in a thread of their
-    own, one after the other; everything else in that of the executor, which may be any.
+    own, one after the other; everything else in those of the executor, single- or multi-threaded.
     """
 
     def __init__(self, name: str = 'pose_node', **options: Any) -> None:

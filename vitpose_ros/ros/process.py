@@ -1,6 +1,5 @@
 """A process with one node, which ends cleanly and soon."""
 
-import contextlib
 import gc
 import importlib
 import os
@@ -36,7 +35,6 @@ def run(node_class: str) -> None:
     # Only now, because these and the node's imports take seconds.
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-    from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.signals import SignalHandlerOptions
     from rclpy.task import Future
 
@@ -58,10 +56,7 @@ def run(node_class: str) -> None:
         try:
             executor = SingleThreadedExecutor()
             executor.add_node(node)
-            while not futures[0].done():
-                # What another thread destroys may be in what the executor is about to wait for.
-                with contextlib.suppress(rclpy_implementation.InvalidHandle):
-                    executor.spin_until_future_complete(futures[0])
+            executor.spin_until_future_complete(futures[0])
         except BaseException as error:
             if code := _exit_code(error):
                 _end_soon(code)  # what is broken may keep the node from its end

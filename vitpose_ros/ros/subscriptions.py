@@ -20,6 +20,8 @@ from rclpy.qos import (
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from vitpose_ros.ros.leaving import LeavingGroup
+
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble
@@ -72,6 +74,7 @@ class MatchedSubscription:
         self.mismatch: str | None = None  # why some publisher is not heard
         self.lost = 0  # messages, of which the middleware says so
         self._node = node
+        self._group = LeavingGroup(node)
         self._kind = kind
         self._callback = callback
         self._depth = depth
@@ -87,12 +90,14 @@ class MatchedSubscription:
         try:
             self._settle(self._wanted(self._publishers()) or self._undecided())
         except Exception:
-            for _, subscription in self._subscriptions:
-                node.destroy_subscription(subscription)
+            self._unsubscribe()
             raise
-        # Steady, because a simulated clock may stand still.
         self._timer = node.create_timer(
-            CHECK_PERIOD_S, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            CHECK_PERIOD_S,
+            self._check,
+            self._group,
+            # Steady, because a simulated clock may stand still.
+            Clock(clock_type=ClockType.STEADY_TIME),
         )
 
     def close(self) -> None:
@@ -101,9 +106,12 @@ class MatchedSubscription:
             if self._closed:
                 return
             self._closed = True
-            self._node.destroy_timer(self._timer)
-            for _, subscription in self._subscriptions:
-                self._node.destroy_subscription(subscription)
+            self._group.destroy(self._timer, self._node.destroy_timer)
+            self._unsubscribe()
+
+    def _unsubscribe(self) -> None:
+        for _, subscription in self._subscriptions:
+            self._group.destroy(subscription, self._node.destroy_subscription)
 
     def _override(self, policy: str, choices: dict[str, Any]) -> Any:
         """Return the policy that a parameter fixes, or None; declare the parameter."""
@@ -115,9 +123,7 @@ class MatchedSubscription:
             )
         override: str = self._node.get_parameter(name).value
         if override != MATCH and override not in choices:
-            raise ValueError(
-                f"parameter {name} is '{override}'; give {MATCH}, {' or '.join(choices)}"
-            )
+            raise ValueError(f"{name} is '{override}'; give {MATCH}, {' or '.join(choices)}")
         return choices.get(override)
 
     def _publishers(self) -> Sequence[Any]:
@@ -161,7 +167,7 @@ class MatchedSubscription:
             kept.append((profile, self._subscribe(profile)))
         for profile, subscription in old:
             if profile not in profiles:
-                self._node.destroy_subscription(subscription)
+                self._group.destroy(subscription, self._node.destroy_subscription)
         self._settled_s = time.monotonic() if len(profiles) == 1 else float('inf')
 
     def _subscribe(self, profile: QoSProfile) -> Any:
@@ -171,6 +177,7 @@ class MatchedSubscription:
                 self.topic_name,
                 self._on_message,
                 copy(profile),  # rclpy writes the overrides into it
+                callback_group=self._group,
                 # _check says more than rclpy's own warnings.
                 event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False, **events),
                 qos_overriding_options=QoSOverridingOptions(

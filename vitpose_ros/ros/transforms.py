@@ -7,9 +7,9 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
-from rclpy.node import Node
 from rclpy.time import Time as Moment
 
+from vitpose_ros.ros.lifecycle import BusyLifecycleNode
 from vitpose_ros.ros.stamps import JUMP_S, nanoseconds_of
 
 Matrix = NDArray[np.float64]
@@ -25,7 +25,7 @@ class Missing:
 class Transforms:
     """Listens to TF; its callbacks run in the node's executor."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: BusyLifecycleNode) -> None:
         """Subscribe. Raises ImportError with a remedy where tf2_ros is not installed."""
         try:
             from tf2_ros import Buffer, TransformListener
@@ -34,13 +34,14 @@ class Transforms:
                 'depth and target_frame need tf2_ros, which is not installed '
                 '(apt install ros-$ROS_DISTRO-tf2-ros-py)'
             ) from error
+        self._node = node
         self._buffer = Buffer()
         intake = _Intake(self._buffer)
         self._listener = TransformListener(intake, node, spin_thread=False)
 
     def close(self) -> None:
-        """Unsubscribe."""
-        self._listener.unregister()
+        """Unsubscribe, soon."""
+        self._node.in_executor(self._listener.unregister)
 
     def lookup(self, target: str, source: str, stamp: Time) -> Matrix | Missing:
         """Return the pose (4, 4) of source in target at a time, or why it is not known."""

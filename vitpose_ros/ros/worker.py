@@ -45,8 +45,8 @@ class Arrival:
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """A frame that was read."""
+class Pending:
+    """A frame that was read and is not answered yet."""
 
     waiting: Waiting[Arrival]
     camera: Camera
@@ -109,7 +109,7 @@ class Worker:
         """Work until the mailboxes are closed, whatever happens."""
         ended = False
         while not ended and self._is_running():
-            jobs: dict[int, Job] = {}
+            jobs: dict[int, Pending] = {}
             try:
                 ended = self._work(self._estimator.work(), jobs)
             except Exception as error:
@@ -119,7 +119,7 @@ class Worker:
                     job.camera.tally.add(failed=1)
                 time.sleep(RECOVERY_S)
 
-    def _work(self, work: Work, jobs: dict[int, Job]) -> bool:
+    def _work(self, work: Work, jobs: dict[int, Pending]) -> bool:
         """Take and publish frames until that is over; jobs holds those under way."""
         while self._is_running() and self._has_device:
             busy = {job.camera.name for job in jobs.values()}
@@ -138,9 +138,9 @@ class Worker:
         work.drop()
         return True
 
-    def _pass(self, work: Work, jobs: dict[int, Job]) -> None:
+    def _pass(self, work: Work, jobs: dict[int, Pending]) -> None:
         """Run one forward pass, and publish the frames that are done with it."""
-        done: list[tuple[Job, Published]] = []
+        done: list[tuple[Pending, Published]] = []
         for outcome in work.step():
             job = jobs.pop(outcome.index)
             if outcome.error is not None:
@@ -171,7 +171,7 @@ class Worker:
             except Exception as error:
                 self._trouble(job.camera, error, 'markers or overlay are lost')
 
-    def _read(self, waiting: Waiting[Arrival]) -> Job | None:
+    def _read(self, waiting: Waiting[Arrival]) -> Pending | None:
         begin_s = time.monotonic()
         camera = self._cameras[waiting.camera]
         try:
@@ -207,7 +207,7 @@ class Worker:
             faulty_boxes=detections.faulty,
         )
         capture = self._capture(waiting, camera, frame)
-        return Job(waiting, camera, capture, time.monotonic() - begin_s)
+        return Pending(waiting, camera, capture, time.monotonic() - begin_s)
 
     def _capture(self, waiting: Waiting[Arrival], camera: Camera, frame: Frame) -> Capture:
         """Add what tells of space to a frame; say what is missing."""
@@ -224,7 +224,7 @@ class Worker:
             self._log.warning(f'{camera.name} {kind}', f'{where}not in metres: {reason}')
         return capture
 
-    def _publish(self, job: Job, outcome: Outcome) -> Published:
+    def _publish(self, job: Pending, outcome: Outcome) -> Published:
         begin_s = time.monotonic()
         sighting = self._pipeline.follow(job.capture, outcome.poses)
         result = Result(job.waiting.item.image.header, job.capture.frame, sighting)

@@ -1,21 +1,15 @@
 """Boxes out of a file in COCO's results format."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vitpose_ros.core.errors import VitposeError
-from vitpose_ros.core.weights.files import shorten
-from vitpose_ros.tools.coco import is_number
+from vitpose_ros.core.errors import shorten
+from vitpose_ros.tools.coco_json import DatasetError, read_boxes
 from vitpose_ros.tools.media import Shot, is_video
 
 PERSON = 1  # COCO's number
-
-
-class BoxesError(VitposeError):
-    """A file of boxes that cannot be used."""
 
 
 @dataclass
@@ -39,24 +33,31 @@ class BoxFile:
     """
 
     def __init__(self, path: Path, threshold: float = 0.0) -> None:
-        """Read a file, without boxes whose score is below the threshold. Raises BoxesError."""
+        """Read a file, without boxes whose score is below the threshold. Raises DatasetError."""
         self.path = path
         self._of_number: dict[int, Boxes] = {}
         self._of_name: dict[str, dict[int | None, Boxes]] = {}
         self._waiting: dict[int, Mapping[str, Any]] = {}  # those that no picture has used yet
-        for index, entry in enumerate(_read(path)):
-            try:
-                self._add(index, _known(entry), threshold)
-            except ValueError as error:
-                raise BoxesError(f"'{path}': box {index} {error}") from error
+        boxes = read_boxes(path, ['bbox'], ['score', 'file_name', 'image_id'])
+        for index, entry in enumerate(boxes):
+            self._add(index, entry, threshold)
         self._count = len(self._waiting)
 
     def _add(self, index: int, entry: Mapping[str, Any], threshold: float) -> None:
+        number = entry.get('image_id')
+        if not (number is None or type(number) is int):
+            raise DatasetError(
+                f"'{self.path}': box {index} has image_id {shorten(repr(number))}, expected a "
+                'whole number'
+            )
+        if 'file_name' not in entry and number is None:
+            raise DatasetError(
+                f"'{self.path}': box {index} has neither file_name nor image_id; each needs one"
+            )
         x, y, width, height = map(float, entry['bbox'])
         score = float(entry.get('score', 'nan'))
         if score < threshold:
             return
-        number = entry.get('image_id')
         if 'file_name' in entry:
             of_file = self._of_name.setdefault(entry['file_name'], {})
             boxes = of_file.setdefault(number, Boxes())
@@ -122,37 +123,3 @@ def _class_name(entry: Mapping[str, Any]) -> str:
             return str(entry[key])
     number = entry.get('category_id', '')
     return 'person' if number == PERSON else str(number)
-
-
-def _known(entry: Any) -> dict[str, Any]:
-    """Return what is known of a box, checked. Raises ValueError, which says what is wrong."""
-    if not isinstance(entry, dict):
-        raise ValueError(f'is {shorten(repr(entry))}, expected an object with bbox')
-    known = {str(name): value for name, value in entry.items() if value is not None}
-    bbox = known.get('bbox')
-    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_number, bbox))):
-        raise ValueError(
-            f'has bbox {shorten(repr(bbox))}, expected 4 numbers: x, y, width, height'
-        )
-    for name, fits, expected in (
-        ('score', is_number, 'a number'),
-        ('file_name', lambda value: isinstance(value, str), 'a name'),
-        ('image_id', lambda value: type(value) is int, 'a whole number'),
-    ):
-        if name in known and not fits(known[name]):
-            raise ValueError(f'has {name} {shorten(repr(known[name]))}, expected {expected}')
-    if not known.keys() & {'file_name', 'image_id'}:
-        raise ValueError('has neither file_name nor image_id; each needs one')
-    return known
-
-
-def _read(path: Path) -> list[Any]:
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise BoxesError(f"'{path}': {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise BoxesError(f"'{path}': not JSON ({error})") from error
-    if not isinstance(content, list):
-        raise BoxesError(f"'{path}': not COCO's results format, which is a list of boxes")
-    return content

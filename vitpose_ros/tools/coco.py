@@ -1,4 +1,4 @@
-"""COCO's keypoint and results files: what to estimate, and the average precision of results.
+"""COCO's keypoint files: what to estimate, and the average precision of results.
 
 The formats are cocodataset.org's, "Data format" and "Results format". Boxes and doubles are
 treated as in the authors' evaluation (github.com/ViTAE-Transformer/ViTPose, on mmpose): true boxes
@@ -6,35 +6,32 @@ are cut to the image and lose a pixel on the right and below, those of a detecto
 are, and of poses that are alike in the OKS the best counts.
 """
 
-import json
-import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.errors import shorten
+from vitpose_ros.core.paths import is_file
 from vitpose_ros.core.skeletons import Skeleton
 from vitpose_ros.core.types import box_fault
-from vitpose_ros.core.weights.files import is_file, shorten
-from vitpose_ros.tools.command import ToolError
+from vitpose_ros.tools.coco_json import (
+    DEFAULTED,
+    PARTS,
+    DatasetError,
+    Result,
+    check_entry,
+    read_json,
+)
 
 ALIKE = 0.9  # OKS above which two poses are of one person
 FIGURES = ('AP', 'AP50', 'AP75', 'APm', 'APl', 'AR', 'AR50', 'AR75', 'ARm', 'ARl')
-# COCO-WholeBody keeps its keypoints in lists of their own.
-PARTS = ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts', 'righthand_kpts')
-DEFAULTED = ('area', 'iscrowd', 'num_keypoints')
 NEEDED = ('id', 'image_id', 'category_id', 'bbox')  # of an annotation
 
-Result = dict[str, Any]
 Corners = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max
-
-
-class DatasetError(ToolError):
-    """A keypoint file, a box file or an image that cannot be used; says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,74 +59,13 @@ def read_annotations(path: Path) -> Result:
         if not isinstance(entries, list):
             raise DatasetError(f'{path}: {name} is {shorten(repr(entries))}, expected a list')
         for entry in entries:
-            _check_entry(path, what, entry, needed, ('width', 'height'))
+            check_entry(f'{path}: {what}', entry, needed, ('width', 'height'))
     people = [entry for entry in content['annotations'] if 'keypoints' in entry]
     if not people:
         raise DatasetError(f'{path}: no annotation has keypoints')
     for entry in people:
-        _check_entry(path, 'an annotation', entry, NEEDED, (*PARTS, *DEFAULTED))
+        check_entry(f'{path}: an annotation', entry, NEEDED, (*PARTS, *DEFAULTED))
     return content
-
-
-def read_boxes(path: Path) -> list[Result]:
-    """Read what a detector found, from a COCO results file. Raises DatasetError."""
-    boxes = read_json(path)
-    if not isinstance(boxes, list):
-        raise DatasetError(f'{path}: not a COCO results file; it should be a list of boxes')
-    for box in boxes:
-        _check_entry(path, 'a box', box, ('image_id', 'category_id', 'bbox', 'score'))
-    return boxes
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises DatasetError."""
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise DatasetError(f'{path}: {error.strerror}') from error
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f'{path}: not JSON ({error})') from error
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value out of JSON is a finite number that float takes."""
-    try:
-        return type(value) in (int, float) and math.isfinite(value)
-    except OverflowError:
-        return False
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and all(map(is_number, value))
-
-
-# What the values of entries are.
-VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(
-        ('id', 'image_id', 'category_id'),
-        (lambda value: type(value) in (int, str), 'a whole number'),
-    ),
-    **dict.fromkeys(('score', 'width', 'height', *DEFAULTED), (is_number, 'a number')),
-    **dict.fromkeys(PARTS, (_is_list, 'a list of numbers')),
-    'bbox': (lambda value: _is_list(value) and len(value) == 4, '4 numbers: [x, y, w, h]'),
-    'file_name': (lambda value: isinstance(value, str), 'a name'),
-}
-
-
-def _check_entry(
-    path: Path, what: str, entry: Any, needed: Sequence[str], possible: Sequence[str] = ()
-) -> None:
-    if not isinstance(entry, dict):
-        raise DatasetError(f"{path}: {what} is {shorten(repr(entry))}; is this COCO's format?")
-    for name in needed:
-        if name not in entry:
-            raise DatasetError(f"{path}: {what} without '{name}'; is this COCO's format?")
-    for name in (*needed, *possible):
-        fits, expected = VALUES[name]
-        if name in entry and not fits(entry[name]):
-            raise DatasetError(
-                f'{path}: {what} with {name} {shorten(repr(entry[name]))}, expected {expected}'
-            )
 
 
 class Dataset:

@@ -24,16 +24,15 @@ from vitpose_ros.tools import command
 from vitpose_ros.tools.coco import (
     FIGURES,
     Dataset,
-    DatasetError,
-    Result,
     Subjects,
     average_precision,
     read_annotations,
-    read_boxes,
     without_doubles,
 )
+from vitpose_ros.tools.coco_json import DatasetError, Result, read_boxes
 from vitpose_ros.tools.progress import Progress
 
+BOX = ('image_id', 'category_id', 'bbox', 'score')  # what a box of a detector has
 CERTAIN = 0.2  # score from which on a keypoint counts for the score of its pose
 
 
@@ -70,7 +69,7 @@ def _run(chosen: argparse.Namespace) -> None:
         raise DatasetError('pycocotools is missing: pip install pycocotools')
     command.keep('--results', chosen.results, filter(None, [chosen.annotations, chosen.boxes]))
     content = read_annotations(chosen.annotations)
-    found = None if chosen.boxes is None else read_boxes(chosen.boxes)
+    found = None if chosen.boxes is None else read_boxes(chosen.boxes, BOX)
     options = replace(
         command.read_options(chosen),
         keypoint_sets=chosen.keypoint_set,

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.errors import VitposeError, shorten
 from vitpose_ros.core.jpeg import read_picture
-from vitpose_ros.core.weights.files import is_file, shorten
+from vitpose_ros.core.paths import is_file
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.gif')

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from random_weights import SeveralHeads
+from tiny_weights import tiny_state, write
 
 from vitpose_ros.core import SKELETONS, CheckpointError, Frame, PoseEstimator
 from vitpose_ros.core.geometry.crops import (
@@ -36,6 +37,7 @@ from vitpose_ros.core.weights import load_network
 
 NAMES = [name for name in BACKENDS if name != 'auto']
 SIZE = (256, 192)
+SMALL = (64, 48)
 
 
 @pytest.fixture(scope='module')
@@ -127,17 +129,18 @@ def test_options_of_decoding_work_with_every_backend(name, frames):
 def six_sets(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('weights') / 'six.pth'
-    torch.save(SeveralHeads(384, 2, 12).original(), path)
+    torch.save(SeveralHeads(384, 1, 12).original(), path)
     return path
 
 
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('counts', [(1, 2, 0, 3, 1, 2), (0, 0, 0, 0, 0, 1), (9, 0, 3, 0, 0, 0)])
 def test_mixed_sets_equal_the_plain_network(name, counts, six_sets):
-    crops = torch.randint(0, 256, (sum(counts), *SIZE, 3), dtype=torch.uint8)
+    crops = torch.randint(0, 256, (sum(counts), *SMALL, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        expected = load_network(six_sets, list(SKELETONS))(normalise(crops), counts)
-    network = load_network(six_sets, list(SKELETONS))
+        plain = load_network(six_sets, list(SKELETONS), image_size=SMALL)
+        expected = plain(normalise(crops), counts)
+    network = load_network(six_sets, list(SKELETONS), image_size=SMALL)
     backend = open_backend(network, Options(backend=name, device='cpu', precision='float32'))
     for maps, others in zip(backend.heatmaps(crops, counts), expected, strict=True):
         assert maps.shape == others.shape
@@ -252,25 +255,27 @@ def test_a_precision_that_does_not_fit_is_named(name):
 
 @pytest.mark.parametrize('name', ['openvino', 'onnx'])
 def test_graphs_are_kept_and_damaged_ones_made_anew(name, tmp_path, monkeypatch, frames, caplog):
-    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path))
+    weights = write(tmp_path / 'tiny.safetensors', tiny_state())
+    cache = tmp_path / 'cache'
+    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(cache))
     caplog.set_level(logging.INFO, 'vitpose_ros')
 
     def start():
         caplog.clear()
-        return PoseEstimator.load('nano', 'cpu', backend=name)
+        return PoseEstimator.load(weights, 'cpu', backend=name)
 
     expected = found_by(start(), frames)[0]
     assert len(caplog.messages) == 1 and 'once' in caplog.messages[0]
     start()
     assert caplog.messages == []
-    [folder] = tmp_path.iterdir()
+    [folder] = cache.iterdir()
     for file in folder.iterdir():
         file.write_bytes(file.read_bytes()[:1000])
     assert np.array_equal(found_by(start(), frames)[0], expected)
     assert 'cannot be read and is made anew' in caplog.messages[0]
     start()
     assert caplog.messages == []
-    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert [path.name for path in cache.iterdir()] == [folder.name]
 
 
 def test_fingerprints_tell_networks_apart():
@@ -299,18 +304,16 @@ def test_a_file_has_its_configuration_in_it(tmp_path, six_sets):
         ).abs().max() < 1e-4
 
 
-def test_what_a_file_does_not_have_is_refused(tmp_path):
-    file = tmp_path / 'nano.onnx'
-    write_onnx(load_network('nano'), file, 'coco')
+def test_what_a_file_does_not_have_is_refused(small_onnx):
     with pytest.raises(CheckpointError, match="gives coco, not 'ap10k': an ONNX file has one"):
-        PoseEstimator.load(file, 'cpu', keypoint_sets=['coco', 'ap10k'])
+        PoseEstimator.load(small_onnx, 'cpu', keypoint_sets=['coco', 'ap10k'])
     with pytest.raises(BackendError, match='is for backend onnx, not torch'):
-        PoseEstimator.load(file, 'cpu', backend='torch')
+        PoseEstimator.load(small_onnx, 'cpu', backend='torch')
     with pytest.raises(
         BackendError, match=r"precision 'float16' is not for .* give auto or float32"
     ):
-        PoseEstimator.load(file, 'cpu', precision='float16')
-    assert PoseEstimator.load(file, 'cpu', keypoint_sets='coco', precision='float32')
+        PoseEstimator.load(small_onnx, 'cpu', precision='float16')
+    assert PoseEstimator.load(small_onnx, 'cpu', keypoint_sets='coco', precision='float32')
 
 
 def test_files_of_other_programs_are_refused(tmp_path):

@@ -49,7 +49,7 @@ def heatmaps(path, crops):
 
 @pytest.mark.parametrize(
     ('kind', 'suffix', 'quantised'),
-    [('openvino', 'xml', False), ('openvino', 'xml', True), ('onnx', 'onnx', False)],
+    [('openvino', 'xml', True), ('onnx', 'onnx', False)],
 )
 def test_a_thread_gets_the_same_graphs_from_another_process(
     kind, suffix, quantised, tmp_path, monkeypatch

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_weights import tiny_state, write
 
 from vitpose_ros.core import PoseEstimator
 from vitpose_ros.core.runtime import export, processor
@@ -73,7 +74,8 @@ def test_loggers_of_others_keep_their_levels(tmp_path):
     before = logger.level
     logger.setLevel(logging.INFO)
     try:
-        export.write_onnx(load_network('nano', image_size=SIZE), tmp_path / 'x.onnx', 'coco')
+        weights = write(tmp_path / 'tiny.safetensors', tiny_state())
+        export.write_onnx(load_network(weights, image_size=SIZE), tmp_path / 'x.onnx', 'coco')
         assert logger.level == logging.INFO
     finally:
         logger.setLevel(before)

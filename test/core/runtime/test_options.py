@@ -113,7 +113,9 @@ def test_more_threads_than_the_machine_has_do_no_harm():
 
 
 def test_several_keypoint_sets_may_come_as_one_string():
-    estimator = PoseEstimator.load('nano', 'cpu', keypoint_sets='coco,aic')
+    estimator = PoseEstimator.load(
+        'nano', 'cpu', backend='torch', keypoint_sets='coco,aic', image_size=(64, 48)
+    )
     assert [skeleton.name for skeleton in estimator.skeletons] == ['coco', 'aic']
 
 

@@ -142,6 +142,17 @@ def test_numbers_of_a_numpy_before_2_are_read_over(tmp_path):
     assert torch.equal(read(path).state['a'], torch.ones(2))
 
 
+@pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
+def test_of_a_file_without_checksums_it_is_said_that_damage_does_not_show(
+    zipped, tmp_path, caplog
+):
+    path = saved(tmp_path / 'a.pth', tiny_state(), _use_new_zipfile_serialization=zipped)
+    read(path)
+    said = [line for line in caplog.messages if 'without checksums' in line]
+    assert len(said) == (not zipped)
+    assert zipped or (str(path) in said[0] and 'save it anew' in said[0])
+
+
 LEGACY = {'_use_new_zipfile_serialization': False}
 
 

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitpose_ros.core.errors import shorten
 from vitpose_ros.core.model.vit import DECONVOLUTION, ViTPose
 from vitpose_ros.core.weights import CheckpointError, find_model, models_command
-from vitpose_ros.core.weights.files import shorten
 
 LARGEST = 127
 SUFFIX = '.int8.json'

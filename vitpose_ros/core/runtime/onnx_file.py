@@ -6,13 +6,14 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from vitpose_ros.core.errors import shorten
 from vitpose_ros.core.model.vit import PATCH_SIZE, AttentionKind, ViTPoseConfig
+from vitpose_ros.core.paths import is_file
 from vitpose_ros.core.runtime import providers
 from vitpose_ros.core.runtime.export import CONFIG_KEY, INPUT, OUTPUT, PRECISION
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Precision
 from vitpose_ros.core.weights import CheckpointError, models_command
-from vitpose_ros.core.weights.files import is_file, shorten
 
 ANEW = f'export the network anew: {models_command("export", "IN", "OUT")}'
 Check = tuple[Callable[[Any], bool], str]  # of a value from JSON; what is expected

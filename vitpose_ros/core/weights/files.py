@@ -1,6 +1,7 @@
 """Weight files to tensors, and back: what is safe to read, and what a file is when it is not."""
 
 import contextlib
+import logging
 import pickle
 import re
 import threading
@@ -14,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.errors import VitposeError, shorten
+
+LOG = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
-
-LONGEST_NAME = 200  # characters of a name or an error in a message
 
 # Files of a Hugging Face directory that may hold all weights.
 DIRECTORY_FILES = ('model.safetensors', 'pytorch_model.bin')
@@ -75,14 +76,6 @@ def locate(path: Path) -> Path:
     if not path.is_file():
         raise CheckpointError(f"weights '{path}': no such file")
     return path
-
-
-def is_file(path: Path) -> bool:
-    """Tell whether there is such a file; there is none of a name that is too long for one."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def read(path: Path) -> WeightFile:
@@ -142,11 +135,6 @@ def check_tensor(path: Path, name: str, tensor: Tensor) -> None:
     else:
         return
     raise CheckpointError(f"weights '{path}': tensor '{shorten(name)}' {fault}")
-
-
-def shorten(text: str) -> str:
-    """Return what a file says, short enough for an error message."""
-    return text if len(text) <= LONGEST_NAME else f'{text[:LONGEST_NAME]}…'
 
 
 def _read_safetensors(path: Path) -> WeightFile:
@@ -220,6 +208,13 @@ def _load_pickle(path: Path) -> object:
     archive = zipfile.is_zipfile(path)
     if archive:
         _check_archive(path)
+    else:
+        LOG.warning(
+            "weights '%s' are as PyTorch wrote them before 1.6, without checksums: numbers that "
+            'were damaged on the way look like others; compare its sha256 with the source, or '
+            'save it anew there with torch.save',
+            path,
+        )
     try:
         with _scalars_allowed():
             return torch.load(path, map_location='cpu', weights_only=True, mmap=archive)

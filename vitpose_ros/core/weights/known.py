@@ -5,9 +5,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitpose_ros.core.errors import shorten
 from vitpose_ros.core.model.vit import PUBLIC_UDP
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.weights.files import CheckpointError, locate, shorten
+from vitpose_ros.core.weights.files import CheckpointError, locate
 
 EMBEDDED_MODEL = 'nano'
 DIRECTORY_VARIABLE = 'VITPOSE_ROS_MODELS'  # environment variable, instead of the cache directory

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vitpose_ros.core.errors import shorten
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights.config_json import SHAPE, read_metadata
 from vitpose_ros.core.weights.files import (
@@ -26,7 +27,6 @@ from vitpose_ros.core.weights.files import (
     State,
     WeightFile,
     check_tensor,
-    shorten,
 )
 
 EXPERT_NAMES = tuple(SKELETONS)  # by their number in the foreign layouts

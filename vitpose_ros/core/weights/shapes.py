@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 
+from vitpose_ros.core.errors import shorten
 from vitpose_ros.core.model.vit import (
     DEFAULT_WINDOW_SIZE,
     PATCH_SIZE,
@@ -18,7 +19,7 @@ from vitpose_ros.core.model.vit import (
     ViTPoseConfig,
 )
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.weights.files import CheckpointError, shorten
+from vitpose_ros.core.weights.files import CheckpointError
 from vitpose_ros.core.weights.layouts import Weights
 
 # The number of heads does not show in the tensors.
