@@ -67,6 +67,18 @@ class Stage(Probe):
         transform.transform.rotation.w = 1.0
         self.transforms.publish(TFMessage(transforms=[transform]))
 
+    def ask_before_its_place(self, frame, stamp, x):
+        """Send a frame, and where its camera is a while later; return the answer in space."""
+        pixels, boxes = frame
+        image, depth = image_of(pixels), depth_of(frame)
+        image.header.stamp = depth.header.stamp = stamp
+        self.depths.publish(depth)
+        self.send(image, detections_of(image, boxes))
+        self.rest(0.3)
+        self.tell_place(x, stamp)
+        self.wait(lambda: self.in_space[-1].header.stamp == stamp, 'keypoints_3d')
+        return self.in_space[-1]
+
     def ask_with_depth(self, frame, depth, *, stamp=None):
         """Send image, depth and detections; return the answers in the image and in space."""
         pixels, boxes = frame

@@ -5,7 +5,6 @@ import pytest
 from builtin_interfaces.msg import Time
 from depth_stage import Stage, assert_is_near, depth_of, person_frame
 from diagnostic_msgs.msg import DiagnosticStatus
-from harness import detections_of, image_of
 from tf2_msgs.msg import TFMessage
 from vitpose_ros.msg import Keypoints3D, Keypoints3DArray
 
@@ -49,16 +48,12 @@ def test_people_are_in_the_frame_that_is_asked_for(stage_in_odom, frame):
 
     # Who has been missing for long is not waited for, until it comes again, however late.
     stage.rest(2.2)
-    for tenth, expected in ((1, False), (2, False), (3, True)):
-        image, depth = image_of(frame[0]), depth_of(frame)
-        image.header.stamp = depth.header.stamp = Time(sec=500, nanosec=tenth * 100_000_000)
-        stage.depths.publish(depth)
-        stage.send(image, detections_of(image, frame[1]))
-        stage.rest(0.5)
-        if tenth > 1:
-            stage.tell_place(0.0, image.header.stamp)
-        stage.wait(lambda: stage.in_space[-1].header.stamp == image.header.stamp, 'answer')  # noqa: B023
-        assert np.isfinite(stage.in_space[-1].subjects[0].x).any() == expected, tenth
+    stamp = Time(sec=500, nanosec=100_000_000)
+    _, found = stage.ask_with_depth(frame, depth_of(frame), stamp=stamp)
+    assert np.isnan(found.subjects[0].x).all()
+    stage.tell_place(0.0, stamp)
+    found = stage.ask_before_its_place(frame, Time(sec=500, nanosec=200_000_000), 0.0)
+    assert_is_near(found)
 
     # The transform of the time of the image counts, also where it comes after the image.
     for second, x in ((501, 1.0), (502, 2.0)):
@@ -73,25 +68,22 @@ def test_people_are_in_the_frame_that_is_asked_for(stage_in_odom, frame):
     assert subject.state == Keypoints3D.TRACKED
 
     # It is on the list of all cameras and on TF.
-    stage.wait(lambda: stage.people and stage.people[-1].subjects, 'people')
+    newest = Time(sec=502)
+    stage.wait(lambda: stage.people and stage.people[-1].header.stamp == newest, 'people')
     [person] = stage.people[-1].subjects
     assert (person.track_id, stage.people[-1].header.frame_id) == (subject.track_id, 'odom')
     body = f'body_{person.track_id}'
-    stage.wait(lambda: any(own.child_frame_id == body for own in stage.bodies), 'body on TF')
-    own = [own for own in stage.bodies if own.child_frame_id == body][-1]
+
+    def own_bodies():
+        return [b for b in stage.bodies if (b.child_frame_id, b.header.stamp) == (body, newest)]
+
+    stage.wait(own_bodies, 'body on TF')
+    [own] = own_bodies()
     assert own.header.frame_id == 'odom'
     assert own.transform.translation.z == pytest.approx(person.position.z)
 
     # A transform that is late is waited for.
-    pixels, boxes = frame
-    image, depth = image_of(pixels), depth_of(frame)
-    image.header.stamp = depth.header.stamp = Time(sec=503)
-    stage.depths.publish(depth)
-    stage.send(image, detections_of(image, boxes))
-    stage.rest(0.5)
-    stage.tell_place(3.0, Time(sec=503))
-    stage.wait(lambda: stage.in_space[-1].header.stamp == Time(sec=503), 'answer')
-    assert_is_near(stage.in_space[-1], x=3.0)
+    assert_is_near(stage.ask_before_its_place(frame, Time(sec=503), 3.0), x=3.0)
 
     # A clock that jumps back begins anew, with the transforms, too.
     first = person.track_id
