@@ -69,12 +69,15 @@ class PoseEstimator:
 
     @property
     def max_batch(self) -> int:
-        """The most crops of one forward pass; fewer than asked for where memory ran out."""
+        """The most crops of one forward pass; fewer than asked for where memory ran out.
+
+        More than before makes the backend get ready anew, which waits for the pass that runs.
+        """
         return self._passes.max_batch
 
     @max_batch.setter
     def max_batch(self, count: int) -> None:
-        self._passes.max_batch = Options(max_batch=count).max_batch
+        self._passes.resize(Options(max_batch=count).max_batch)
 
     @classmethod
     def load(
