@@ -24,7 +24,7 @@ bench:
 	@bash dev/prepare.bash bench
 	@. dev/activate.bash && mkdir -p bench_output && results=bench_output/results.jsonl && \
 	  { python -m vitpose_ros bench --compare transformers --models small,base --batches 1,4 \
-	  --ros --json $$results; failed=$$?; python dev/write_performance.py $$results && \
+	  --precisions float32,auto,int8 --ros --json $$results; failed=$$?; python dev/write_performance.py $$results && \
 	  exit $$failed; }
 
 # Without a virtual environment, ROS or network: whatever PyTorch the machine has is checked.

@@ -5,7 +5,9 @@ python dev/write_performance.py --gpu RESULTS.jsonl  what gpu-check measured on 
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -20,7 +22,6 @@ TEXT = Path(__file__).with_name('performance.md')  # ABOUT and TABLES stand for 
 GPU_BEGIN, GPU_END = '<!-- what a GPU gave -->\n', '<!-- to here -->\n'
 OURS, THEIRS = '#1f6f8b', '#c9a25d'
 PEER = 'transformers'
-PLOTTED = ('crop', 'decode', 'network small', 'network base', 'people small')
 
 
 def main() -> None:
@@ -40,11 +41,10 @@ def main() -> None:
         text = f'\nMeasured: {facts}.\n\n{figures}'.replace('\n## ', '\n### ')
         page.write_text(with_gpu(page.read_text(), text))
         return
-    missing = [name for name in PLOTTED if name not in tables or not tables[name].rows]
-    if missing:
-        print(f'no new plot: {", ".join(missing)} was not measured')
-    else:
+    try:
         plot(tables, DOCS / 'performance.png')
+    except LookupError as error:
+        print(f'no new plot: {error.args[0]} was not measured')
     text = TEXT.read_text().replace('ABOUT', facts).replace('TABLES', figures)
     if page.is_file():  # what a GPU gave stays
         text = with_gpu(text, gpu_part(page.read_text()) or gpu_part(text))
@@ -63,17 +63,30 @@ def with_gpu(page: str, text: str) -> str:
 
 
 def plot(tables: dict[str, Table], path: Path) -> None:
-    """Draw what a person costs: by stage against the peer, and by people in the frame."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), width_ratios=(3, 2))
+    """Draw what a person costs: by stage against the peer, and by people in the frame.
+
+    Raises LookupError, which names it, for what was not measured.
+    """
+    both = ('vitpose_ros', PEER)
+    dark = {'method': 'DARK', 'people': 8}
     stages = [
-        ('crop', *cells(tables['crop'], (8,), 1, 2)),
-        ('decode\n17', *cells(tables['decode'], (17, 'DARK', 8), 3, 4)),
-        ('decode\n133', *cells(tables['decode'], (133, 'DARK', 8), 3, 4)),
+        ('crop', *figures_of(tables, 'crop', both, people=8)),
+        ('decode\n17', *figures_of(tables, 'decode', both, keypoints=17, **dark)),
+        ('decode\n133', *figures_of(tables, 'decode', both, keypoints=133, **dark)),
     ]
     for name in ('small', 'base'):
-        rows = [row for row in tables[f'network {name}'].rows if row[2] == 4]
-        fastest = min(row[3] for row in rows if row[0] != PEER)
-        stages.append((f'network\n{name}', fastest, *(r[3] for r in rows if r[0] == PEER)))
+        # What is as accurate as the peer; the rest is in the tables.
+        exact = {'precision': 'float32', 'batch': 4}
+        times = {
+            row['backend']: float(row['median'])
+            for row in rows_of(tables, f'network {name}', **exact)
+        }
+        theirs = times.pop(PEER, None)
+        if theirs is None or not times:
+            raise LookupError(f'network {name} against {PEER}')
+        stages.append((f'network\n{name}', min(times.values()), theirs))
+    by_people = rows_of(tables, 'people small')
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), width_ratios=(3, 2))
     for offset, column, colour, label in (
         (-0.2, 1, OURS, 'vitpose_ros'),
         (0.2, 2, THEIRS, PEER),
@@ -88,10 +101,9 @@ def plot(tables: dict[str, Table], path: Path) -> None:
     left.set_title('Stages, 8 people (network: batch 4)', fontsize=10)
     left.legend(frameon=False, fontsize=9)
 
-    people = tables['people small']
-    count = [row[0] for row in people.rows]
-    for column, name in ((1, 'all'), (3, 'network'), (2, 'crop'), (4, 'decode')):
-        right.plot(count, [row[column] for row in people.rows], marker='o', ms=4, label=name)
+    count = [row['people'] for row in by_people]
+    for name in ('all', 'network', 'crop', 'decode'):
+        right.plot(count, [row[name] for row in by_people], marker='o', ms=4, label=name)
     right.set_xscale('log', base=2)
     right.set_yscale('log')
     right.set_xticks(count, [str(number) for number in count])
@@ -106,10 +118,24 @@ def plot(tables: dict[str, Table], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def cells(table: Table, key: tuple[object, ...], *columns: int) -> tuple[float, ...]:
-    """Return cells of the row that begins with a key."""
-    [row] = [row for row in table.rows if tuple(row[: len(key)]) == key]
-    return tuple(float(row[column] or 0) for column in columns)
+def rows_of(tables: dict[str, Table], name: str, **wanted: object) -> list[dict[str, Any]]:
+    """Return the rows of a table that have some values, by column; at least one."""
+    table = tables.get(name)
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows] if table else []
+    found = [row for row in rows if wanted.items() <= row.items()]
+    if not found:
+        raise LookupError(' '.join([name, *map(str, wanted.values())]))
+    return found
+
+
+def figures_of(
+    tables: dict[str, Table], name: str, columns: Sequence[str], **wanted: object
+) -> list[float]:
+    """Return figures of the row that has some values."""
+    [row] = rows_of(tables, name, **wanted)
+    if any(row[column] is None for column in columns):
+        raise LookupError(f'{name} against {PEER}')
+    return [float(row[column]) for column in columns]
 
 
 if __name__ == '__main__':

@@ -30,6 +30,7 @@ class Part:
     name: str
     arguments: tuple[str, ...]  # of the interpreter
     share: float  # of all time, what it may take; together more than all, as most take less
+    reserved: float = 0.0  # of all time, what those before it leave it
 
 
 def parts(*, dry: bool) -> list[Part]:
@@ -74,15 +75,16 @@ def parts(*, dry: bool) -> list[Part]:
                 f'ablation {model}',
                 f'{short} --sections ablation --models {model} --batches 1,16 --rounds 10',
                 0.25,
+                reserved,
             )
-            for model in ('base', 'large')
+            for model, reserved in (('base', 0.15), ('large', 0.0))
         ),
     ]
 
 
-def figures(name: str, arguments: str, share: float) -> Part:
+def figures(name: str, arguments: str, share: float, reserved: float = 0.0) -> Part:
     """Return a part that measures."""
-    return Part(name, ('-m', 'vitpose_ros', 'bench', *arguments.split()), share)
+    return Part(name, ('-m', 'vitpose_ros', 'bench', *arguments.split()), share, reserved)
 
 
 def tests(name: str, files: Sequence[str], share: float) -> Part:

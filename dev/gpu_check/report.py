@@ -1,6 +1,6 @@
 """What all results amount to: lines of PASS, FAIL and INFO, and a page with the tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpu_check import goals
@@ -27,17 +27,48 @@ class Verdict:
 
 def verdicts(lines: Sequence[Line]) -> list[Verdict]:
     """Return what became of each check, each part and each goal."""
-    about, tables = read(iter(lines))
+    about, tables, faults = _figures(lines)
     found = [Verdict('INFO', ', '.join(f'{name} {value}' for name, value in about.items()))]
-    found += _checks(lines)
+    found += [Verdict('FAIL', fault) for fault in faults]
+    found += _attempted('tests', lambda: _checks(lines))
     for line in lines:
         if 'failure' in line:
             table = f'{line["table"]}: ' if 'table' in line else ''
             found.append(Verdict('FAIL', f'{line["part"]}: {table}{line["failure"]}'))
     found += _ends(lines, found)
-    found += [Verdict('INFO', text) for text in _headlines(tables)]
-    found += [Verdict(*goal) for goal in goals.verdicts(tables, about)]
+    found += _attempted('figures', lambda: [Verdict('INFO', text) for text in _headlines(tables)])
+    found += _attempted(
+        'goals', lambda: [Verdict(*goal) for goal in goals.verdicts(tables, about)]
+    )
     return found
+
+
+def _attempted(what: str, tell: Callable[[], list[Verdict]]) -> list[Verdict]:
+    """Return what is told, or a line on why it cannot be."""
+    try:
+        return tell()
+    except Exception as error:
+        return [Verdict('FAIL', f'report: {what}: {error!r}')]
+
+
+def _figures(
+    lines: Sequence[Line],
+) -> tuple[dict[str, str | int], dict[str, Table], list[str]]:
+    """Return what the figures belong to, the tables, and what of the parts cannot be read."""
+    about: dict[str, str | int] = {}
+    tables: dict[str, Table] = {}
+    faults = []
+    for part in dict.fromkeys(line.get('part', '') for line in lines):
+        try:
+            own_about, own_tables = read(line for line in lines if line.get('part', '') == part)
+            for table in own_tables.values():
+                table.markdown()
+        except Exception as error:
+            faults.append(f'{part}: its figures cannot be read: {error!r}')
+        else:
+            about.update(own_about)
+            tables.update(own_tables)
+    return about, tables, faults
 
 
 def _headlines(tables: Mapping[str, Table]) -> Iterator[str]:
@@ -106,7 +137,7 @@ def summary(found: Sequence[Verdict]) -> str:
 
 def page(lines: Sequence[Line], found: Sequence[Verdict]) -> str:
     """Return a page of Markdown: the machine, the verdicts, the tables."""
-    about, tables = read(iter(lines))
+    about, tables, _ = _figures(lines)
     facts = '\n'.join(f'- {name}: {value}' for name, value in about.items())
     told = '\n'.join(f'- {verdict}' for verdict in found[1:])
     figures = '\n'.join(table.markdown() for table in tables.values())

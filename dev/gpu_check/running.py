@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -45,6 +46,8 @@ def run(part: Part, limit_s: float, folder: Path) -> None:
             cwd=ROOT,
             start_new_session=True,  # so that what it starts ends with it
         )
+        with contextlib.suppress(ProcessLookupError):  # what hangs is aborted, without a dump
+            resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
         ended = _ended(process, limit_s)
     seconds = time.monotonic() - begin
     with (folder / 'results.jsonl').open('a') as results:

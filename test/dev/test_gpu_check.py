@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -111,6 +112,77 @@ def test_no_part_is_begun_without_time_and_that_is_a_failure(tmp_path, capsys):
     chosen = [scripted('long', SLEEP, share=0.8), scripted('late', '', share=0.9)]
     assert check(chosen, 4, tmp_path) == 1
     assert 'FAIL  late: not begun: no time left' in capsys.readouterr().out
+
+
+def test_what_is_reserved_for_a_later_part_no_earlier_one_takes(tmp_path, capsys):
+    late = dataclasses.replace(scripted('late', '', share=0.4), reserved=0.4)
+    chosen = [scripted('long', SLEEP, share=0.5), scripted('greedy', SLEEP, share=0.45), late]
+    assert check(chosen, 10, tmp_path) == 1
+    printed = capsys.readouterr().out
+    assert 'FAIL  long: cut off after 5 s' in printed
+    assert 'FAIL  greedy: not begun: no time left' in printed
+    assert 'PASS  late: late begins' in printed
+
+
+def test_the_gain_of_each_way_is_measured_whatever_the_rest_takes():
+    base = next(part for part in parts(dry=False) if part.name == 'ablation base')
+    assert base.reserved * 400 >= 60  # seconds
+    assert sum(part.reserved for part in parts(dry=False)) < 0.3
+
+
+def writing(name, *lines):
+    """A part that writes some lines."""
+    text = '\n'.join(map(json.dumps, lines))
+    return scripted(name, f"print({text!r}, file=open(os.environ['GPU_CHECK_RESULTS'], 'a'))")
+
+
+def test_what_a_part_wrote_wrong_costs_its_figures_alone(tmp_path, capsys):
+    """A row of a table that has no title; a table without the columns that the report looks at."""
+    chosen = [
+        writing('untitled', {'table': 'network base', 'row': {'backend': 'torch', 'batch': 1}}),
+        writing(
+            'lacking',
+            {'table': 'network large', 'title': 'Network large', 'columns': ['a', 'b']},
+            {'table': 'network large', 'row': {'a': 17, 'b': 4}},
+        ),
+        scripted('last', ''),
+    ]
+    assert check(chosen, 30, tmp_path) == 1
+    printed = capsys.readouterr().out
+    assert 'FAIL  untitled: its figures cannot be read: KeyError' in printed
+    assert "FAIL  report: figures: KeyError('batch')" in printed
+    assert 'PASS  last: last begins' in printed and 'GOAL base' in printed
+    assert '| 17 | 4 |' in (tmp_path / 'report.md').read_text()
+
+
+def test_a_report_that_cannot_be_made_ends_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(report, 'verdicts', lambda _: 1 / 0)
+    assert check([scripted('one', ''), scripted('two', '')], 30, tmp_path) == 1
+    assert 'FAIL  report: ZeroDivisionError' in capsys.readouterr().out
+    assert 'two begins' in (tmp_path / 'results.jsonl').read_text()
+
+
+def test_an_earlier_check_is_kept(tmp_path):
+    for name in ('one', 'two', 'three'):
+        check([scripted(name, '')], 30, tmp_path)
+    for place, name in (('earlier-1', 'one'), ('earlier-2', 'two'), ('.', 'three')):
+        for file in ('results.jsonl', 'report.md', 'log.txt'):
+            assert name in (tmp_path / place / file).read_text()
+
+
+def test_parts_that_are_aborted_leave_no_dump(tmp_path, capfd):
+    code = (
+        'import resource, time\n'
+        'while resource.getrlimit(resource.RLIMIT_CORE)[0]: time.sleep(0.01)\n'
+    )
+    limits = resource.getrlimit(resource.RLIMIT_CORE)
+    if limits[1] != resource.RLIM_INFINITY and not limits[1]:
+        pytest.skip('none here anyway')
+    resource.setrlimit(resource.RLIMIT_CORE, (limits[1], limits[1]))
+    try:
+        assert check([scripted('part', code)], 30, tmp_path) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, limits)
 
 
 def gpu_check(environment, limit):

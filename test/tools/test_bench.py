@@ -1,9 +1,11 @@
 """bench runs, its figures are what they are called, and its peer is the same network."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +21,7 @@ from vitpose_ros.core.geometry.crops import (
 )
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.core.runtime import integers, nvidia, onnx, processor
+from vitpose_ros.core.runtime.cuda import CudaBackend
 from vitpose_ros.core.weights import load_network
 from vitpose_ros.tools.bench import (
     machine,
@@ -172,7 +175,9 @@ def test_the_card_that_was_chosen_is_measured_and_named(monkeypatch):
     def mark(*_, **__):
         queued.append(current[0])
 
-    event = SimpleNamespace(record=mark, synchronize=mark, elapsed_time=lambda _: 2.0)
+    event = SimpleNamespace(
+        record=mark, synchronize=mark, elapsed_time=lambda _: 2.0, query=lambda: False
+    )
     monkeypatch.setattr(torch.cuda, 'device', on)
     monkeypatch.setattr(torch.cuda, 'Event', lambda **_: event)
     monkeypatch.setattr(torch.cuda, '_sleep', mark)
@@ -184,7 +189,96 @@ def test_the_card_that_was_chosen_is_measured_and_named(monkeypatch):
     assert machine.about(1, [], device)['gpu'] == 'card 1' and asked == [1]
 
 
+class Clock:
+    """A device whose time goes on while a function queues, and that sleeps as it is told."""
+
+    def __init__(self, monkeypatch, device_ms, *, launch_ms=0.0, waits=False):
+        self.host, self.free = 0.0, 0.0  # ms: now, and when all that is queued is done
+        self.launch_ms, self.waits, self.device_ms = launch_ms, waits, device_ms
+        monkeypatch.setattr(torch.cuda, 'device', lambda _: contextlib.nullcontext())
+        monkeypatch.setattr(torch.cuda, '_sleep', lambda cycles: self.work(cycles / 2e6))
+        monkeypatch.setattr(torch.cuda, 'Event', lambda **_: self.event())
+
+    def work(self, ms):
+        self.free = max(self.free, self.host) + ms
+
+    def queue(self):
+        for _ in range(2):
+            self.host += self.launch_ms / 2
+            self.work(self.device_ms / 2)
+        if self.waits:
+            self.host = self.free
+
+    def event(self):
+        found = SimpleNamespace(at=0.0)
+        found.record = lambda: setattr(found, 'at', max(self.free, self.host))
+        found.query = lambda: self.host >= found.at
+        found.synchronize = lambda: setattr(self, 'host', max(self.host, found.at))
+        found.elapsed_time = lambda other: other.at - found.at
+        return found
+
+
+def test_the_time_on_the_device_is_without_launching_however_long_that_takes(monkeypatch):
+    device = torch.device('cuda', 0)
+    for launch_ms in (0.5, 4.0, 30.0):
+        clock = Clock(monkeypatch, 3.0, launch_ms=launch_ms)
+        assert timing.on_device_ms(clock.queue, device) == pytest.approx(3.0)
+    for clock in (
+        Clock(monkeypatch, 3.0, launch_ms=500.0),
+        Clock(monkeypatch, 3.0, waits=True),
+    ):
+        assert timing.on_device_ms(clock.queue, device) is None
+
+
+def test_what_waits_for_the_device_has_no_time_there():
+    peer = timing.synchronous(list, torch.device('cuda', 0))
+    waiting = SimpleNamespace(keypoints=list)
+    for run in (peer, partial(waiting.keypoints, 1, [1])):
+        assert networks.without_waiting(run) is None
+    network = subjects.random_network('nano', ['coco'], image_size=(64, 48), depth=1)
+    backend = CudaBackend(network, device='cpu', precision='float32')
+    crops = subjects.crops(1, (64, 48))
+    assert networks.without_waiting(networks.network_run(backend, crops, [1])) is not None
+
+
+@pytest.mark.parametrize('name', product.INTEGERS)
+def test_int8_has_its_share_of_a_product_of_integers_by_the_same_runtime(name, tmp_path):
+    pytest.importorskip({'onnx': 'onnxruntime'}.get(name, name))
+    options = BenchOptions(Results(None), 'cpu', rounds=1, backends=(name,), precisions=('int8',))
+    model = subjects.Model('nano', 'nano')
+    with Results(None).table('t', 'T', tuple('abcdefghijk')) as table:
+        backend = options.open(model, name, 'int8')
+        networks.Bout(table, {f'{name} int8': backend}, None, 1, 1e9).run(1)
+    [row] = table.rows
+    assert row[:2] == (name, 'int8') and row[7] > 0 and not table.failures
+    path = tmp_path / 'results.jsonl'
+    product.products(dataclasses.replace(options, results=Results(path)))
+    rows = measured(path)[1]['product'].rows
+    assert [row[1:3] for row in rows if row[1] == 'int8'] == [('int8', name)]
+
+
+def test_openvino_multiplies_integers_in_its_product():
+    import openvino
+
+    compiled = []
+    compile_model = openvino.Core.compile_model
+
+    def watched(self, *arguments):
+        compiled.append(compile_model(self, *arguments))
+        return compiled[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino.Core, 'compile_model', watched)
+        product.INTEGERS['openvino'](64, 1)()
+    kinds = {
+        (info['layerType'].astype(str), info['runtimePrecision'].astype(str))
+        for info in (node.get_rt_info() for node in compiled[0].get_runtime_model().get_ops())
+    }
+    assert ('FullyConnected', 'i8') in kinds
+
+
 def test_int8_has_no_share_of_a_product_in_floats():
+    assert product.by('int8', 'torch') == '' and product.by('float32', 'onnx') == 'torch'
     backend = BenchOptions(Results(None), 'cpu').open(
         subjects.Model('nano', toy=True), 'torch', 'float32'
     )
@@ -360,8 +454,9 @@ def test_int8_is_measured_when_it_is_asked_for(tmp_path):
     ]  # fmt: skip
 
 
-def test_random_weights_are_calibrated_for_int8(monkeypatch):
-    monkeypatch.setattr(integers, 'gain', lambda *_: 2.0)
+def test_random_weights_are_calibrated_for_int8_and_measured_also_where_it_is_slower(monkeypatch):
+    monkeypatch.setattr(integers, 'gain', lambda *_: 0.5)
+    monkeypatch.setattr(processor, 'has_int8', lambda: False)
     options = BenchOptions(Results(None), device='cpu', batches=(1,), people=(1,))
     opened = options.open(subjects.Model('nano'), 'openvino', 'int8')
     assert opened.description.startswith('openvino on cpu, int8')

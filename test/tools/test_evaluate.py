@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vitpose_ros.core import SKELETONS
+from vitpose_ros.core.runtime import integers, processor
 from vitpose_ros.demo.accuracy import load_truth
 from vitpose_ros.demo.sources import DEMO_CLIP
 from vitpose_ros.tools import coco, evaluate
@@ -101,6 +102,41 @@ def test_the_figures_are_those_of_the_library_fed_by_hand(dataset, tmp_path):
     assert table['AP50'] > 50  # the network does find them
     people = json.loads((dataset / 'people.json').read_text())['annotations']
     assert len(json.loads(results.read_text())) == len(people) - 1  # not in the crowd's box
+
+
+@pytest.mark.parametrize('backend', ['openvino', 'onnx'])
+def test_int8_tells_what_it_adds_to_float32_also_where_it_is_slower(
+    backend, dataset, tmp_path, capsys, monkeypatch
+):
+    pytest.importorskip({'onnx': 'onnxruntime'}.get(backend, backend))
+    monkeypatch.setattr(integers, 'gain', lambda *_: 0.5)
+    monkeypatch.setattr(processor, 'has_int8', lambda: False)
+    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path / 'cache'))
+    told, files = {}, {}
+    for precision in ('int8', 'float32'):
+        files[precision] = tmp_path / f'{precision}.json'
+        arguments = ['--results', str(files[precision]), '--backend', backend, '--device', 'cpu']
+        arguments += ['--precision', precision, '--no-flip-test']
+        path = dataset / 'people.json'
+        assert evaluate.main([str(path), str(dataset / 'images'), *arguments]) == 0
+        told[precision] = capsys.readouterr().out
+    lines = told['int8'].splitlines()
+    [line] = [i for i, text in enumerate(lines) if text.endswith('and what int8 adds to it:')]
+    assert lines[line].startswith(f'{backend} on cpu, float32, ')
+    own, other = printed(told['int8']), printed(told['float32'])
+    assert list(map(float, lines[line + 1].split())) == list(other.values())
+    exact = [
+        100 * (by_hand(dataset, files['int8']) - by_hand(dataset, files['float32']))[i]
+        for i in range(len(own))
+    ]
+    for figure, difference, less in zip(own.values(), lines[line + 2].split(), exact, strict=True):
+        assert (
+            difference == '-'
+            if figure == -1
+            else float(difference) == pytest.approx(less, abs=0.05001)
+        )
+    assert files['int8'].read_bytes() != files['float32'].read_bytes()
+    assert 'int8 adds' not in told['float32']
 
 
 def test_people_in_images_without_a_box_are_missed(dataset, tmp_path, capsys):

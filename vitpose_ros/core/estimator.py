@@ -69,12 +69,15 @@ class PoseEstimator:
 
     @property
     def max_batch(self) -> int:
-        """The most crops of one forward pass; fewer than asked for where memory ran out."""
+        """The most crops of one forward pass; fewer than asked for where memory ran out.
+
+        More than before makes the backend get ready anew, which waits for the pass that runs.
+        """
         return self._passes.max_batch
 
     @max_batch.setter
     def max_batch(self, count: int) -> None:
-        self._passes.max_batch = Options(max_batch=count).max_batch
+        self._passes.resize(Options(max_batch=count).max_batch)
 
     @classmethod
     def load(
@@ -101,11 +104,13 @@ class PoseEstimator:
         options: Options = DEFAULTS,
         *,
         cpu_instead: bool = False,
+        at_any_speed: bool = False,
     ) -> 'PoseEstimator':
         """Load a network: a known name, a file, or a Hugging Face directory.
 
         Where the device is 'auto' and the GPU fails, it is the processor, with cpu_instead
-        whatever the device is; the backend's warning says why. What takes long is logged. An ONNX
+        whatever the device is; the backend's warning says why. at_any_speed: int8 also where it
+        is no faster, as for its accuracy. What takes long is logged. An ONNX
         file that models export wrote has its keypoint set, precision and image size in it.
         Raises CheckpointError for weights that do not fit, DeviceError for a device that is not
         there, BackendError for what does not fit together or is not installed, ExportError where
@@ -116,7 +121,7 @@ class PoseEstimator:
                 f'model is {model!r}; give a known name, a file, or a Hugging Face directory'
             )
         try:
-            return cls._opened(model, options)
+            return cls._opened(model, options, at_any_speed=at_any_speed)
         except DeviceError as error:
             if options.device != 'auto' and not cpu_instead:
                 raise
@@ -128,13 +133,20 @@ class PoseEstimator:
         return estimator
 
     @classmethod
-    def _opened(cls, model: str | Path, options: Options) -> 'PoseEstimator':
+    def _opened(
+        cls, model: str | Path, options: Options, *, at_any_speed: bool = False
+    ) -> 'PoseEstimator':
         """Load a network on the device that the options name."""
         if str(model).endswith('.onnx'):
             backend = open_onnx(Path(model).expanduser(), options)
         else:
             network = load_network(model, options.keypoint_sets, image_size=options.image_size)
-            backend = open_backend(network, options, calibration=calibration_path(model))
+            backend = open_backend(
+                network,
+                options,
+                calibration=calibration_path(model),
+                at_any_speed=at_any_speed,
+            )
         return cls(backend, max_batch=options.max_batch, decoding=options.decoding)
 
     def estimate(

@@ -65,7 +65,7 @@ class Passes:
         self.backend = backend
         self.decoding = decoding
         self.lock = threading.Lock()
-        self.max_batch = backend.prepare(decoding, max_batch)
+        self.max_batch = self._ready = backend.prepare(decoding, max_batch)
         # What the network estimates, in the order of its heads.
         self.skeletons: tuple[Skeleton, ...] = tuple(
             SKELETONS[name] for name in backend.config.keypoint_sets
@@ -73,6 +73,17 @@ class Passes:
         self._crops = backend.crops()
         # The convention of each.
         self._udp = np.array([s.name in backend.config.udp for s in self.skeletons])
+
+    def resize(self, max_batch: int) -> None:
+        """Let passes have at most so many crops; where memory runs out, fewer.
+
+        Raises DeviceError where the backend does not get ready for more; all stays as it was.
+        """
+        with self.lock:
+            if max_batch > self._ready:
+                self._ready = self.backend.prepare(self.decoding, max_batch)
+                self._crops = self.backend.crops()  # into the memory of that many
+            self.max_batch = min(max_batch, self._ready)
 
     def sets_of(self, frame: Frame) -> NDArray[np.int64]:
         """Return for each box of a frame the index of its keypoint set.

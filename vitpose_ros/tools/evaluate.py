@@ -2,7 +2,7 @@
 
 The figures are computed by pycocotools, over all images of the keypoint file. As in the authors'
 evaluation, a pose scores the box's score times the mean score of its certain keypoints; see coco
-for boxes and doubles.
+for boxes and doubles. In int8 the same is done in float32, and the difference told.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import numpy as np
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.geometry.crops import crop_regions
 from vitpose_ros.core.jpeg import read_picture
+from vitpose_ros.core.runtime import Options
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame, Pose
 from vitpose_ros.tools import command
@@ -75,7 +76,8 @@ def _run(chosen: argparse.Namespace) -> None:
         keypoint_sets=chosen.keypoint_set,
         flip_test=not chosen.no_flip_test,
     )
-    estimator = PoseEstimator.with_options(chosen.model, options)
+    # Whether int8 is faster here is another question.
+    estimator = PoseEstimator.with_options(chosen.model, options, at_any_speed=True)
     skeleton = estimator.skeletons[0]
     dataset = Dataset(
         chosen.annotations, chosen.images, skeleton, content=content, limit=chosen.limit
@@ -87,9 +89,6 @@ def _run(chosen: argparse.Namespace) -> None:
     results: list[Result] = []
     if subjects:
         results = estimate(estimator, subjects)
-        size = estimator.backend.config.image_size
-        regions = np.concatenate([crop_regions(s.boxes, size) for s in subjects])
-        results = without_doubles(results, regions[:, 2:].prod(axis=1), skeleton)
     elif found is None or any(box['score'] >= chosen.box_threshold for box in found):
         raise DatasetError(
             f'{chosen.boxes or chosen.annotations}: no box to look at; are its image_id and '
@@ -111,11 +110,45 @@ def _run(chosen: argparse.Namespace) -> None:
     print('  '.join(f'{name:>6}' for name in FIGURES))
     # Figures of sizes that nobody has are -1.
     print('  '.join(f'{max(100 * figures[name], -1):6.1f}' for name in FIGURES))
+    if estimator.backend.precision == 'int8' and subjects:
+        plain = _in_float32(chosen.model, options, estimator)
+        if plain is None:
+            print(f"'{chosen.model}' is in int8 alone: give the weights to compare with float32")
+        else:
+            others = average_precision(
+                dataset.content, estimate(plain, subjects), skeleton, dataset.image_ids
+            )
+            print(f'{plain.backend.description}, of the same boxes, and what int8 adds to it:')
+            print('  '.join(f'{max(100 * others[name], -1):6.1f}' for name in FIGURES))
+            print('  '.join(_added(figures[name], others[name]) for name in FIGURES))
     print(f'results: {chosen.results}')
 
 
+def _in_float32(model: str, options: Options, fast: PoseEstimator) -> PoseEstimator | None:
+    """Return what runs a network in float32 as another does in int8; None: an ONNX file."""
+    if model.endswith('.onnx'):
+        return None
+    backend = fast.backend.description.partition(' ')[0]
+    return PoseEstimator.with_options(
+        model, replace(options, backend=backend, precision='float32')
+    )
+
+
+def _added(figure: float, other: float) -> str:
+    """Return a difference of two figures in percent; those that nobody has are -1."""
+    return f'{"-":>6}' if min(figure, other) < 0 else f'{100 * (figure - other):+6.1f}'
+
+
 def estimate(estimator: PoseEstimator, subjects: Sequence[Subjects]) -> list[Result]:
-    """Estimate the poses of all subjects; returns results as COCO writes them, one per box."""
+    """Estimate the poses of all subjects; returns results as COCO writes them, without doubles."""
+    size = estimator.backend.config.image_size
+    regions = np.concatenate([crop_regions(s.boxes, size) for s in subjects])
+    results = _estimate(estimator, subjects)
+    return without_doubles(results, regions[:, 2:].prod(axis=1), estimator.skeletons[0])
+
+
+def _estimate(estimator: PoseEstimator, subjects: Sequence[Subjects]) -> list[Result]:
+    """Return one result per box."""
     results: list[Result] = []
     progress = Progress(len(subjects))
     for image in subjects:

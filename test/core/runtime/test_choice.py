@@ -5,9 +5,10 @@ import ctypes
 import pytest
 import torch
 
-from vitpose_ros.core.runtime import DeviceError, OptionError, choose, open_backend
+from vitpose_ros.core.runtime import DeviceError, OptionError, Options, choose, open_backend
 from vitpose_ros.core.runtime import onnx as onnx_module
 from vitpose_ros.core.runtime import openvino as openvino_module
+from vitpose_ros.core.runtime.export import ExportError
 from vitpose_ros.core.runtime.nvidia import Driver, ask_driver, why_unusable
 from vitpose_ros.core.weights import load_network
 
@@ -46,6 +47,10 @@ class Library:
         return 0
 
 
+class Stub:
+    """A library of that name without what the driver's has."""
+
+
 def absent(name):
     raise OSError(f'{name}: cannot open shared object file: No such file or directory')
 
@@ -57,6 +62,7 @@ def absent(name):
         (lambda _: Library(init=100), 0, 'no CUDA-capable device is detected (error 100)'),
         (lambda _: Library(init=999), 0, 'unknown error (error 999)'),
         (lambda _: Library(init=803), 0, 'an unknown error (error 803)'),
+        (lambda _: Stub(), 0, "libcuda.so.1 is no driver that this version knows: 'Stub' object"),
         (lambda _: Library(devices=0), 0, 'the NVIDIA driver sees no GPU'),
         (lambda _: Library(devices=2), 2, ''),
     ],
@@ -64,7 +70,8 @@ def absent(name):
 def test_the_driver_says_how_many_devices_there_are_or_why_none(library, devices, reason):
     driver = ask_driver(library)
     assert driver.names == tuple(f'NVIDIA RTX {40 + index}' for index in range(devices))
-    assert driver.reason == reason or (reason and f'{reason}; see that nvidia' in driver.reason)
+    assert reason in driver.reason and bool(driver.reason) == bool(reason)
+    assert not reason or '; see that nvidia-smi lists a GPU' in driver.reason
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
@@ -223,6 +230,31 @@ def test_the_warning_of_a_choice_is_that_of_the_backend(machine):
     backend = open_backend(load_network('nano'))
     assert backend.description.startswith('openvino on cpu')
     assert 'no kernel image' in backend.warning
+
+
+def test_where_files_for_a_busy_gpu_cannot_be_written_the_processor_runs(
+    machine, monkeypatch, tmp_path
+):
+    machine(devices=1, unusable='it is busy', onnx=True)
+    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path))
+
+    class ConversionError(Exception):
+        pass
+
+    def export(*_, **__):
+        """As PyTorch does, which reads the state of the GPU's random numbers meanwhile."""
+        try:
+            raise RuntimeError('CUDA error: CUDA-capable device(s) is/are busy or unavailable')
+        except RuntimeError as error:
+            raise ConversionError('Failed to export the model.\n# Summary') from error
+
+    monkeypatch.setattr(torch.onnx, 'export', export)
+    backend = open_backend(load_network('nano', image_size=(64, 48)))
+    assert backend.description.startswith('openvino on cpu')
+    said = 'cannot write ONNX: RuntimeError: CUDA error: CUDA-capable device(s) is/are busy'
+    assert said in backend.warning and 'the network runs on the CPU instead' in backend.warning
+    with pytest.raises(ExportError, match='or set backend to another'):
+        open_backend(load_network('nano', image_size=(64, 48)), Options(backend='onnx'))
 
 
 @pytest.mark.parametrize('device', ['cuda:x', 'cuda:-1', 'tpu'])

@@ -86,6 +86,17 @@ def test_the_network_that_is_handed_over_is_the_same(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_process_does_not_look_at_a_gpu_which_may_be_busy(tmp_path, monkeypatch):
+    program = (
+        'import os, pathlib, sys\n'
+        "pathlib.Path(sys.argv[2], 'seen').write_text(os.environ['CUDA_VISIBLE_DEVICES'])\n"
+    )
+    monkeypatch.setattr(conversion, 'PROGRAM', program)
+    network = load_network('nano', image_size=SIZE)
+    assert in_a_thread(lambda: convert(network, tmp_path, 'onnx')) == []
+    assert (tmp_path / 'seen').read_text() == ''
+
+
 def test_what_the_process_cannot_do_is_raised_here(tmp_path, monkeypatch):
     network = load_network('nano', image_size=SIZE)
     broken = tmp_path / 'modules' / 'onnxscript'

@@ -2,6 +2,9 @@
 
 import logging
 import re
+import sys
+import warnings
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -222,6 +225,24 @@ def test_a_backend_takes_jpeg_files_where_there_is_a_decoder(monkeypatch):
         assert np.allclose(pose.keypoints, other.keypoints, atol=0.3 * GREY_LEVELS)
     off = CudaBackend(network, device='cpu', precision='float32', tuning=Tuning(gpu_jpeg=False))
     assert not off.decodes_jpeg and off.ways['gpu_jpeg'] == 'off'
+
+
+def test_files_whose_memory_is_not_writeable_are_decoded_without_a_warning(monkeypatch):
+    io = SimpleNamespace(
+        ImageReadMode=SimpleNamespace(RGB='rgb'),
+        decode_jpeg=lambda data, **_: opencv()(data.numpy()).permute(2, 0, 1),
+    )
+    monkeypatch.setitem(sys.modules, 'torchvision', SimpleNamespace(io=io))
+    monkeypatch.setitem(sys.modules, 'torchvision.io', io)
+    file = np.frombuffer(FILE.tobytes(), np.uint8)  # as a message's
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            found = DECODERS['torchvision'](CPU)(file)
+    finally:
+        torch.set_warn_always(False)
+    assert torch.equal(found, opencv()(FILE))
 
 
 @pytest.mark.cuda

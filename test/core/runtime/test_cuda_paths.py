@@ -300,6 +300,125 @@ def test_crops_go_straight_into_the_memory_that_a_pass_reads():
     assert cutter.batch().data_ptr() == backend._passes.given.data_ptr()
 
 
+def people(count):
+    """A frame with so many subjects, each elsewhere."""
+    corners = np.array([[5.0 + 7 * i, 5, 45 + 7 * i, 90] for i in range(count)])
+    return Frame(noise().image, corners, 'bgr')
+
+
+def assert_near(poses, expected):
+    """Assert that each subject's keypoints are its own, whatever way its crop was cut."""
+    apart = np.linalg.norm(poses.keypoints - expected.keypoints, axis=2)
+    assert (np.median(apart, axis=1) < 0.5).all()
+
+
+@pytest.mark.parametrize('graphs', [True, False])
+def test_more_crops_in_a_pass_get_memory_of_their_own(graphs):
+    tuning = Tuning(graphs=graphs)
+    backend = CudaBackend(nano(), device='cpu', precision='float32', tuning=tuning)
+    estimator = PoseEstimator(backend, max_batch=2)
+    [expected] = estimator.predict([people(5)])
+    for most in (8, 1, 5):
+        estimator.max_batch = most
+        assert estimator.max_batch == most
+        [poses] = estimator.predict([people(5)])
+        assert_near(poses, expected)
+    assert backend._passes.max_batch == 8, 'it is there for what was asked first'
+
+
+def test_no_more_crops_in_a_pass_than_memory_suffices_for(script):
+    def act(size):
+        if size > 4:
+            raise OUT_OF_MEMORY
+
+    script(act)
+    estimator = PoseEstimator(CudaBackend(nano(), device='cpu', precision='float32'), max_batch=2)
+    estimator.max_batch = 16
+    assert estimator.max_batch == 4
+    assert len(estimator.predict([people(6)])[0]) == 6
+
+
+def test_where_it_cannot_get_ready_for_more_all_stays_as_it_was(script):
+    backend = CudaBackend(nano(), device='cpu', precision='float32', tuning=Tuning(graphs=False))
+    estimator = PoseEstimator(backend, max_batch=2)
+    [expected] = estimator.predict([people(3)])
+    make = backend._make
+    backend._make = lambda *_, **__: 1 / 0
+    with pytest.raises(DeviceError, match='cannot run this network: ZeroDivisionError'):
+        estimator.max_batch = 8
+    backend._make = make
+    assert estimator.max_batch == 2
+    assert_near(estimator.predict([people(3)])[0], expected)
+
+
+@pytest.mark.parametrize('way', ['cut_here', 'cut_there'])
+def test_crops_never_go_beyond_their_memory(way):
+    memory = torch.zeros(6, *SIZE, 3, dtype=torch.uint8)
+    cutter = CudaCrops(SIZE, CPU, out=memory[:2], fault='no kernel', costs=Costs(0, 0, 0, 0))
+    with pytest.raises(ValueError, match='5 crops do not fit into memory for 2; let the backend'):
+        cutter.begin(5)
+    regions, udp = np.tile([5.0, 5.0, 48.0, 64.0], (2, 1)), np.ones(2, bool)
+    cutter.begin(1)
+    for places in ((0, 1), (-1, 0)):
+        with pytest.raises(ValueError, match='not in a batch of 1 crops'):
+            getattr(cutter, way)(noise(), Cuts(regions, udp, np.array(places)))
+    assert not memory.any()
+
+
+def test_estimators_of_one_backend_get_ready_once_each(monkeypatch):
+    prepare, prepared = CudaBackend.prepare, []
+
+    def watched(self, decoding, max_batch):
+        prepared.append((decoding.flip_test, max_batch))
+        return prepare(self, decoding, max_batch)
+
+    monkeypatch.setattr(CudaBackend, 'prepare', watched)
+    backend = CudaBackend(nano(), device='cpu', precision='float32')
+    both = [
+        PoseEstimator(backend, max_batch=4, decoding=Decoding(flip_test=flip))
+        for flip in (False, True)
+    ]
+    for count in (1, 3):
+        for estimator in both:
+            [poses] = estimator.predict([people(count)])
+            alone = CudaBackend(nano(), device='cpu', precision='float32')
+            [expected] = PoseEstimator(alone, decoding=estimator.decoding).predict([people(count)])
+            assert_near(poses, expected)
+    assert [entry for entry in prepared if entry[1] == 4] == [(False, 4), (True, 4)]
+    assert {entry[1] for entry in prepared} == {4, 16}
+
+
+def test_where_memory_suffices_for_one_estimator_they_take_turns():
+    backend = CudaBackend(nano(), device='cpu', precision='float32')
+    one = PoseEstimator(backend, max_batch=4)
+    make = backend._make
+
+    def scarce(*given, **options):
+        if backend._prepared:
+            raise OUT_OF_MEMORY
+        return make(*given, **options)
+
+    backend._make = scarce
+    other = PoseEstimator(backend, max_batch=3, decoding=Decoding(flip_test=True))
+    for estimator, most in ((one, 4), (other, 3), (one, 4)):
+        assert len(estimator.predict([people(1)])[0]) == 1
+        assert backend._passes.max_batch == estimator.max_batch == most
+
+
+def test_memory_that_does_not_suffice_to_get_ready_again_costs_the_frame():
+    backend = CudaBackend(nano(), device='cpu', precision='float32')
+    estimator = PoseEstimator(backend, max_batch=4)
+    PoseEstimator(backend, max_batch=4, decoding=Decoding(flip_test=True))
+    backend._prepared.clear()
+
+    def fail(*_, **__):
+        raise OUT_OF_MEMORY
+
+    backend._make = fail
+    [outcome] = estimator.predict_each([people(3)])
+    assert isinstance(outcome.error, DeviceError) and estimator.max_batch == 4
+
+
 # Ways out
 
 
@@ -487,6 +606,52 @@ def test_a_way_that_fails_or_differs_is_not_taken(monkeypatch):
     monkeypatch.setattr(GpuNetwork, 'last_layer', lambda _, layer, maps: 1.01 * layer(maps))
     backend = CudaBackend(nano(), device='cpu', precision='float32')
     assert backend.ways['head_product'] == 'not taken: its relative error is 0.01'
+
+
+def sums(tokens, added):
+    return (tokens.view(-1, *added.shape) + added).view_as(tokens)
+
+
+@pytest.mark.parametrize('wrong', ['sum', 'norm', 'what is added again', 'a number that is none'])
+def test_a_kernel_of_which_one_result_is_wrong_is_not_taken(wrong, monkeypatch):
+    def add_norm(tokens, added, weight, bias, eps):
+        total = sums(tokens, added)
+        if wrong == 'what is added again' and len(added) < len(tokens):
+            total = tokens + added.repeat_interleave(len(tokens) // len(added), 0)
+        normed = torch.nn.functional.layer_norm(total, (total.shape[1],), weight, bias, eps)
+        if wrong == 'sum':
+            total = tokens.clone()  # as one that does not store it
+        elif wrong == 'norm':
+            normed = normed * 1.01
+        elif wrong == 'a number that is none':
+            total[-1, -1] = torch.nan
+        return total, normed
+
+    monkeypatch.setattr(measure_module.kernels, 'fault', lambda _: '')
+    monkeypatch.setattr(measure_module.kernels, 'add_norm', add_norm)
+    backend = CudaBackend(
+        nano(), device='cpu', precision='float32', tuning=Tuning(kernel_crops=False)
+    )
+    assert backend.ways['fused_norms'].startswith('not taken: its relative error is ')
+    given = crops(2)
+    assert_alike(backend.keypoints(given, [2], Decoding())[0], plain(nano(), given, [2]))
+
+
+def test_ways_that_are_right_alone_and_not_together_are_not_taken(monkeypatch):
+    hidden = GpuNetwork.hidden
+
+    def overflowing(self, block, normed):
+        """Right for the first block alone, which is what is tried."""
+        found = hidden(self, block, normed)
+        return found * (torch.inf if self.chosen.head_product and block is self.blocks[1] else 1)
+
+    monkeypatch.setattr(GpuNetwork, 'hidden', overflowing)
+    backend = CudaBackend(nano(), device='cpu', precision='float32')
+    assert backend.ways['head_product'] == 'not taken: with it heatmaps are not finite'
+    assert backend.ways['fused_gelu'].startswith('not taken: its approximation')
+    assert not backend.warning
+    given = crops(2)
+    assert_alike(backend.keypoints(given, [2], Decoding())[0], plain(nano(), given, [2]))
 
 
 def test_auto_goes_on_to_the_processor_where_the_gpu_has_too_little_memory(monkeypatch, caplog):

@@ -48,6 +48,14 @@ MEMORY = [
     RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`'),
     RuntimeError('CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`'),
     RuntimeError('cuDNN error: CUDNN_STATUS_ALLOC_FAILED'),
+    RuntimeError('cuDNN error: CUDNN_STATUS_NOT_INITIALIZED'),
+    RuntimeError('cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED'),
+    RuntimeError('cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED'),
+    RuntimeError('nvJPEG error: NVJPEG_STATUS_ALLOCATOR_FAILURE'),
+    RuntimeError(
+        'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "/pytorch/c10/cuda/CUDACachingAllocator.cpp"'
+        ':1016, please report a bug to PyTorch.'
+    ),
     RuntimeError(
         "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
         'memory: you tried to allocate 1 bytes. Error code 12 (Cannot allocate memory)'
@@ -91,6 +99,7 @@ HARMLESS = [
     ValueError('CUDA out of memory, an illegal memory access was encountered'),
     RuntimeError('shape mismatch: value maxIdx 3 is out of range'),
     RuntimeError(cuda_error('no kernel image is available for execution on the device')),
+    RuntimeError('cuDNN error: CUDNN_STATUS_EXECUTION_FAILED'),
     RuntimeError(cuda_error('invalid argument', 'cudaErrorInvalidValue')),
     RuntimeError(cuda_error(INVALIDATED, 'cudaErrorStreamCaptureInvalidated')),
     RuntimeError('unknown error'),

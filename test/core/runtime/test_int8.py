@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from vitpose_ros.core.runtime import openvino as openvino_module
 from vitpose_ros.core.runtime.calibration import calibrate
 from vitpose_ros.core.runtime.export import write_onnx
 from vitpose_ros.core.runtime.int8 import (
+    LEAST_RANGE,
     Rounded,
     calibration_of,
     calibration_path,
@@ -128,6 +128,33 @@ def test_the_embedded_network_is_calibrated_for_all_its_sets():
     assert calibration_path('nano').stat().st_size < 20_000
 
 
+def bent(folder, layer, value):
+    """Return a network of one block, with something else in the bias of a layer."""
+    torch.manual_seed(0)
+    config = ViTPoseConfig(48, 1, 3, {'coco': 17}, 12, image_size=(64, 48), deconv_channels=16)
+    state = ViTPose(config).state_dict()
+    state[layer].fill_(value)
+    path = folder / 'bent.safetensors'
+    write_checkpoint(path, config, state)
+    return path
+
+
+def test_layers_that_get_zeros_alone_are_calibrated_too(tmp_path, fast):
+    path = bent(tmp_path, 'heads.coco.deconv_layers.1.bias', -1e4)
+    calibration = calibrate(read_checkpoint(path), {'coco': NOISE}, 'noise')
+    assert calibration.ranges['coco']['heads.coco.deconv_layers.3'] == LEAST_RANGE
+    calibration.write(calibration_path(path))
+    assert read_calibration(calibration_path(path)) == calibration
+    estimator = PoseEstimator.load(path, 'cpu', backend='openvino', precision='int8')
+    assert estimator.backend.heatmaps(torch.from_numpy(NOISE), [3])[0].isfinite().all()
+
+
+def test_values_that_are_none_are_not_calibrated(tmp_path):
+    path = bent(tmp_path, 'backbone.blocks.0.norm2.bias', 1e12)
+    with pytest.raises(CheckpointError, match=r'mlp\.fc1 gets values of 1e\+12 on these crops'):
+        calibrate(read_checkpoint(path), {'coco': NOISE}, 'noise')
+
+
 def test_a_calibration_serves_all_sizes_and_sets_of_a_network():
     path = calibration_path('nano')
     network = load_network('nano', ['mpii', 'coco'], image_size=(128, 96))
@@ -152,6 +179,9 @@ def test_a_calibration_does_not_serve_a_network_of_which_one_weight_moved():
         ({'backbone': '0' * 16}, 'was made for other weights'),
         ({'ranges': {'coco': {}}}, "lacks ranges of keypoint set 'coco'"),
         ({'ranges': {'coco': {'a': -1.0}}}, 'a has the range -1.0'),
+        ({'ranges': {'coco': {'a': 1e300}}}, r'a has the range 1e\+300, not one from 1e-06 to'),
+        ({'ranges': {'coco': {'a': 1e-12}}}, 'a has the range 1e-12, not one from 1e-06 to 1e'),
+        ('[' * 100_000, 'not readable'),
         ({'made': {}}, 'made lacks crops'),
         ({'made': dict.fromkeys(('tool', 'method', 'crops', 'of'), 5)}, 'made has crops 5'),
     ],
@@ -306,37 +336,57 @@ def test_a_file_in_int8_gives_what_the_rounded_network_gives(file, tiny, monkeyp
 # When it is taken
 
 
-def test_the_gain_is_how_many_times_as_fast_the_second_is():
-    gain = integers.gain(lambda: time.sleep(0.02), lambda: time.sleep(0.01), 3)
-    assert gain == pytest.approx(2, rel=0.3)
+@pytest.mark.parametrize('seed', range(20))
+def test_the_gain_is_the_same_beside_other_programs(seed, monkeypatch):
+    """They take the processor for a while, and so make most runs longer, by up to three times."""
+    random, now = np.random.default_rng(seed), [0.0]
+    monkeypatch.setattr(integers, 'perf_counter', lambda: now[0])
+
+    def run(seconds):
+        now[0] += seconds * (1 if random.random() < 0.3 else random.uniform(1, 3))
+
+    gain = integers.gain(lambda: run(0.12), lambda: run(0.1))
+    assert gain == pytest.approx(1.2, rel=0.03)
+    assert now[0] < 2 * 0.12 * 3 * (integers.TRIALS * integers.ROUNDS + 1)
 
 
 @pytest.mark.parametrize('name', RUNTIMES)
 def test_where_int8_is_slower_it_is_refused_or_warned_of(name, tiny, cache, monkeypatch):
     measured = []
-    monkeypatch.setattr(integers, 'gain', lambda *given: measured.append(given[2]) or 0.83)
+    monkeypatch.setattr(integers, 'gain', lambda *_: measured.append(0.83) or measured[-1])
 
     def load():
         return PoseEstimator.load(tiny, 'cpu', backend=name, precision='int8', threads=1)
 
     monkeypatch.setattr(processor, 'has_int8', lambda: False)
-    with pytest.raises(BackendError, match=r'0\.83 times as fast as float32') as refused:
-        load()
+    for _ in range(2):  # a refusal is not kept: it may be due to what else runs
+        with pytest.raises(BackendError, match=r'0\.830 times as fast as float32') as refused:
+            load()
+    assert len(measured) == 2 and 'start anew when nothing else runs' in str(refused.value)
     assert f'{name} on cpu, int8, 1 thread' in str(refused.value)
     for words in ('avx512_vnni', 'avx_vnni', 'amx_int8', 'set precision to auto or float32'):
         assert words in str(refused.value)
     monkeypatch.setattr(processor, 'has_int8', lambda: True)
-    assert '0.83 times as fast as float32; set precision to auto' in load().backend.warning
-    assert measured == [15]  # rounds, of a measurement that is kept
+    assert '0.830 times as fast as float32; set precision to auto' in load().backend.warning
+    [kept] = cache.glob('int8-gain-*')
+    assert f"as measured before (remove '{kept}' to measure again); set" in load().backend.warning
+    assert len(measured) == 3
+    monkeypatch.setattr(processor, 'has_int8', lambda: False)
+    with pytest.raises(BackendError, match='Int8 is what this processor'):
+        load()
+    assert len(measured) == 4  # what is kept does not refuse
 
 
 def test_a_clear_gain_allows_int8_without_the_flags(monkeypatch):
     monkeypatch.setattr(processor, 'has_int8', lambda: False)
-    assert 'here: 1.20 times as fast as float32. Int8 is what this' in integers.judge(1.2, 'here')
+    assert 'here: 1.200 times as fast as float32. Int8 is what this' in (
+        integers.judge(1.2, 'here')
+    )
     assert 'it costs accuracy' in integers.judge(1.2, 'here')
-    for gain in (0.99, 1.05):  # the second may be noise
-        with pytest.raises(BackendError, match=f'here: {gain:.2f} times .* from 1.1 times up'):
+    for gain, text in ((0.99, '0.990'), (1.0964, '1.096'), (1.09999, '1.099')):
+        with pytest.raises(BackendError, match=f'here: {text} times .* from 1.1 times up'):
             integers.judge(gain, 'here')
+    assert '1.100' in integers.judge(1.1, 'here')
     monkeypatch.setattr(processor, 'has_int8', lambda: True)
     assert integers.judge(1.05, 'here') == ''
 

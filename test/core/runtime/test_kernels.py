@@ -1,5 +1,6 @@
 """Triton kernels give what the core gives: on a GPU, or by Triton's interpreter on a processor."""
 
+import mmap
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ pytestmark = [
 HAS_GPU = torch.cuda.is_available()
 DEVICE = torch.device('cuda' if HAS_GPU else 'cpu')
 SIZE = (64, 48)
+MAP_NORESERVE = 0x4000  # Python has no name for it before 3.13
 ROOT = Path(__file__).parents[3]
 
 
@@ -78,6 +80,22 @@ def test_crops_of_the_kernel_are_those_of_opencv(channels):
     assert (difference.abs() > GREY_LEVELS - 1).float().mean() < 1e-3
     assert host.batch()[0].max() == 0  # the one outside
     assert host.batch().float().std() > 30
+
+
+@pytest.mark.skipif(HAS_GPU, reason='of memory that nobody touches only a processor has enough')
+def test_frames_may_have_more_than_two_gib():
+    """Rows that are 1 GiB apart; an offset of 32 bits would read 4 GiB before the third."""
+    try:
+        room = mmap.mmap(-1, (1 << 32) + 4096, flags=mmap.MAP_PRIVATE | MAP_NORESERVE)
+    except OSError as error:
+        pytest.skip(f'no address space: {error}')
+    memory = torch.frombuffer(room, dtype=torch.uint8)
+    frame = memory.as_strided((3, 8, 3), (1 << 30, 3, 1), 1 << 31)
+    frame.copy_(torch.from_numpy(picture('rgb', 3, 8)))
+    table = torch.tensor([[0.0, 0, 1, 1, 0]]).view(torch.uint8)
+    crop = torch.full((1, 16, 16, 3), 9, dtype=torch.uint8)
+    sample(frame, table, 'rgb', crop, (16, 16))
+    assert torch.equal(crop[0, :3, :8], frame)
 
 
 def test_planes_give_the_crops_of_pixels():

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitpose_ros.core.geometry.crops import normalise
-from vitpose_ros.core.runtime.int8 import Calibration, backbone_digest, products
+from vitpose_ros.core.runtime.int8 import (
+    LEAST_RANGE,
+    MOST_RANGE,
+    Calibration,
+    backbone_digest,
+    products,
+)
 from vitpose_ros.core.weights import Checkpoint, CheckpointError
 
 PERCENTILE = 99.99  # of the magnitudes; what lies above is cut. Compared in models/README.md
@@ -32,7 +38,8 @@ def calibrate(
 ) -> Calibration:
     """Calibrate a network on crops of each keypoint set, (n, h, w, 3) uint8 RGB.
 
-    of: what the crops are, for the file. Raises CheckpointError where ONNX Runtime is missing.
+    of: what the crops are, for the file. Raises CheckpointError where ONNX Runtime is missing, and
+    for a network whose values integers cannot stand for.
     """
     try:
         import onnxruntime
@@ -60,7 +67,8 @@ def calibrate(
         for hook in hooks:
             hook.remove()
         ranges[keypoint_set] = {
-            name: round(max(abs(float(value)) for value in found[name][:2]), 5) for name in layers
+            name: _range(name, max(abs(float(value)) for value in found[name][:2]))
+            for name in layers
         }
     height, width = image_size or checkpoint.config.image_size
     made = {
@@ -71,6 +79,20 @@ def calibrate(
         'image_size': [height, width],
     }
     return Calibration(backbone_digest(network), made, ranges)
+
+
+def _range(name: str, largest: float) -> float:
+    """Return a range as the file has it, for inputs of a layer that are at most so large.
+
+    Raises CheckpointError for what integers cannot stand for.
+    """
+    if not largest <= MOST_RANGE:
+        raise CheckpointError(
+            f'{name} gets values of {largest:g} on these crops: this network cannot be quantised; '
+            'see that its weights are right'
+        )
+    # Inputs may all be zero, for which any range will do.
+    return max(float(f'{largest:.6g}'), LEAST_RANGE)
 
 
 def _keep(inputs: dict[str, NDArray[np.float32]], name: str) -> Callable[[nn.Module, Any], None]:

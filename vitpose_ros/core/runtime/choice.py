@@ -130,12 +130,16 @@ def _on_processor(backend: str, why: str = '') -> Choice:
 
 
 def open_backend(
-    network: ViTPose, options: Options = DEFAULTS, *, calibration: Path | None = None
+    network: ViTPose,
+    options: Options = DEFAULTS,
+    *,
+    calibration: Path | None = None,
+    at_any_speed: bool = False,
 ) -> Backend:
     """Prepare a network to run; it is changed.
 
     options: all but keypoint_sets and image_size, which are the network's. calibration: the file
-    for int8; see int8.
+    for int8; see int8. at_any_speed: int8 is not compared with float32, and never refused.
     Raises DeviceError for a device that is not there, BackendError for what does not fit
     together or is not installed, ExportError where graphs for a backend cannot be written; all
     name the remedy.
@@ -148,9 +152,13 @@ def open_backend(
     def opened(choice: Choice, precision: str) -> Backend:
         own = replace(options, device=choice.device, precision=precision)
         if choice.backend == 'openvino':
-            return openvino.OpenVinoBackend(network, own, calibration=calibration)
+            return openvino.OpenVinoBackend(
+                network, own, calibration=calibration, at_any_speed=at_any_speed
+            )
         if choice.backend == 'onnx':
-            return onnx.OnnxBackend.of_network(network, own, calibration=calibration)
+            return onnx.OnnxBackend.of_network(
+                network, own, calibration=calibration, at_any_speed=at_any_speed
+            )
         if choice.device == 'cpu':
             return TorchBackend(network, own)
         tuning = Tuning(graphs=options.cuda_graphs != 'off')

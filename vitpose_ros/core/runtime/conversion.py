@@ -93,7 +93,8 @@ def _run_process(*arguments: str) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, 'PYTHONPATH': path},
+        # It needs no GPU, which may be busy.
+        env={**os.environ, 'PYTHONPATH': path, 'CUDA_VISIBLE_DEVICES': ''},
     )
     assert process.stdin is not None and process.stderr is not None
     try:

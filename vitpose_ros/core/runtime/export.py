@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.geometry.crops import MEAN, STD
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.runtime.faults import brief
 from vitpose_ros.core.runtime.int8 import Calibration, round_products
 from vitpose_ros.core.runtime.qdq import quantise_file
 from vitpose_ros.core.weights.folding import select_sets
@@ -99,7 +100,7 @@ def write_onnx(
 
     Its metadata has the configuration. dtype: float32, or float16 for GPUs; crops and heatmaps
     are the same. calibration: with products in integers of 8 bits; see qdq.
-    Raises ExportError, which names what is not installed.
+    Raises ExportError, which names what is not installed, or what else is at fault.
     """
     single = graph(network, keypoint_set, dtype)
     try:
@@ -117,6 +118,15 @@ def write_onnx(
     except (ImportError, TypeError) as error:
         raise ExportError(
             f'cannot write ONNX: {error}; pip install onnx onnxscript, and PyTorch 2.5 or newer'
+        ) from error
+    except Exception as error:
+        # PyTorch looks at the GPU meanwhile, which may be busy; what it says then is within.
+        cause = error
+        while isinstance(cause.__cause__, Exception):
+            cause = cause.__cause__
+        raise ExportError(
+            f'cannot write ONNX: {brief(cause)}; end what else uses the GPU if that is at fault, '
+            'or set backend to another'
         ) from error
     assert program is not None
     precision = 'int8' if calibration else str(dtype).removeprefix('torch.')

@@ -39,6 +39,14 @@ TEXTS: dict[str, Fault] = {
     'cublas_status_alloc_failed': 'out of memory',
     'cublas_status_not_initialized': 'out of memory',  # of cublasCreate, which allocates
     'cudnn_status_alloc_failed': 'out of memory',
+    'cudnn_status_not_initialized': 'out of memory',  # of cudnnCreate, which allocates
+    # cuDNN 9, of the device and of the host
+    'cudnn_status_internal_error_device_allocation_failed': 'out of memory',
+    'cudnn_status_internal_error_host_allocation_failed': 'out of memory',
+    'nvjpeg_status_allocator_failure': 'out of memory',
+    'nvjpeg: allocator failure': 'out of memory',
+    # PyTorch's allocator, where it cannot even ask the driver how much memory is left
+    'nvml_success == r internal assert failed': 'out of memory',
     'cusolver_status_alloc_failed': 'out of memory',
     # the standard library of C++, on the processor
     'bad_alloc': 'out of memory',

@@ -23,6 +23,8 @@ from vitpose_ros.core.model.vit import DECONVOLUTION, ViTPose
 from vitpose_ros.core.weights import CheckpointError, find_model, models_command
 
 LARGEST = 127
+# Of a range: what float32 has the step of, and the inverse. No network's values are beyond.
+LEAST_RANGE, MOST_RANGE = 1e-6, 1e9
 SUFFIX = '.int8.json'
 FORMAT = 1
 # Of each block, and of each classic decoder.
@@ -72,7 +74,7 @@ def read_calibration(path: Path) -> Calibration:
             f"calibration '{path}' is absent, which precision int8 needs; to make it from images "
             f'of what the robot sees: {MAKE}'
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"calibration '{path}': not readable ({error}); make it anew: {MAKE}"
         ) from error
@@ -85,8 +87,10 @@ def read_calibration(path: Path) -> Calibration:
         if not isinstance(found.made['crops'], dict):
             raise ValueError(f'made has crops {found.made["crops"]}')
         for name, value in (pair for own in found.ranges.values() for pair in own.items()):
-            if not (isinstance(value, float) and 0 < value < float('inf')):
-                raise ValueError(f'{name} has the range {value}')
+            if not (isinstance(value, float) and LEAST_RANGE <= value <= MOST_RANGE):
+                raise ValueError(
+                    f'{name} has the range {value}, not one from {LEAST_RANGE:g} to {MOST_RANGE:g}'
+                )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"calibration '{path}': not one that this version reads "

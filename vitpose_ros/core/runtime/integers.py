@@ -1,11 +1,12 @@
-"""Whether integers of 8 bits are worth their loss here: measured once, and kept."""
+"""Whether integers of 8 bits are worth their loss here: measured, and kept unless refused."""
 
 import hashlib
 import logging
+import math
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 from vitpose_ros.core.runtime import cache, export, processor
@@ -13,10 +14,10 @@ from vitpose_ros.core.runtime.base import BackendError, GraphBackend
 
 LOG = logging.getLogger(__name__)
 
-ROUNDS = 5
-# Where the processor is not made for int8, which then is a little faster or slower than float32:
-# one measurement beside other programs must not let the slower pass.
-ROUNDS_WITHOUT = 15
+ROUNDS = 4  # of a trial
+TRIALS = 6  # at most
+SETTLED = 0.98  # in a trial that is the last, no time is shorter than so much of the shortest
+# Where the processor is not made for int8, which then is a little faster or slower than float32.
 LEAST_WITHOUT = 1.1
 WITHOUT = (
     'this processor has no instructions for (none of the flags '
@@ -25,24 +26,35 @@ WITHOUT = (
 
 
 def gain(slow: Callable[[], object], fast: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Measure by turns how many times as fast as the first the second is; the median."""
-    gains = []
-    for _ in range(rounds + 1):  # the first warms up
-        times = [perf_counter()]
-        for run in (slow, fast):
-            run()
-            times.append(perf_counter())
-        gains.append((times[1] - times[0]) / (times[2] - times[1]))
-    return median(gains[1:])
+    """Measure by turns how many times as fast as the first the second is.
+
+    By the shortest times, since what else the machine does only makes them longer; in trials of
+    so many rounds, until one finds none that is shorter.
+    """
+    runs = (slow, fast)
+    for run in runs:  # to warm up
+        run()
+    shortest = [math.inf, math.inf]
+    for _ in range(TRIALS):
+        before = list(shortest)
+        for _ in range(rounds):
+            for number, run in enumerate(runs):
+                begin = perf_counter()
+                run()
+                shortest[number] = min(shortest[number], perf_counter() - begin)
+        if all(new >= SETTLED * old for new, old in zip(shortest, before, strict=True)):
+            break
+    return shortest[0] / shortest[1]
 
 
 def compare(fast: GraphBackend, open_plain: Callable[[], GraphBackend], name: str) -> str:
     """Return a warning, or nothing, for a backend in int8, after its speed here.
 
-    open_plain: opens the same in float32, for a measurement that is then kept. name: of the
-    runtime and network. Raises BackendError where the processor is not made for int8, which is
-    not clearly faster either.
+    open_plain: opens the same in float32, for a measurement that is then kept, unless it refuses
+    int8: beside other programs it may have been wrong. name: of the runtime and network. Raises
+    BackendError where the processor is not made for int8, which is not clearly faster either.
     """
+    measured: list[float] = []
     place = hashlib.sha256(f'{processor.name()}; {fast.description}'.encode()).hexdigest()[:8]
 
     def make(folder: Path) -> None:
@@ -50,23 +62,43 @@ def compare(fast: GraphBackend, open_plain: Callable[[], GraphBackend], name: st
         crops = export.example(fast.config)
         counts = [len(crops)] + [0] * (len(fast.config.keypoint_sets) - 1)
         plain, short = (partial(b.heatmaps, crops, counts) for b in (open_plain(), fast))
-        rounds = ROUNDS if processor.has_int8() else ROUNDS_WITHOUT
-        (folder / 'gain').write_text(f'{gain(plain, short, rounds):.4f}')
+        measured.append(gain(plain, short))
+        (folder / 'gain').write_text(f'{measured[-1]:.4f}')
 
     def load(folder: Path) -> float:
         return float((folder / 'gain').read_text())
 
-    return judge(cache.cached(f'int8-gain-{name}-{place}', make, load), fast.description)
+    entry = f'int8-gain-{name}-{place}'
+    kept = cache.cache_directory() / entry
+    found = cache.cached(entry, make, load)
+    if is_refused(found) and not measured:  # kept by a version that kept those, too
+        shutil.rmtree(kept, ignore_errors=True)
+        found = cache.cached(entry, make, load)
+    if is_refused(found):
+        shutil.rmtree(kept, ignore_errors=True)
+    return judge(found, fast.description, None if measured else kept)
 
 
-def judge(gain: float, where: str) -> str:
-    """Return a warning, or nothing, for int8 that is so many times as fast as float32."""
-    found = f'{where}: {gain:.2f} times as fast as float32'
+def is_refused(gain: float) -> bool:
+    """Tell whether int8 that is so many times as fast as float32 is not run here."""
+    return not processor.has_int8() and gain < LEAST_WITHOUT
+
+
+def judge(gain: float, where: str, kept: Path | None = None) -> str:
+    """Return a warning, or nothing, for int8 that is so many times as fast as float32.
+
+    kept: where that is from, if it was not measured now.
+    """
+    # Cut off, so that what is refused never looks as if it were enough.
+    found = f'{where}: {math.floor(1000 * gain) / 1000:.3f} times as fast as float32'
+    if kept is not None:
+        found += f", as measured before (remove '{kept}' to measure again)"
     if processor.has_int8():
         return '' if gain >= 1 else f'{found}; set precision to auto'
     found += f'. Int8 is what {WITHOUT}'
-    if gain >= LEAST_WITHOUT:
+    if not is_refused(gain):
         return found
     raise BackendError(
-        f'{found}; it is taken from {LEAST_WITHOUT} times up: set precision to auto or float32'
+        f'{found}; it is taken from {LEAST_WITHOUT} times up: set precision to auto or float32; '
+        'or start anew when nothing else runs here, which measures again'
     )

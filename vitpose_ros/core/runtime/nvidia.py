@@ -32,9 +32,15 @@ class Driver:
 def ask_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Driver:
     """Ask the driver for its devices; load: what opens its library."""
     try:
-        cuda = load(LIBRARY)
+        return _answer(load(LIBRARY))
     except OSError:
         return Driver(reason=f'there is no NVIDIA driver here ({LIBRARY}); {WITHOUT}')
+    except AttributeError as error:  # a stub, or a driver of another age
+        return Driver(reason=f'{LIBRARY} is no driver that this version knows: {error}; {WITHOUT}')
+
+
+def _answer(cuda: Any) -> Driver:
+    """Return what the driver's library says."""
     count = ctypes.c_int()
     code = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
     if code:

@@ -112,13 +112,14 @@ class OnnxBackend(GraphBackend):
         options: Options,
         *,
         calibration: Path | None = None,
+        at_any_speed: bool = False,
     ) -> 'OnnxBackend':
         """Write the files of a network to the cache, if they are not there yet, and take them.
 
         precision: 'float32'; 'float16' on a GPU only; 'int8' on a processor, or with TensorRT;
-        'auto' is float16 on a GPU, else float32. calibration: the file for int8. Raises
-        BackendError where ONNX Runtime is not installed, ExportError where what writes its files
-        is not.
+        'auto' is float16 on a GPU, else float32. calibration: the file for int8. at_any_speed:
+        int8 on a processor is not compared with float32, and never refused. Raises BackendError
+        where ONNX Runtime is not installed, ExportError where what writes its files is not.
         """
         providers.runtime()  # raises where it is not there, before anything is written
         device = options.device
@@ -155,7 +156,7 @@ class OnnxBackend(GraphBackend):
         found = cache.cached(f'onnx-{chosen}-{digest}{detail}', write, load)
         if isinstance(found, DeviceError):
             raise found
-        if quantised and device == 'cpu':
+        if quantised and device == 'cpu' and not at_any_speed:
             plain = partial(cls.of_network, network, replace(options, precision='float32'))
             found.warning = integers.compare(found, plain, f'onnx-{digest}')
         return found

@@ -61,12 +61,13 @@ class OpenVinoBackend(GraphBackend):
         options: Options,
         *,
         calibration: Path | None = None,
+        at_any_speed: bool = False,
     ) -> None:
         """Take the network, and what to compute with: device, precision and threads.
 
         The device is 'cpu' or 'intel_gpu'. precision: 'float32'; 'bfloat16' and 'int8' (cpu);
         'float16' (intel_gpu); 'auto': what is faster here, without int8. calibration: the file
-        for int8.
+        for int8. at_any_speed: int8 is not compared with float32, and never refused.
         """
         device, precision = options.device, options.precision
         check_device(device)
@@ -88,7 +89,7 @@ class OpenVinoBackend(GraphBackend):
         if device == 'cpu':
             where = processor.description(self.precision, self.threads)
         self.description = f'openvino on {where}'
-        if rounded:
+        if rounded and not at_any_speed:
             self.warning = integers.compare(
                 self,
                 partial(OpenVinoBackend, network, replace(options, precision='float32')),

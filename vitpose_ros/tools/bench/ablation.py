@@ -71,9 +71,8 @@ def _ablate(
                 times = timing.interleave({'on': on, 'off': off}, rounds=options.rounds)
                 there: list[float | None] = [None, None]
                 if of not in ('crops', 'JPEG'):
-                    there = [
-                        timing.on_device_ms(without_waiting(run), device) for run in (on, off)
-                    ]
+                    queues = [without_waiting(run) for run in (on, off)]
+                    there = [queue and timing.on_device_ms(queue, device) for queue in queues]
                 table.add(
                     way,
                     of,

@@ -94,9 +94,11 @@ def network(options: BenchOptions, model: Model, peer: Any) -> None:
     ) as table:  # fmt: skip
         table.note = (
             f'ratio: how many times as fast as {PEER}, eager, in its first row. GFLOP/s: of what '
-            'the folded network needs, on a GPU in the time on the device. The matrix product: of '
-            'the same precision, on the same device, where PyTorch has one. Largest difference: '
-            'of the heatmaps, from those of the first row of a batch, in parts of their peak.'
+            'the folded network needs, on a GPU in the time on the device, if there is one: what '
+            'waits for the device within a pass has none. The matrix product: of the same '
+            'precision, on the same device, by PyTorch; of int8 by the runtime itself. Largest '
+            'difference: of the heatmaps, from those of the first row of a batch, in parts of '
+            'their peak.'
         )
         for key, backend in list(opened.items()):
             try:
@@ -135,12 +137,14 @@ class Bout:
     def run(self, rounds: int) -> None:
         """Measure, and add a row for each."""
         by_turns = dict(self._contenders)
-        for backend in self._backends.values():
+        for key, backend in self._backends.items():
             # On a processor by turns, too: it is not equally fast all the time.
             here = backend.device.type == 'cpu' and ' on cpu' in backend.description
-            if here and backend.precision in product.FLOATS:
-                key = product.name(backend.precision)
-                by_turns[key] = product.run(backend.precision, backend.device)
+            by = product.by(backend.precision, key.split(' ')[0])
+            if here and by:
+                with self._table.attempt(product.name(backend.precision, by)):
+                    run = product.run(backend.precision, backend.device, by)
+                    by_turns[product.name(backend.precision, by)] = run
         times = timing.interleave(by_turns, rounds=rounds, failed=self._table.fail)
         first: Tensor | None = None
         for key in self._contenders:
@@ -161,14 +165,16 @@ class Bout:
         work, seconds = self._work * self._batch, median(times[key])
         on_device: float | None = None
         share: float | None = None
+        rate, by = work / seconds, product.by(runs.precision, key.split(' ')[0])
         if runs.device.type == 'cuda':
-            on_device = timing.on_device_ms(without_waiting(self._contenders[key]), runs.device)
-            rate = 1e3 * work / on_device
+            queue = without_waiting(self._contenders[key])
+            on_device = queue and timing.on_device_ms(queue, runs.device)
+            if on_device:
+                rate = 1e3 * work / on_device
             if runs.precision in product.FLOATS:
                 share = rate / product.rate(runs.precision, runs.device)
-        else:
-            rate = work / seconds
-            by_turns = timing.ratio(times, product.name(runs.precision), key)
+        elif by:
+            by_turns = timing.ratio(times, product.name(runs.precision, by), key)
             share = by_turns and by_turns * work / product.flops(runs.device)
         self._table.add(
             key.split(' ')[0],
@@ -242,9 +248,9 @@ def experts(options: BenchOptions, model: Model) -> None:
                     table.add(name, plain.precision, batch, one, six, ratio)
 
 
-def without_waiting(run: timing.Run) -> timing.Run:
-    """Return what a run of network_run queues on a GPU; of other backends the run itself."""
+def without_waiting(run: timing.Run) -> timing.Run | None:
+    """Return what a run of network_run queues on a GPU; None of those that wait for it."""
     backend = getattr(run.func, '__self__', None) if isinstance(run, partial) else None
     if isinstance(run, partial) and isinstance(backend, CudaBackend):
         return partial(backend.queue, *run.args[:2])
-    return run
+    return None

@@ -7,7 +7,8 @@ from statistics import median
 import numpy as np
 import torch
 
-QUEUE_CYCLES = 10_000_000  # of the GPU's clock, about 5 ms: longer than queueing a pass takes
+# Of the GPU's clock, about 5 ms, longer than queueing a pass takes; and where it takes longer.
+QUEUE_CYCLES, MOST_CYCLES = 10_000_000, 320_000_000
 DEVICE_ROUNDS = 12
 
 Times = dict[str, list[float]]  # contender: seconds of each round
@@ -87,21 +88,29 @@ def synchronous(run: Run, device: torch.device) -> Run:
     return wait
 
 
-def on_device_ms(queue: Run, device: torch.device) -> float:
+def on_device_ms(queue: Run, device: torch.device) -> float | None:
     """Return the milliseconds on the device of what a function queues there without waiting.
 
     The device is kept busy until all is queued, so that the cost of launching does not count.
+    None where the function waits for the device, or queues more than that takes at once.
     """
     if device.type != 'cuda':
         return milliseconds(interleave({'': queue}, rounds=1), '')
-    times = []
+    times: list[float] = []
+    cycles = QUEUE_CYCLES
     with torch.cuda.device(device):
-        for _ in range(DEVICE_ROUNDS):
+        while len(times) < DEVICE_ROUNDS:
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            torch.cuda._sleep(QUEUE_CYCLES)
+            torch.cuda._sleep(cycles)
             begin.record()
             queue()
             end.record()
+            was_busy = not begin.query()  # it had not even begun when all was queued
             end.synchronize()
-            times.append(float(begin.elapsed_time(end)))
+            if was_busy:
+                times.append(float(begin.elapsed_time(end)))
+            elif cycles < MOST_CYCLES:
+                cycles *= 2
+            else:
+                return None
     return median(times)

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -28,13 +29,15 @@ from vitpose_ros.core.runtime.cuda.device import (
 )
 from vitpose_ros.core.runtime.cuda.jpeg import Decoder, choose_decoder
 from vitpose_ros.core.runtime.cuda.measure import OFF, Trials, decode_fault, is_timed
-from vitpose_ros.core.runtime.cuda.network import GpuNetwork
+from vitpose_ros.core.runtime.cuda.network import Chosen, GpuNetwork
 from vitpose_ros.core.runtime.cuda.passes import Passes
 from vitpose_ros.core.runtime.cuda.sampling import kernel_fault
 from vitpose_ros.core.runtime.cuda.tuning import Tuning, buckets
 from vitpose_ros.core.runtime.faults import brief, is_out_of_memory
 from vitpose_ros.core.types import Precision
 
+# What changes what the network computes, besides the kernels for attention.
+NETWORK_WAYS = {field.name for field in fields(Chosen)} - {'attention'}
 TRIAL_BATCHES = (1, 8)  # crops of the measurements that choose
 
 
@@ -63,15 +66,28 @@ class CudaBackend(Backend):
             self.device = torch.device('cuda', torch.cuda.current_device())
         self._tuning = tuning or Tuning()
         self.ways: dict[str, str] = {}  # of each of the tuning, what became of it and why
-        self._passes: Passes | None = None
+        self._passes: Passes | None = None  # those that ran last
+        # Of each decoding that was asked for: its passes, and for how many crops.
+        self._prepared: dict[Decoding, Passes] = {}
+        self._asked: dict[Decoding, int] = {}
         with between(self.device, trial_stream(self.device)):
             try:
                 self.precision: Precision = chosen or 'float16'
                 self._network = self._load(network)
-                if not self._is_finite() and chosen is None:
+                finite = self._is_finite()
+                if not finite:
+                    self._warn(
+                        f'this network has values that {self.precision} does not hold: it runs '
+                        'in bfloat16 where precision is auto; give float32 for the most exact '
+                        'keypoints'
+                    )
+                if not finite and chosen is None:
                     self.precision = 'bfloat16'
                     self._network = self._load(network)
+                    finite = self._is_finite()
                 self._choose()
+                if finite and not self._is_finite():
+                    self._take_none()
             except Exception as error:
                 raise told(error, str(self.device)) from error
         self._describe()
@@ -95,28 +111,30 @@ class CudaBackend(Backend):
 
         Where memory does not suffice, it is for fewer crops. Returns for how many. Raises
         DeviceError where it does not suffice for one.
+
+        What is ready for other decodings, or for more crops, stays so, unless memory suffices for
+        nothing beside it.
         """
+        self._passes = self._prepared.get(decoding)
+        if self._passes is not None and self._passes.max_batch >= max_batch:
+            return max_batch
         self._passes = None
+        self._prepared.pop(decoding, None)
         try:
             with on(self.device):
-                if self._tuning.graphs:
-                    self._passes = self._largest(decoding, max_batch, graphs=True)
-                else:
-                    self.ways['graphs'] = OFF
-                if self._passes is None:
-                    # Choosing a kernel for attention is a setting of the whole process, which
-                    # other threads would see in the middle of every pass.
-                    if self._network.chosen.attention is not None:
-                        self._network.chosen.attention = None
-                        self.ways['fast_attention'] = "PyTorch's choice: without graphs"
-                    self._passes = self._largest(decoding, max_batch, graphs=False)
+                passes = self._ready(decoding, max_batch)
+                if passes is None and self._prepared:
+                    self._prepared.clear()
+                    passes = self._ready(decoding, max_batch)
                 free_cache(self.device)  # what warming up took
         except Exception as error:
             raise told(error, str(self.device)) from error
-        if self._passes is None:
+        if passes is None:
             raise told(torch.cuda.OutOfMemoryError('CUDA out of memory'), str(self.device))
+        self._passes = self._prepared[decoding] = passes
+        self._asked[decoding] = max_batch
         self._describe()
-        return self._passes.max_batch
+        return passes.max_batch
 
     def relieve(self, count: int) -> int:
         """Make room after memory ran out; see Backend.
@@ -124,7 +142,8 @@ class CudaBackend(Backend):
         A pass by a graph takes no memory, so that fewer crops do not help it.
         """
         free_cache(self.device)
-        assert self._passes is not None, 'a pass ran out of memory'
+        if self._passes is None:  # not even ready for one
+            return count
         return count if self._passes.has_graphs else super().relieve(count)
 
     @torch.inference_mode()
@@ -147,8 +166,9 @@ class CudaBackend(Backend):
         """Map crops, or patches of CudaCrops, to keypoints; see Backend."""
         begin = time.perf_counter()
         total = sum(counts)
-        if self._passes is None or self._passes.decoding != decoding:
-            self.prepare(decoding, total)
+        self._passes = self._prepared.get(decoding)
+        if self._passes is None:
+            self.prepare(decoding, self._asked.get(decoding, total))
         assert self._passes is not None, 'prepared'
         rows = len(crops) // total  # of a crop
         found = [
@@ -168,18 +188,12 @@ class CudaBackend(Backend):
         return GpuNetwork(network, self.device, getattr(torch, self.precision))
 
     def _is_finite(self) -> bool:
-        """Tell whether heatmaps of noise are, and warn where they are not."""
+        """Tell whether heatmaps of noise are."""
         random = np.random.default_rng(0)
         counts = [1] * len(self.config.keypoint_sets)
         size = (len(counts), *self.config.image_size, 3)
         noise = torch.from_numpy(random.integers(0, 256, size, dtype=np.uint8))
-        finite = all(bool(maps.isfinite().all()) for maps in self.heatmaps(noise, counts))
-        if not finite:
-            self._warn(
-                f'this network has values that {self.precision} does not hold: it runs in '
-                'bfloat16 where precision is auto; give float32 for the most exact keypoints'
-            )
-        return finite
+        return all(bool(maps.isfinite().all()) for maps in self.heatmaps(noise, counts))
 
     def _warn(self, text: str) -> None:
         """Add to what it could not have, once."""
@@ -212,6 +226,31 @@ class CudaBackend(Backend):
         if tuning.gpu_jpeg:
             self._decoder, self.ways['gpu_jpeg'] = choose_decoder(self.device)
         self.decodes_jpeg = self._decoder is not None
+
+    def _take_none(self) -> None:
+        """Leave out all ways of the network: alone each is right, but not what they give."""
+        if self._network.chosen.attention is not None:
+            self.ways['fast_attention'] = "PyTorch's choice: with others heatmaps are not finite"
+        self._network.chosen = Chosen()
+        for way, text in self.ways.items():
+            if text.startswith('taken') and way in NETWORK_WAYS:
+                self.ways[way] = 'not taken: with it heatmaps are not finite'
+
+    def _ready(self, decoding: Decoding, max_batch: int) -> Passes | None:
+        """Return passes, by graphs or without; None where memory does not suffice for one crop."""
+        passes = None
+        if self._tuning.graphs:
+            passes = self._largest(decoding, max_batch, graphs=True)
+        else:
+            self.ways['graphs'] = OFF
+        if passes is None:
+            # Choosing a kernel for attention is a setting of the whole process, which other
+            # threads would see in the middle of every pass.
+            if self._network.chosen.attention is not None:
+                self._network.chosen.attention = None
+                self.ways['fast_attention'] = "PyTorch's choice: without graphs"
+            passes = self._largest(decoding, max_batch, graphs=False)
+        return passes
 
     def _tried(self, batches: Sequence[int]) -> dict[str, str]:
         """Try the ways of the network on batches, and return what became of each."""

@@ -88,7 +88,15 @@ class CudaCrops:
         self._costs = costs or self._measure()
 
     def begin(self, count: int) -> None:
-        """Make room for so many crops; see Crops."""
+        """Make room for so many crops; see Crops.
+
+        Raises ValueError where the memory of the passes has room for fewer.
+        """
+        if not self._grows and count * self._rows > len(self._memory):
+            raise ValueError(
+                f'{count} crops do not fit into memory for {len(self._memory) // self._rows}; '
+                'let the backend prepare for that many, and take its crops() anew'
+            )
         self._sent.synchronize()  # the host's memory may be written again
         self._host.begin(count)
         self._count, self._filled = count, 0
@@ -134,6 +142,7 @@ class CudaCrops:
         count, places = len(cuts), cuts.places
         if not count:
             return
+        self._check(places)
         run = slice(self._filled, self._filled + count)
         self._filled += count
         self._host.cut(frame, replace(cuts, places=np.arange(run.start, run.stop)))
@@ -208,6 +217,7 @@ class CudaCrops:
         cuts: Cuts,
     ) -> None:
         """Cut regions out of an image, or a part of one, on the GPU; send it if it is an array."""
+        self._check(cuts.places)
         table = np.empty((len(cuts), TABLE), np.float32)
         table[:, :2] = cuts.regions[:, :2]
         table[:, 2:4] = crop_steps(cuts.regions, self.size, cuts.udp)
@@ -228,6 +238,14 @@ class CudaCrops:
             crops = sample_crops(image, channels, cuts.regions, cuts.udp, self.size)
             places_there = rows.view(torch.float32).view(table.shape)[:, 4]
             self._memory.index_copy_(0, places_there.long(), crops)
+
+    def _check(self, places: NDArray[np.int64]) -> None:
+        """Raise ValueError for a place that the batch does not have: a kernel writes anywhere."""
+        if places.min() < 0 or places.max() >= self._count:
+            raise ValueError(
+                f'places {places.min()} to {places.max()} are not in a batch of {self._count} '
+                'crops; begin one of that many'
+            )
 
     def batch(self) -> Tensor:
         """Return the crops, or patches, on the GPU; see Crops."""

@@ -39,7 +39,9 @@ def torchvision_decoder(device: torch.device) -> Decoder:
         if device.type == 'cuda':
             # It writes on a stream of its own, into memory that the current one may still read.
             torch.cuda.current_stream(device).synchronize()
-        planes: Tensor = decode_jpeg(torch.from_numpy(data), mode=ImageReadMode.RGB, device=device)
+        # PyTorch warns of memory that is not writeable, as that of bytes.
+        file = torch.from_numpy(data if data.flags.writeable else data.copy())
+        planes: Tensor = decode_jpeg(file, mode=ImageReadMode.RGB, device=device)
         return planes.permute(1, 2, 0)
 
     return decode

@@ -48,7 +48,7 @@ class Sample:
     hidden: Tensor  # (n t, 4 d)
 
 
-Part = Callable[[Sample], Tensor]
+Part = Callable[[Sample], 'Tensor | tuple[Tensor, ...]']
 
 
 class Trials:
@@ -74,22 +74,29 @@ class Trials:
         """Set what the network takes, and return for each way what became of it."""
         network, block = self._network, self._network.blocks[0]
         name = network.config.keypoint_sets[0]
-        parts: dict[str, Part] = {
-            'patch_product': lambda s: network.embed(
-                s.crops if s.patches is None or not network.chosen.patch_product else s.patches
-            ),
-            'fused_norms': lambda s: network.add_norm(s.tokens, s.normed, block.norm1)[1],
-            'fused_gelu': lambda s: network.hidden(block, s.normed),
+        # Of each way what is timed, then what must be right, too.
+        parts: dict[str, list[Part]] = {
+            'patch_product': [
+                lambda s: network.embed(
+                    s.crops if s.patches is None or not network.chosen.patch_product else s.patches
+                )
+            ],
+            'fused_norms': [
+                lambda s: network.add_norm(s.tokens, s.normed, block.norm1),
+                # What is added again and again, as positions are.
+                lambda s: network.add_norm(s.tokens.repeat(2, 1), s.normed, block.norm1),
+            ],
+            'fused_gelu': [lambda s: network.hidden(block, s.normed)],
         }
         if block.experts is not None:
-            parts['grouped_experts'] = lambda s: network.with_experts(block, s.hidden, s.index)
+            parts['grouped_experts'] = [lambda s: network.with_experts(block, s.hidden, s.index)]
         if network.config.decoder == 'classic':
-            parts['head_product'] = lambda s: network.heatmaps(
-                name, s.normed.view(len(s.crops), network.tokens, -1)
-            )
+            parts['head_product'] = [
+                lambda s: network.heatmaps(name, s.normed.view(len(s.crops), network.tokens, -1))
+            ]
         with self._convolutions():
-            for way, part in parts.items():
-                self._try(way, part)
+            for way, own in parts.items():
+                self._try(way, *own)
             self._try_attentions(lambda s: network.attention(block.attention, s.normed))
         return self.ways
 
@@ -116,16 +123,19 @@ class Trials:
         precision = str(self._network.dtype).removeprefix('torch.')
         return exact_convolutions(precision, by_measurement=True)
 
-    def _try(self, way: str, part: Part) -> None:
-        """Compare a part with and without a way, and take the better one."""
+    def _try(self, way: str, part: Part, *others: Part) -> None:
+        """Compare a part with and without a way, and take the better one.
+
+        others: parts that it has to compute right, too.
+        """
         fault = self._fault(way)
         if fault:
             self.ways[way] = fault
             return
-        plain = [part(sample) for sample in self._samples]
+        plain = self._computed(part, *others)
         plain_ms = self._plain_times(part)
         setattr(self._network.chosen, way, True)
-        taken, self.ways[way], _ = self._judge(part, plain, plain_ms)
+        taken, self.ways[way], _ = self._judge([part, *others], plain, plain_ms)
         setattr(self._network.chosen, way, taken)
 
     def _try_attentions(self, part: Part) -> None:
@@ -136,32 +146,43 @@ class Trials:
         if self._device.type != 'cuda' or set(self._network.config.block_attention) != {'full'}:
             self.ways['fast_attention'] = "PyTorch's choice: for full attention on a GPU"
             return
-        plain = [part(sample) for sample in self._samples]
+        plain = self._computed(part)
         best, best_ms = None, self._plain_times(part)
         found = [f"PyTorch's choice {shown(best_ms)}"]
         for kernel in ATTENTIONS:
             self._network.chosen.attention = kernel
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')  # PyTorch warns of each that it does not have
-                taken, text, fast_ms = self._judge(part, plain, best_ms)
+                taken, text, fast_ms = self._judge([part], plain, best_ms)
             found.append(f'{kernel.name.lower()} {text}')
             if taken and sum(fast_ms) < sum(best_ms):
                 best, best_ms = kernel, fast_ms
         self._network.chosen.attention = best
         self.ways['fast_attention'] = '; '.join(found)
 
+    def _computed(self, *parts: Part) -> list[Tensor]:
+        """Return all that parts give for all samples."""
+        found: list[Tensor] = []
+        for part in parts:
+            for sample in self._samples:
+                given = part(sample)
+                found += [given] if isinstance(given, Tensor) else given
+        return found
+
     def _judge(
-        self, part: Part, plain: Sequence[Tensor], plain_ms: list[float]
+        self, parts: Sequence[Part], plain: Sequence[Tensor], plain_ms: list[float]
     ) -> tuple[bool, str, list[float]]:
-        """Tell whether a way is right and no slower, in words, and how long it takes."""
+        """Tell whether a way is right and no slower, in words, and how long it takes.
+
+        parts: the first is timed.
+        """
         try:
-            error = max(
-                relative_error(part(sample), expected)
-                for sample, expected in zip(self._samples, plain, strict=True)
-            )
-            if not error <= LARGEST_ERROR[self._network.dtype]:  # NaN is no better
-                return False, f'not taken: its relative error is {error:.2g}', plain_ms
-            fast_ms = self._times(part)
+            found = self._computed(*parts)
+            errors = [relative_error(own, other) for own, other in zip(found, plain, strict=True)]
+            worst = max(errors, key=lambda error: (error != error, error))  # NaN is the worst
+            if not worst <= LARGEST_ERROR[self._network.dtype]:
+                return False, f'not taken: its relative error is {worst:.2g}', plain_ms
+            fast_ms = self._times(parts[0])
         except Exception as error_found:  # a compiler, a driver, a card: whatever it is
             return False, f'not taken: {brief(error_found)}', plain_ms
         words = f'{shown(fast_ms)}, plain {shown(plain_ms)}'

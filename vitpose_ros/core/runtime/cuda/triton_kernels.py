@@ -52,7 +52,8 @@ def sample_patches(
     column, row = left.to(tl.int32), top.to(tl.int32)
     in_left, in_right = (column >= 0) & (column < width), (column >= -1) & (column + 1 < width)
     in_top, in_bottom = (row >= 0) & (row < height), (row >= -1) & (row + 1 < height)
-    corner = frame + row * row_stride + column * pixel_stride
+    # A frame may have more than 2^31 bytes.
+    corner = frame + row.to(tl.int64) * row_stride + column.to(tl.int64) * pixel_stride
     for channel in tl.static_range(3):
         at = corner + first_channel + channel * channel_step
         upper_left = tl.load(at, mask=in_top & in_left, other=0).to(tl.float32)
