@@ -22,7 +22,7 @@ WRONG = {
     'palette': ('3', "palette is 3, of type 'int'; give a text"),
     'max_age_ms': ('-1.0', 'max_age_ms is -1.0; give 0.0 to 3600000.0'),
     'sync_queue_size': ('0', 'sync_queue_size is 0; give 1 to 1000'),
-    'backend': ("'tpu'", "; backend is 'tpu'; give auto, torch, onnx or openvino"),
+    'backend': ("'tpu'", "backend is 'tpu'; give auto, torch, onnx or openvino"),
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
 from vitpose_ros.ros.large_images import CHOICES, publisher_environment
+from vitpose_ros.tools.bench.cameras import CAMERAS, SECONDS
 from vitpose_ros.tools.bench.images import SIZES, transports
 
 LIMIT_S = 600  # for hangs
@@ -42,10 +43,22 @@ def test_bench_measures_the_node_over_dds(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in results.read_text().splitlines()]
-    medians = {line['row']['stage']: line['row']['median'] for line in lines if 'row' in line}
+    medians = {
+        line['row']['stage']: line['row']['median']
+        for line in lines
+        if 'stage' in line.get('row', ())
+    }
     stages = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish')
     assert all(medians[stage] > 0 for stage in stages)
     assert medians['stamp to received'] > medians['network'] > 10 * medians['decode']
+    rows = {
+        line['row']['camera']: line['row'] for line in lines if 'camera' in line.get('row', ())
+    }
+    assert list(rows) == list(CAMERAS)
+    for name, (_, _, rate, *_) in CAMERAS.items():  # a busy machine loses some
+        assert rows[name]['sent'] == rate * SECONDS >= rows[name]['arrived'], name
+        assert rows[name]['arrived'] >= rows[name]['answered'] >= 0, name
+    assert rows['infrared']['answered'] > 0
 
 
 def test_bench_measures_images_of_all_sizes_with_and_without_the_profile(tmp_path):

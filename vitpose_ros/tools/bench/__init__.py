@@ -210,6 +210,7 @@ def _measure(chosen: argparse.Namespace, results: Results) -> None:
     run('memory', partial(resources.growth, options, chosen.frames))
     # Imported late, because they need ROS.
     run('ros', lambda: _module('over_dds').latency(options, 'nano'))
+    run('ros', lambda: _module('cameras').cameras(options, 'nano'))
     run('images', lambda: _module('images').images(options, 'nano'))
 
 

@@ -40,12 +40,14 @@ def latency(options: BenchOptions, model: str) -> None:
 
 
 @contextmanager
-def running_node(options: BenchOptions, model: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start pose_node, and ROS in this process; end both."""
+def running_node(
+    options: BenchOptions, model: str, **others: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start pose_node, and ROS in this process; end both. others: further parameters."""
     os.environ.setdefault('ROS_DOMAIN_ID', str(20 + os.getpid() % 80))
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     path = Path(get_package_prefix('vitpose_ros')) / 'lib' / 'vitpose_ros' / 'pose_node'
-    parameters = {'model': model, 'device': options.device, 'threads': options.threads}
+    parameters = {'model': model, 'device': options.device, 'threads': options.threads, **others}
     arguments = [word for item in parameters.items() for word in ('-p', '{}:={}'.format(*item))]
     node = subprocess.Popen([str(path), '--ros-args', *arguments])
     try:
@@ -75,10 +77,10 @@ def _measure(table: Table, options: BenchOptions, model: str) -> None:
     )
 
 
-def camera_values(message: DiagnosticArray) -> dict[str, str]:
-    """Return what diagnostics say of the camera of an active pose_node; nothing of another."""
+def camera_values(message: DiagnosticArray, name: str = 'camera') -> dict[str, str]:
+    """Return what diagnostics say of a camera of an active pose_node; nothing of another."""
     for status in message.status:
-        if status.name == 'pose_node: camera':
+        if status.name == f'pose_node: {name}':
             values = {entry.key: entry.value for entry in status.values}
             if 'images_hz' in values:  # only while it is active
                 return values
