@@ -1,6 +1,6 @@
 """Measure what vitpose_ros/core/geometry/{anatomy,visibility_weights}.py say of bodies.
 
-    python -m world.anatomy 100 116
+    python -m world.anatomy 100 112
 
 renders scenes of those seeds with the depth of a stereo camera, lifts true keypoints, and prints
 tables for those modules: bones (metres, of all people's the median), how far joints lie behind the
