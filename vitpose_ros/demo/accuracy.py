@@ -21,6 +21,7 @@ class Person:
 
     box: NDArray[np.float64]  # (4,) pixels: x_min, y_min, x_max, y_max
     keypoints: NDArray[np.float64]  # (k, 3): x, y in pixels, visibility
+    id: int = -1  # the same in all frames; -1: nobody told
 
 
 def load_truth(path: Path) -> list[list[Person]]:
@@ -30,6 +31,7 @@ def load_truth(path: Path) -> list[list[Person]]:
             Person(
                 np.array([x, y, x + width, y + height], dtype=float),
                 np.array(entry['keypoints'], dtype=float),
+                entry.get('id', -1),
             )
             for entry in frame
             for x, y, width, height in [entry['bbox']]
