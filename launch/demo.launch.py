@@ -1,9 +1,10 @@
 """Start the demo camera, the demo detector, and pose_node.
 
-Arguments of pose.launch.py that are not fixed here are taken, too: model:=small rviz:=true
+The demo clip comes with depth: people are in metres, too. Arguments of pose.launch.py that are not
+fixed here are taken, too: model:=small rviz:=true
 """
 
-from launch import LaunchDescription
+from launch import LaunchDescription, Substitution
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -12,6 +13,22 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from vitpose_ros.ros.large_images import publisher_environment
+
+
+class DepthOf(Substitution):
+    """The parameter depth of pose_node for a source of the camera: only the demo clip has some."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.source = source
+
+    def describe(self):
+        """Return what it stands for."""
+        return f"'raw' if {self.source.describe()} is 'demo', else 'off'"
+
+    def perform(self, context):
+        """Return the value."""
+        return 'raw' if self.source.perform(context) == 'demo' else 'off'
 
 
 def generate_launch_description():
@@ -64,6 +81,7 @@ def generate_launch_description():
                     'detections_topic': 'detections',
                     'camera_info_topic': 'camera_info',
                     'cameras': '',
+                    'depth': DepthOf(source),
                     'use_sim_time': 'false',
                 }.items(),
             ),

@@ -1,6 +1,6 @@
 """What the demonstration says of what arrived, and of how good it is where the truth is known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,12 @@ from vitpose_ros.core import SKELETONS
 from vitpose_ros.demo.accuracy import (
     Person,
     load_truth,
+    match_poses,
     match_subjects,
     object_keypoint_similarity,
 )
 from vitpose_ros.demo.space import Body, ClipInSpace
 from vitpose_ros.demo.space_accuracy import space_accuracy
-
-Pair = tuple[Person, Any]  # with its vitpose_ros/Keypoints
 
 
 def arrival_lines(frames: int, answers: Sequence[Any], latencies_ms: Sequence[float]) -> list[str]:
@@ -45,57 +44,59 @@ def read_truth(path: Path) -> list[list[Person]]:
         return []
 
 
-def pair(truth: list[list[Person]], answers: Sequence[Any]) -> list[list[Pair]]:
-    """Pair the true people of each frame with those that were found.
+def image_lines(truth: list[list[Person]], answers: Sequence[Any]) -> list[str]:
+    """Say how good keypoints in the image are.
 
     answers: of each frame the vitpose_ros/KeypointsArray, or None.
     """
-    return [
-        match_subjects(people, answer.subjects if answer is not None else [])
-        for people, answer in zip(truth, answers, strict=False)
-    ]
-
-
-def image_lines(present: int, pairs: list[list[Pair]]) -> list[str]:
-    """Say how good keypoints in the image are; present: how many true people there were."""
     similarities = [
         object_keypoint_similarity(person, subject, SKELETONS[subject.skeleton])
-        for frame in pairs
-        for person, subject in frame
+        for people, answer in zip(truth, answers, strict=False)
+        for person, subject in match_subjects(people, answer.subjects if answer else [])
     ]
     mean = f'{np.mean(similarities):.2f}' if similarities else 'none'
-    return [f'accuracy:  {len(similarities)} of {present} people matched, mean OKS {mean}']
+    return [
+        f'accuracy:  {len(similarities)} of {sum(map(len, truth))} people matched, mean OKS {mean}'
+    ]
 
 
 def space_lines(
-    clip: ClipInSpace, pairs: list[list[Pair]], answers: Sequence[Any], smoothing: str
+    clip: ClipInSpace,
+    truth: list[list[Person]],
+    answers: Sequence[Any],
+    answers_3d: Sequence[Any],
+    smoothing: str,
 ) -> list[str]:
     """Say how good people in metres are.
 
-    answers: of each frame the vitpose_ros/Keypoints3DArray, or None; smoothing: the parameter
+    answers_3d: of each frame the vitpose_ros/Keypoints3DArray, or None; smoothing: the parameter
     smoothing_3d of the node.
     """
     found = space_accuracy(
-        _in_space(bodies, frame, answer)
-        for bodies, frame, answer in zip(clip.frames, pairs, answers, strict=False)
+        _in_space(*frame) for frame in zip(clip.frames, truth, answers, answers_3d, strict=False)
     )
-    people = {person.id for frame in pairs for person, _ in frame}
     share = 100 * found.measured / max(found.seen, 1)
     return [
         f'depth:     {100 * found.median_error_m:.1f} cm median error of measured joints, '
         f'{share:.0f} % of {found.seen} seen joints measured',
-        f'tracks:    {found.switches} id switches, {found.ids} ids for {len(people)} people',
+        f'tracks:    {found.switches} id switches, {found.ids} ids for {found.people} people',
         f'jitter:    {1000 * found.jitter_m:.0f} mm median change of the error of a joint from '
         f'frame to frame, smoothing_3d {smoothing}',
     ]
 
 
-def _in_space(bodies: list[Body], pairs: list[Pair], answer: Any) -> list[tuple[Body, Any]]:
-    """Return the true people in space with what was found of them there, by the ids of both."""
-    by_number: Mapping[int, Body] = {body.id: body for body in bodies}
-    subjects = {subject.track_id: subject for subject in answer.subjects} if answer else {}
-    return [
-        (by_number[person.id], subjects[subject.track_id])
-        for person, subject in pairs
-        if person.id in by_number and subject.track_id in subjects
-    ]
+def _in_space(
+    bodies: list[Body], people: list[Person], answer: Any, answer_3d: Any
+) -> list[tuple[Body, Any]]:
+    """Return the true people that can be seen, with their vitpose_ros/Keypoints3D."""
+    if answer is None or answer_3d is None:
+        return []
+    seen = {body.id: body for body in bodies if body.is_seen}
+    in_space = {subject.track_id: subject for subject in answer_3d.subjects}
+    pairs = match_poses(
+        [person for person in people if person.id in seen],
+        [subject for subject in answer.subjects if subject.track_id in in_space],
+        SKELETONS,
+    )
+    # A second box of somebody has no track.
+    return [(seen[p.id], in_space[s.track_id]) for p, s in pairs if s.track_id]

@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from vitpose_ros.core.tracks.options import DEFAULTS, SMOOTHINGS
 from vitpose_ros.demo.recording import Recording
-from vitpose_ros.demo.report import arrival_lines, image_lines, pair, read_truth, space_lines
+from vitpose_ros.demo.report import arrival_lines, image_lines, read_truth, space_lines
 from vitpose_ros.demo.sources import DEMO_CLIP, ImageSource
 from vitpose_ros.demo.space import ClipInSpace, load_space
 from vitpose_ros.msg import Keypoints3DArray, KeypointsArray, SkeletonInfoArray
@@ -184,11 +184,10 @@ def report(listener: Listener, video: Path, space: ClipInSpace | None, smoothing
         raise DemoError(f'no keypoints came for {len(listener.frames)} frames of the camera')
     lines = arrival_lines(len(answers), arrived, listener.latencies_ms)
     if truth := read_truth(video.with_suffix('.json'))[: len(answers)]:
-        pairs = pair(truth, answers)
-        lines += image_lines(sum(map(len, truth)), pairs)
+        lines += image_lines(truth, answers)
         if space is not None:
             in_space = [listener.in_space.get(stamp) for stamp in listener.frames]
-            lines += space_lines(space, pairs, in_space, smoothing)
+            lines += space_lines(space, truth, answers, in_space, smoothing)
     return '\n'.join(lines)
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.demo.accuracy import SEEN
 
+HIDDEN = 0  # by others, or outside the image
+
 
 @dataclass(frozen=True, eq=False)
 class Body:
@@ -21,7 +23,17 @@ class Body:
 
     id: int  # the same in all frames
     joints: NDArray[np.float64]  # (k, 3) metres, in the camera's optical frame
-    seen: NDArray[np.bool_]  # (k,): hidden neither by the own body nor by others
+    states: NDArray[np.int64]  # (k,): SEEN, 1 hidden by the own body, HIDDEN
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which joints the camera sees, (k,)."""
+        return self.states == SEEN
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether others, or the border of the image, hide at most half of the person."""
+        return bool((self.states == HIDDEN).mean() <= 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +54,7 @@ def load_space(video: Path) -> ClipInSpace | None:
         truth = json.loads(path.read_text())
         frames = [
             [
-                Body(entry['id'], np.array(entry['joints']), np.array(entry['states']) == SEEN)
+                Body(entry['id'], np.array(entry['joints']), np.array(entry['states']))
                 for entry in frame
             ]
             for frame in truth['frames']

@@ -18,7 +18,8 @@ class SpaceAccuracy:
     median_error_m: float  # of joints that are measured; NaN: there are none
     seen: int  # true joints that the camera sees, of the people who were found
     measured: int  # how many of those were measured
-    ids: int  # that the people had, all together
+    people: int  # how many true people were found, all together
+    ids: int  # that they had
     switches: int  # how often a person who was seen had another id than the last time
     jitter_m: float  # median change of a joint's error from one frame to the next; NaN: unknown
 
@@ -50,7 +51,7 @@ def space_accuracy(frames: Iterable[Sequence[tuple[Body, Any]]]) -> SpaceAccurac
             ids.add(subject.track_id)
         before = errors
     return SpaceAccuracy(
-        _median(lengths), seen, measured, len(ids), switches, jitter_m=_median(changes)
+        _median(lengths), seen, measured, len(last_ids), len(ids), switches, _median(changes)
     )
 
 
