@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from world import panoramas, poses
 from world.bodies import SKIN, Person
 from world.camera import Camera
@@ -30,6 +31,11 @@ FRAMES, RATE = 90, 15  # frames, Hz
 WIDTH, HEIGHT = 640, 480
 FOCAL = 560.0  # pixels
 SCENE = 'lobby'  # held out from training
+EYE = (0.0, 0.0, 1.55)  # metres, in the world
+PITCH = np.radians(5)  # down
+# Pixels have whole coordinates in their centres. Layers are drawn with the image's corner half a
+# pixel of theirs too far to the left and up, and twice as large: a quarter of a pixel.
+INTRINSICS = PinholeCamera(FOCAL, FOCAL, WIDTH / 2 - 0.25, HEIGHT / 2 - 0.25)
 
 
 @dataclass(frozen=True)
@@ -80,49 +86,41 @@ def _moves(actor: Actor, second: float, phase: float) -> list[tuple[Array, Array
     return arms
 
 
-class Stage:
-    """Draws the actors, frame by frame."""
+def camera() -> Camera:
+    """Return the camera, whose pixels are counted from the image's middle."""
+    ahead = np.array([0, np.cos(PITCH), -np.sin(PITCH)])
+    return Camera(0.0, PITCH, 0.0, 6.0, EYE + 6.0 * ahead, FOCAL)
 
-    def __init__(self, cache: Path) -> None:
-        scenes = panoramas.load(cache, held_out=True)
-        self._scene = next(scene for scene in scenes if scene.name == SCENE)
-        self._people = People(scenes)
-        self._cast = []
+
+@dataclass(frozen=True)
+class Body:
+    """An actor at one time."""
+
+    number: int  # who it is
+    look: Look
+    vertices: Array  # (v, 3) metres in the world, without clothes
+    heads: Array  # (b, 3) of bones
+
+
+class Cast:
+    """The actors: who they are, and where and how at any time."""
+
+    def __init__(self, people: People) -> None:
+        """Dress them."""
+        self.people = people
+        self._members = []
         for actor in ACTORS:
             rng = np.random.default_rng([SEED, actor.seed])
-            person = self._people.build(rng)
-            self._cast.append((actor, person, Look(rng, person)))
-        pitch = np.radians(5)
-        eye = np.array([0, 0, 1.55])
-        ahead = np.array([0, np.cos(pitch), -np.sin(pitch)])
-        self._camera = Camera(0.0, pitch, 0.0, 6.0, eye + 6.0 * ahead, FOCAL)
-        heading = 4.0
-        field = 2 * np.arctan(HEIGHT / 2 / FOCAL)
-        self._ground = self._scene.look((HEIGHT, WIDTH), heading, pitch, field)
-        self._light = {
-            'sky': self._scene.irradiance(heading).astype(np.float32),
-            'sun': (0.0, 0.0, 1.0), 'sun_colour': (0.0, 0.0, 0.0), 'exposure': 0.6,
-        }  # fmt: skip
+            person = people.build(rng)
+            self._members.append((actor, person, Look(rng, person)))
 
-    def frame(self, number: int) -> tuple[Array, list[dict[str, Any]]]:
-        """Return the picture (h, w, 3) uint8 RGB, and who is in it."""
-        second = number / RATE
-        picture = self._ground.astype(np.float32)
-        grain = np.random.default_rng([SEED, number]).normal(0, 2, picture.shape)
-        shown = []
-        for i, (actor, person, look) in enumerate(self._cast):
-            shown.append((actor.at(second)[0][1], i, actor, person, look))
-        people = []
-        for _, i, actor, person, look in sorted(shown, key=lambda entry: -entry[0]):
-            entry = self._draw(picture, i, actor, person, look, second)
-            if entry:
-                people.append(entry)
-        return np.clip(picture + grain, 0, 255).astype(np.uint8), people
+    def bodies(self, second: float) -> list[Body]:
+        """Return all at a time, those farthest away first."""
+        order = sorted(enumerate(self._members), key=lambda member: -member[1][0].at(second)[0][1])
+        return [self._body(number, *member, second) for number, member in order]
 
-    def _draw(
-        self, picture: Array, number: int, actor: Actor, person: Person, look: Look, second: float
-    ) -> dict[str, Any] | None:
-        model = self._people.model
+    def _body(self, number: int, actor: Actor, person: Person, look: Look, second: float) -> Body:
+        model = self.people.model
         place, heading = actor.at(second)
         # Two steps are one turn of the legs, and about 1.35 m.
         phase = 2 * np.pi * actor.speed * second / 1.35 + number
@@ -135,17 +133,47 @@ class Stage:
         rotation = turn(UP, heading)
         vertices, heads = vertices @ rotation.T, heads @ rotation.T
         shift = place - [0, 0, vertices[SKIN, 2].min()]
-        vertices, heads = vertices + shift, heads + shift
+        return Body(number, look, vertices + shift, heads + shift)
+
+
+class Stage:
+    """Draws the actors, frame by frame."""
+
+    def __init__(self, cache: Path) -> None:
+        scenes = panoramas.load(cache, held_out=True)
+        scene = next(scene for scene in scenes if scene.name == SCENE)
+        self._people = People(scenes)
+        self._cast = Cast(self._people)
+        self._camera = camera()
+        heading = 4.0
+        field = 2 * np.arctan(HEIGHT / 2 / FOCAL)
+        self._ground = scene.look((HEIGHT, WIDTH), heading, PITCH, field)
+        self._light = {
+            'sky': scene.irradiance(heading).astype(np.float32),
+            'sun': (0.0, 0.0, 1.0), 'sun_colour': (0.0, 0.0, 0.0), 'exposure': 0.6,
+        }  # fmt: skip
+
+    def frame(self, number: int) -> tuple[Array, list[dict[str, Any]]]:
+        """Return the picture (h, w, 3) uint8 RGB, and who is in it."""
+        second = number / RATE
+        picture = self._ground.astype(np.float32)
+        grain = np.random.default_rng([SEED, number]).normal(0, 2, picture.shape)
+        drawn = [self._draw(picture, body) for body in self._cast.bodies(second)]
+        people = [entry for entry in drawn if entry]
+        return np.clip(picture + grain, 0, 255).astype(np.uint8), people
+
+    def _draw(self, picture: Array, body: Body) -> dict[str, Any] | None:
+        model, look, heads = self._people.model, body.look, body.heads
 
         # Drawn twice as large, for smooth edges.
-        dressed = self._people.dress(look, vertices)
+        dressed = self._people.dress(look, body.vertices)
         low, high = self._people.extent(look, dressed, self._camera)
         corner = np.floor(low - 4)
         size = np.ceil(high - corner + 4).astype(int)
         colour, mask, keypoints = self._people.draw(
             look,
             dressed,
-            model.keypoints(vertices, heads),
+            model.keypoints(body.vertices, heads),
             [],
             self._light,
             self._camera.cropped(2.0, 2 * corner),
@@ -173,7 +201,7 @@ class Stage:
         inside = np.all((points[:, :2] >= 0) & (points[:, :2] < (WIDTH, HEIGHT)), axis=1)
         points[~inside] = 0
         return {
-            'id': number,
+            'id': body.number,
             'bbox': [int(value) for value in box],
             'keypoints': [[round(float(a), 2), round(float(b), 2), int(v)] for a, b, v in points],
         }

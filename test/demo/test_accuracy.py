@@ -10,6 +10,7 @@ from vitpose_ros.demo.accuracy import (
     Person,
     iou,
     load_truth,
+    match_poses,
     match_subjects,
     object_keypoint_similarity,
 )
@@ -20,6 +21,7 @@ COCO = SKELETONS['coco']
 
 def subject(box, points):
     return SimpleNamespace(
+        skeleton='coco',
         box_center_x=(box[0] + box[2]) / 2,
         box_center_y=(box[1] + box[3]) / 2,
         box_width=box[2] - box[0],
@@ -65,6 +67,16 @@ def test_people_are_matched_once_and_by_overlap():
     assert matched is people[1] and other is near_second
 
 
+def test_people_who_hide_each_other_are_matched_by_their_keypoints():
+    box = [0, 0, 100, 200]
+    front, behind = person(box), person(box)
+    behind.keypoints[:, 0] += 15
+    found = subject(box, behind.keypoints[:, :2] + (1, 0))
+    strange = subject(box, front.keypoints[:, :2] + (200, 0))
+    [(matched, other)] = match_poses([front, behind], [strange, found], SKELETONS)
+    assert matched is behind and other is found
+
+
 def test_iou_of_known_boxes():
     assert iou(np.array([0, 0, 2, 2]), np.array([1, 1, 3, 3])) == pytest.approx(1 / 7)
     assert iou(np.array([0, 0, 2, 2]), np.array([5, 5, 6, 6])) == 0
@@ -76,3 +88,4 @@ def test_the_truth_of_the_demo_clip_is_read():
     first = frames[0][0]
     assert first.keypoints.shape == (17, 3)
     assert (first.box[2:] > first.box[:2]).all()
+    assert all({person.id for person in frame} == {0, 1, 2} for frame in frames)

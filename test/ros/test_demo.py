@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from vitpose_ros.demo.sources import DEMO_CLIP
+
 
 def demo(*arguments):
     return subprocess.run(
@@ -47,10 +49,37 @@ def test_it_answers_every_frame_and_writes_its_pictures(tmp_path):
     assert matched > 0.5 * present == 0.5 * 3 * sent
     assert similarity > 0.6
     assert figure(r'latency: +(\d+) ms median', result.stdout)[0] > 0
+    assert_people_are_where_they_are(result.stdout)
     sheet = cv2.imread(str(tmp_path / 'contact_sheet.png'))
     assert sheet.shape[1] == 3 * 480 and sheet.std() > 10
     video = cv2.VideoCapture(str(tmp_path / 'annotated.mp4'))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == sent
+
+
+def assert_people_are_where_they_are(text):
+    """Check what is said of people in metres: of three, of whom one is far away."""
+    error_cm, measured, seen = figure(
+        r'depth: +([\d.]+) cm median error of measured joints, (\d+) % of (\d+) seen', text
+    )
+    assert error_cm < 10
+    assert measured > 60
+    assert seen > 500
+    switches, ids, people = figure(r'tracks: +(\d+) id switches, (\d+) ids for (\d+) peo', text)
+    assert people == 3
+    assert ids <= 6
+    assert switches <= 6
+    jitter_mm = figure(r'jitter: +(\d+) mm median change of the error of a joint', text)[0]
+    assert jitter_mm < 40
+
+
+def test_without_depth_nothing_is_said_of_metres(tmp_path):
+    clip = tmp_path / DEMO_CLIP.name
+    clip.symlink_to(DEMO_CLIP)
+    clip.with_suffix('.json').symlink_to(DEMO_CLIP.with_suffix('.json'))
+    result = demo('--video', clip, '--seconds', 2, '--rate', 4, '--output', tmp_path / 'output')
+    assert result.returncode == 0, result.stderr
+    assert figure(r'accuracy: +(\d+) of 24 people', result.stdout)[0] > 12
+    assert not re.search('^(depth|tracks|jitter):', result.stdout, re.MULTILINE)
 
 
 def test_frames_with_nobody_are_answered(tmp_path, empty_video):

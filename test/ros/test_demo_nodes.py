@@ -11,6 +11,10 @@ from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.demo.accuracy import iou
+from vitpose_ros.demo.sources import DEMO_CLIP
+from vitpose_ros.demo.space import load_space
+from vitpose_ros.ros.camera_info import intrinsics
+from vitpose_ros.ros.depth_images import read_depth
 
 
 class Heard:
@@ -60,6 +64,36 @@ def test_the_camera_loops(start, probe, tmp_path):
     camera = start('camera_node', source=folder, rate=20.0)
     probe.wait(lambda: len(heard.images) >= 5, 'the image again and again', 30)
     assert camera.stop(signal.SIGINT) == (0, pytest.approx(0, abs=2))
+
+
+def test_depth_comes_with_the_images_of_the_demo_clip(start, probe):
+    heard, depths = Heard(probe), []
+    probe.create_subscription(Image, 'depth', depths.append, QoSProfile(depth=100))
+    start(
+        'camera_node',
+        rate=4.0,
+        loop='false',
+        frames=5,
+        wait_for_subscribers=1,
+        wait_for_depth_subscribers=1,
+    )
+    probe.wait(lambda: len(depths) == len(heard.images) == len(heard.infos) == 5, 'all', 60)
+    assert [depth.header for depth in depths] == [image.header for image in heard.images]
+    space = load_space(DEMO_CLIP)
+    for message, expected in zip(depths, space.depths[:5], strict=True):
+        assert message.encoding == '16UC1'
+        metres = read_depth(message)
+        assert np.array_equal(np.isfinite(metres), expected > 0)
+        assert metres[expected > 0] == pytest.approx(expected[expected > 0] / 1000)
+    assert intrinsics(heard.infos[0], 640, 480) == space.camera
+
+
+def test_an_image_source_without_depth_has_no_depth_topic(start, probe, tmp_path):
+    cv2.imwrite(str(tmp_path / 'only.png'), np.zeros((30, 40, 3), np.uint8))
+    heard = Heard(probe)
+    start('camera_node', source=tmp_path, rate=20.0)
+    probe.wait(lambda: heard.images, 'an image', 30)
+    assert not probe.count_publishers('depth')
 
 
 @pytest.mark.parametrize('kind', ['absent', 'empty folder', 'not a video'])

@@ -1,6 +1,7 @@
 """How good keypoints are, where the truth is known."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from vitpose_ros.core import Skeleton
 
 SEEN = 2  # visibility: 2 seen, 1 hidden by the own body
 SAME_PERSON_IOU = 0.5
+SAME_PERSON_OKS = 0.5
 AREA_OF_BOX = 0.53  # a person covers about this part of its box; OKS is defined by that area
 
 
@@ -21,6 +23,7 @@ class Person:
 
     box: NDArray[np.float64]  # (4,) pixels: x_min, y_min, x_max, y_max
     keypoints: NDArray[np.float64]  # (k, 3): x, y in pixels, visibility
+    id: int = -1  # the same in all frames; -1: nobody told
 
 
 def load_truth(path: Path) -> list[list[Person]]:
@@ -30,6 +33,7 @@ def load_truth(path: Path) -> list[list[Person]]:
             Person(
                 np.array([x, y, x + width, y + height], dtype=float),
                 np.array(entry['keypoints'], dtype=float),
+                entry.get('id', -1),
             )
             for entry in frame
             for x, y, width, height in [entry['bbox']]
@@ -43,16 +47,46 @@ def match_subjects(people: list[Person], subjects: list[Any]) -> list[tuple[Pers
 
     Each is used once, and only with an intersection over union of at least a half.
     """
-    overlaps = sorted(
-        ((iou(person.box, _corners(s)), p, i) for p, person in enumerate(people)
+    return _best_pairs(
+        people,
+        subjects,
+        lambda person, subject: iou(person.box, _corners(subject)),
+        SAME_PERSON_IOU,
+    )
+
+
+def match_poses(
+    people: list[Person], subjects: list[Any], skeletons: Mapping[str, Skeleton]
+) -> list[tuple[Person, Any]]:
+    """Pair true people with the vitpose_ros/Keypoints whose keypoints are nearest to theirs.
+
+    Where people hide each other, boxes do not tell who somebody is. Each is used once, and only
+    with an OKS of at least a half.
+    """
+
+    def similarity(person: Person, subject: Any) -> float:
+        return object_keypoint_similarity(person, subject, skeletons[subject.skeleton])
+
+    return _best_pairs(people, subjects, similarity, SAME_PERSON_OKS)
+
+
+def _best_pairs(
+    people: list[Person],
+    subjects: list[Any],
+    likeness: Callable[[Person, Any], float],
+    least: float,
+) -> list[tuple[Person, Any]]:
+    """Pair what is most alike, then what is most alike of the others, and so on."""
+    order = sorted(
+        ((likeness(person, s), p, i) for p, person in enumerate(people)
          for i, s in enumerate(subjects)),
         reverse=True,
     )  # fmt: skip
     pairs: list[tuple[Person, Any]] = []
     used_people: set[int] = set()
     used_subjects: set[int] = set()
-    for overlap, p, i in overlaps:
-        if overlap >= SAME_PERSON_IOU and p not in used_people and i not in used_subjects:
+    for alike, p, i in order:
+        if alike >= least and p not in used_people and i not in used_subjects:
             used_people.add(p)
             used_subjects.add(i)
             pairs.append((people[p], subjects[i]))

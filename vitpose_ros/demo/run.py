@@ -12,23 +12,18 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import rclpy
 from ament_index_python.packages import get_package_prefix
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
-from vitpose_ros.core import SKELETONS
-from vitpose_ros.demo.accuracy import (
-    Person,
-    load_truth,
-    match_subjects,
-    object_keypoint_similarity,
-)
+from vitpose_ros.core.tracks.options import DEFAULTS, SMOOTHINGS
 from vitpose_ros.demo.recording import Recording
+from vitpose_ros.demo.report import arrival_lines, image_lines, read_truth, space_lines
 from vitpose_ros.demo.sources import DEMO_CLIP, ImageSource
-from vitpose_ros.msg import KeypointsArray, SkeletonInfoArray
+from vitpose_ros.demo.space import ClipInSpace, load_space
+from vitpose_ros.msg import Keypoints3DArray, KeypointsArray, SkeletonInfoArray
 from vitpose_ros.ros.images import read_image
 from vitpose_ros.ros.large_images import publisher_environment
 
@@ -46,14 +41,17 @@ class DemoError(RuntimeError):
 class Listener(Node):
     """Collects what camera and pose node publish."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, *, in_space: bool) -> None:
+        """Subscribe to what is published; in_space: whether people in metres are, too."""
         super().__init__('demo')
         self.ready = False
         self.frames: list[Stamp] = []
         self.answers: dict[Stamp, KeypointsArray] = {}
+        self.in_space: dict[Stamp, Keypoints3DArray] = {}
         self.latencies_ms: list[float] = []
         self.last_news_s = time.monotonic()
         self._recording = recording
+        self._with_space = in_space
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         many = QoSProfile(depth=1000)
         self.create_subscription(
@@ -61,6 +59,10 @@ class Listener(Node):
         )
         self.create_subscription(CameraInfo, 'camera_info', self._on_camera_info, many)
         self.create_subscription(KeypointsArray, 'pose_node/keypoints', self._on_keypoints, many)
+        if in_space:
+            self.create_subscription(
+                Keypoints3DArray, 'pose_node/keypoints_3d', self._on_keypoints_3d, many
+            )
         self.create_subscription(
             Image, 'pose_node/overlay', self._on_overlay, QoSProfile(depth=QUEUE)
         )
@@ -78,16 +80,24 @@ class Listener(Node):
         self.latencies_ms.append((time.time() - stamp[0]) * 1e3 - stamp[1] * 1e-6)
         self.last_news_s = time.monotonic()
 
+    def _on_keypoints_3d(self, message: Keypoints3DArray) -> None:
+        self.in_space[_stamp(message)] = message
+        self.last_news_s = time.monotonic()
+
     def _on_overlay(self, message: Image) -> None:
         self._recording.add(read_image(message)[0])
 
     @property
     def complete(self) -> bool:
         """Tell whether every frame has its keypoints and its picture."""
-        return set(self.frames) == set(self.answers) and self._recording.count >= len(self.frames)
+        return (
+            set(self.frames) == set(self.answers)
+            and self._recording.count >= len(self.frames)
+            and (not self._with_space or set(self.frames) == set(self.in_space))
+        )
 
 
-def _stamp(message: CameraInfo | KeypointsArray) -> Stamp:
+def _stamp(message: CameraInfo | KeypointsArray | Keypoints3DArray) -> Stamp:
     return message.header.stamp.sec, message.header.stamp.nanosec
 
 
@@ -124,12 +134,19 @@ class Processes:
                 process.kill()
 
 
-def play(video: Path, rate_hz: float, frames: int, recording: Recording) -> Listener:
-    """Play a video, or so many frames of it, through the three nodes; return what arrived."""
-    listener = Listener(recording)
+def play(
+    video: Path, rate_hz: float, frames: int, recording: Recording, smoothing: str | None
+) -> Listener:
+    """Play a video, or so many frames of it, through the three nodes; return what arrived.
+
+    smoothing: the parameter smoothing_3d of the node; None: there is no depth.
+    """
+    with_depth = smoothing is not None
+    listener = Listener(recording, in_space=with_depth)
     processes = Processes()
+    space = {'depth': 'raw', 'smoothing_3d': smoothing} if with_depth else {}
     try:
-        processes.start('pose_node', frame_queue_size=QUEUE)
+        processes.start('pose_node', frame_queue_size=QUEUE, **space)
         processes.start('hog_detector_node', queue_size=QUEUE)
         deadline = time.monotonic() + START_LIMIT_S
         while not listener.ready or not listener.count_publishers('detections'):
@@ -145,6 +162,7 @@ def play(video: Path, rate_hz: float, frames: int, recording: Recording) -> List
             loop='false',
             wait_for_subscribers=2,  # pose node and detector
             wait_for_info_subscribers=2,  # pose node and listener
+            wait_for_depth_subscribers=1,
         )
         listener.last_news_s = time.monotonic()
         while camera.poll() is None or not listener.complete:
@@ -158,43 +176,19 @@ def play(video: Path, rate_hz: float, frames: int, recording: Recording) -> List
     return listener
 
 
-def report(listener: Listener, truth_file: Path) -> str:
+def report(listener: Listener, video: Path, space: ClipInSpace | None, smoothing: str) -> str:
     """Say what arrived, and how good it is where the truth is known."""
-    answers = [listener.answers[stamp] for stamp in listener.frames if stamp in listener.answers]
-    if not answers:
+    answers = [listener.answers.get(stamp) for stamp in listener.frames]
+    arrived = [answer for answer in answers if answer is not None]
+    if not arrived:
         raise DemoError(f'no keypoints came for {len(listener.frames)} frames of the camera')
-    people = sum(len(answer.subjects) for answer in answers)
-    median, high = np.percentile(listener.latencies_ms, (50, 95))
-    lines = [
-        f'frames:    {len(listener.frames)} from the camera, {len(answers)} with keypoints',
-        f'people:    {people} detected, {people / len(answers):.1f} a frame',
-        f'latency:   {median:.0f} ms median, {high:.0f} ms 95th percentile, '
-        'from image stamp to keypoints received',
-    ]
-    if truth := read_truth(truth_file):
-        similarities, present = [], 0
-        for stamp, persons in zip(listener.frames, truth, strict=False):
-            present += len(persons)
-            subjects = listener.answers[stamp].subjects if stamp in listener.answers else []
-            for person, subject in match_subjects(persons, subjects):
-                skeleton = SKELETONS[subject.skeleton]
-                similarities.append(object_keypoint_similarity(person, subject, skeleton))
-        mean = f'{np.mean(similarities):.2f}' if similarities else 'none'
-        lines.append(
-            f'accuracy:  {len(similarities)} of {present} people matched, mean OKS {mean}'
-        )
+    lines = arrival_lines(len(answers), arrived, listener.latencies_ms)
+    if truth := read_truth(video.with_suffix('.json'))[: len(answers)]:
+        lines += image_lines(truth, answers)
+        if space is not None:
+            in_space = [listener.in_space.get(stamp) for stamp in listener.frames]
+            lines += space_lines(space, truth, answers, in_space, smoothing)
     return '\n'.join(lines)
-
-
-def read_truth(path: Path) -> list[list[Person]]:
-    """Read the true people beside a video; nobody, if there is no such file."""
-    if not path.is_file():
-        return []
-    try:
-        return load_truth(path)
-    except (KeyError, TypeError, ValueError):
-        print(f'demo: {path} does not hold the true people of a clip; it is not used')
-        return []
 
 
 def main() -> None:
@@ -205,6 +199,12 @@ def main() -> None:
     parser.add_argument(
         '--seconds', type=float, default=60.0, help='play at most this long (%(default)s)'
     )
+    parser.add_argument(
+        '--smoothing-3d',
+        choices=SMOOTHINGS,
+        default=DEFAULTS.smoothing_3d,
+        help='how much joints in metres are calmed, where the video has depth (%(default)s)',
+    )
     parser.add_argument('--output', type=Path, default=Path('demo_output'))
     arguments = parser.parse_args()
     # Among themselves, whatever other nodes run on this machine.
@@ -214,11 +214,15 @@ def main() -> None:
     recording = Recording(arguments.output, arguments.rate)
     try:
         ImageSource(str(arguments.video))
+        space = load_space(arguments.video)
         rclpy.init()
         frames = math.ceil(arguments.rate * arguments.seconds)
-        listener = play(arguments.video, arguments.rate, frames, recording)
+        smoothing = arguments.smoothing_3d
+        listener = play(
+            arguments.video, arguments.rate, frames, recording, smoothing if space else None
+        )
         recording.close()
-        print(report(listener, arguments.video.with_suffix('.json')))
+        print(report(listener, arguments.video, space, smoothing))
     except (DemoError, ValueError) as error:
         sys.exit(f'demo: {error}')
     print(f'pictures:  {recording.video_path}, {recording.sheet_path}')

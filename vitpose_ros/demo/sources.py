@@ -27,6 +27,7 @@ class ImageSource:
         self.source = source
         self.rate_hz = DEFAULT_RATE_HZ  # of the source itself, where it has one
         path = DEMO_CLIP if source == DEMO else Path(source).expanduser()
+        self.path = path
         if path.is_dir():
             self._files = sorted(
                 p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
@@ -43,7 +44,6 @@ class ImageSource:
                 f"source '{source}': no such file, folder or device; give a video file, a "
                 'folder of images, or a device such as /dev/video0'
             )
-        self._path = path
         self._open()
 
     def images(self) -> Iterator[NDArray[np.uint8]]:
@@ -63,7 +63,7 @@ class ImageSource:
         self._open()
 
     def _open(self) -> None:
-        self._capture = cv2.VideoCapture(str(self._path))
+        self._capture = cv2.VideoCapture(str(self.path))
         if not self._capture.isOpened():
             raise ValueError(f"source '{self.source}': not readable as a video; is it damaged?")
         self.rate_hz = self._capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE_HZ
