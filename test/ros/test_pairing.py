@@ -123,7 +123,7 @@ def test_camera_and_detector_may_die_and_come_back(start, probe, tmp_path):
 
     def fresh(what):
         probe.keypoints.clear()
-        probe.wait(lambda: len(probe.keypoints) >= 3, what, 40)
+        probe.wait(lambda: len(probe.keypoints) >= 3, what)
 
     fresh('keypoints')
     end_by_pid(camera)
