@@ -28,7 +28,7 @@ class Body:
     @property
     def seen(self) -> NDArray[np.bool_]:
         """Which joints the camera sees, (k,)."""
-        return self.states == SEEN
+        return np.asarray(self.states == SEEN)
 
     @property
     def is_seen(self) -> bool:
