@@ -14,6 +14,7 @@ from vitpose_ros.core.drawing import (
     track_colour,
     track_number,
 )
+from vitpose_ros.core.tracks.tracks import TrackIds
 
 COCO = SKELETONS['coco']
 IMAGE = np.zeros((240, 320, 3), np.uint8)
@@ -138,6 +139,10 @@ def test_labels_are_written_above_and_inside():
     top = pose_at([[300, 1]] * 17, [1] * 17)
     assert (draw_poses(IMAGE, [top], labels=['person']) != draw_poses(IMAGE, [top])).any()
     assert (label('dog', '3'), label('dog', ''), label('', '')) == ('dog 3', 'dog', '')
+    # Of the tracker's own ids the number, which is that of nobody else in this run.
+    assert label('dog', TrackIds('k3f9').take()) == 'dog 1'
+    assert label('dog', 'left_hand') == 'dog left_hand'
+    assert track_number('k3f9_17', 0) == 17
 
 
 def test_face_and_hands_are_drawn_small():

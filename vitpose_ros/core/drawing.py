@@ -2,6 +2,7 @@
 
 import colorsys
 import math
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 PALETTES = ('side', 'id')
 THICKEST = 100  # times the usual thickness
 GOLDEN_RATIO = 0.618034  # hues this far apart differ, however many there are
+OWN_ID = re.compile(r'[A-Za-z][A-Za-z0-9]{0,7}_([0-9]+)')
 
 
 def side_colour(name: str) -> Colour:
@@ -52,14 +54,21 @@ def track_number(track_id: str, index: int) -> int:
     """Return a number that stays with a subject: of its track, else its place in the frame."""
     if not track_id:
         return index
-    if track_id.isascii() and track_id.isdigit() and len(track_id) < 10:
-        return int(track_id)
+    number = _short(track_id)
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        return int(number)
     return zlib.crc32(track_id.encode(errors='replace')) >> 1
 
 
 def label(class_id: str, track_id: str) -> str:
     """Return what is written above a subject."""
-    return f'{class_id} {track_id}'.strip()
+    return f'{class_id} {_short(track_id)}'.strip()
+
+
+def _short(track_id: str) -> str:
+    """Return the number of an id of tracks.TrackIds, as of 'k3f9_17'; others as they are."""
+    own = OWN_ID.fullmatch(track_id)
+    return own[1] if own else track_id
 
 
 class DrawingError(VitposeError, ValueError):
