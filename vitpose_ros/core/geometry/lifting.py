@@ -204,6 +204,7 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
     if body.is_person:
         off = np.abs(surfaces.z - surfaces.trunk[:, None])
         measured &= (off < ALONE_M) | (look.bones[:, 0] > 0)
+        measured &= ~surfaces.on_larger
     z = np.where(measured, seen.z, np.nan)
     variance = surfaces.sigma**2 + (body.spread * look.scale[:, None]) ** 2
     variance += (1 - chance) * DOUBT_M**2

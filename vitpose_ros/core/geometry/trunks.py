@@ -37,12 +37,15 @@ def trunks_of(
     body: Body,
     depth: Depth,
     expected: NDArray[np.floating],
-) -> tuple[Floats, Floats]:
-    """Return the depth of most of each body (n,), NaN where there is none, and what is behind.
+) -> tuple[Floats, Floats, Floats]:
+    """Return the depth of most of each body (n,), NaN where there is none; what is behind; sizes.
 
-    That is, how much of what is seen on its limbs lies deeper, (n,) 0 to 1. rays: (n, k, 2) x
-    and y at depth 1; places: (2, n, k) of them in the depth image; trusted: (n, k), where the
-    others are not looked at; expected: (n,) metres, where the bodies should be, or NaN.
+    Behind is how much of what is seen on its limbs lies deeper, (n,) 0 to 1. Sizes are how large
+    bodies look, (n,): times their depth 1 for a grown person, 0 where it is not known.
+
+    rays: (n, k, 2) x and y at depth 1; places: (2, n, k) of them in the depth image; trusted:
+    (n, k), where the others are not looked at; expected: (n,) metres, where the bodies should
+    be, or NaN.
     """
     lines = _lines(body)
     z = depth.at(places @ lines)  # (n, m)
@@ -58,7 +61,7 @@ def trunks_of(
     count = own.sum(axis=1)
     total = np.where(own, z, 0).sum(axis=1, dtype=np.float64)
     trunk = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return trunk, behind.sum(axis=1) / np.maximum(is_seen.sum(axis=1), 1)
+    return trunk, behind.sum(axis=1) / np.maximum(is_seen.sum(axis=1), 1), sizes
 
 
 @functools.cache
@@ -81,7 +84,7 @@ def _counts(z: NDArray[np.float32], is_seen: Flags) -> NDArray[np.intp]:
 
 
 def _sizes(rays: Floats, trusted: Flags, body: Body) -> Floats:
-    """Return how large bodies look, (n,): times their depth 1 for a grown person; 0: not known."""
+    """Return how large bodies look, (n,); see trunks_of."""
     if not len(body.measures):
         return np.zeros(len(rays))
     first, second = body.measures, body.parents[body.measures]
@@ -109,7 +112,7 @@ def _not_where_others_are(likely: Floats, places: Floats, trusted: Flags, sizes:
     """Make depths (n, BINS) less likely for who looks smaller, within somebody who is there."""
     z = likely.argmax(axis=1)
     alike = np.abs(z - z[:, None]) < TRUNK_M / BIN_M
-    larger = alike & (sizes > LOOKS_LARGER * sizes[:, None]) & (sizes[:, None] > 0)  # (n, others)
+    larger = alike & look_larger(sizes)
     if not larger.any():
         return
     low, high = extents(places, trusted)
@@ -118,6 +121,11 @@ def _not_where_others_are(likely: Floats, places: Floats, trusted: Flags, sizes:
         inside = (own >= low[:, other, None]) & (own <= high[:, other, None])
         if inside.all(axis=0).mean() > 0.3:
             likely[one, max(0, z[other] - 2) : z[other] + 3] *= HIDDEN
+
+
+def look_larger(sizes: Floats) -> Flags:
+    """Return who looks larger than whom, (n, others)."""
+    return np.asarray((sizes > LOOKS_LARGER * sizes[:, None]) & (sizes[:, None] > 0))
 
 
 def extents(places: Floats, trusted: Flags) -> tuple[Floats, Floats]:
