@@ -106,7 +106,7 @@ def surfaces_of(
     sigma = error.sigma(z) / np.sqrt(independent)
     before = trunk < trunk[:, None] - TRUNK_M  # (n, others)
     larger = (np.abs(trunk - trunk[:, None]) < TRUNK_M) & look_larger(sizes)
-    on_another, on_larger = (_on(others, z, trunk, places, trusted) for others in (before, larger))
+    on_another, on_larger = _on((before, larger), z, trunk, places, trusted)
     return Surfaces(trunk, deeper, z, sigma, on_another, on_larger)
 
 
@@ -138,10 +138,13 @@ def _front(z: NDArray[np.float32], window: Floats) -> tuple[Floats, Floats]:
     return mean.reshape(shape), (count / z.shape[1]).reshape(shape)
 
 
-def _on(others: Flags, z: Floats, trunk: Floats, places: Floats, trusted: Flags) -> Flags:
-    """Return which surfaces (n, k) are as far away as others (n, n), within whom they are seen."""
+def _on(
+    kinds: tuple[Flags, ...], z: Floats, trunk: Floats, places: Floats, trusted: Flags
+) -> list[Flags]:
+    """Return of kinds of others, (n, n) each, what (n, k) is as far away, and seen within them."""
+    others = np.logical_or.reduce(kinds)
     if not others.any():
-        return np.zeros(z.shape, dtype=bool)
+        return [np.zeros(z.shape, dtype=bool) for _ in kinds]
     low, high = extents(places, trusted)
     one, other = np.nonzero(others)  # (m,)
     meet = ((low[:, one] <= high[:, other]) & (high[:, one] >= low[:, other])).all(axis=0)
@@ -149,4 +152,5 @@ def _on(others: Flags, z: Floats, trunk: Floats, places: Floats, trusted: Flags)
     own = places[:, one]
     on = ((own >= low[:, other, None]) & (own <= high[:, other, None])).all(axis=0)
     on &= np.abs(z[one] - trunk[other, None]) < TRUNK_M
-    return np.asarray((np.arange(len(z))[:, None] == one) @ on)
+    whose = np.arange(len(z))[:, None] == one
+    return [np.asarray((whose & kind[one, other]) @ on) for kind in kinds]

@@ -27,6 +27,7 @@ _OFF = np.clip(np.maximum(_SIZES - LARGE, SMALL - _SIZES) / 0.1, 0, 3)
 LIKELY_SIZES = np.exp(-0.5 * _OFF**2)  # how likely sizes are, in steps
 EXPECTED_M = 0.3  # standard deviation of where somebody is expected
 LOOKS_LARGER = 1.2  # so much larger looks who hides somebody
+WITHIN = 0.3  # of who is hidden, within the extent of that one
 HIDDEN = 0.15  # how much less likely a depth is that is that one's
 
 
@@ -116,11 +117,12 @@ def _not_where_others_are(likely: Floats, places: Floats, trusted: Flags, sizes:
     if not larger.any():
         return
     low, high = extents(places, trusted)
-    for one, other in np.argwhere(larger):
-        own = places[:, one, trusted[one]]
-        inside = (own >= low[:, other, None]) & (own <= high[:, other, None])
-        if inside.all(axis=0).mean() > 0.3:
-            likely[one, max(0, z[other] - 2) : z[other] + 3] *= HIDDEN
+    one, other = np.nonzero(larger)  # (m,)
+    own, there = places[:, one], trusted[one]
+    inside = ((own >= low[:, other, None]) & (own <= high[:, other, None])).all(axis=0) & there
+    within = inside.sum(axis=1) > WITHIN * there.sum(axis=1)
+    for row, middle in zip(one[within].tolist(), z[other[within]].tolist(), strict=True):
+        likely[row, max(0, middle - 2) : middle + 3] *= HIDDEN
 
 
 def look_larger(sizes: Floats) -> Flags:
