@@ -204,6 +204,7 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera) -> Joints:
     if body.is_person:
         off = np.abs(surfaces.z - surfaces.trunk[:, None])
         measured &= (off < ALONE_M) | (look.bones[:, 0] > 0)
+        measured &= ~surfaces.on_larger
     z = np.where(measured, seen.z, np.nan)
     variance = surfaces.sigma**2 + (body.spread * look.scale[:, None]) ** 2
     variance += (1 - chance) * DOUBT_M**2
@@ -250,9 +251,10 @@ def _covariances(
     else:
         share = SPREAD_SHARE * np.maximum(poses.scores, LEAST_SCORE) ** SPREAD_POWER
         inner[:] = poses.heatmap_spread * share[..., None, None]
-        inner[~np.isfinite(inner).all(axis=(2, 3))] = np.eye(2) * PIXELS**2
-        for axis in (0, 1):
-            np.maximum(inner[..., axis, axis], LEAST_PIXELS**2, out=inner[..., axis, axis])
+        if not np.isfinite(inner).all():
+            inner[~np.isfinite(inner).all(axis=(2, 3))] = np.eye(2) * PIXELS**2
+        own = np.einsum('nkii->nki', inner)  # a view
+        np.maximum(own, LEAST_PIXELS**2, out=own)
     at_depth = z[..., None] / (camera.focal_x, camera.focal_y)
     found = np.empty((n, k, 3, 3))
     found[..., :2, :2] = inner * (at_depth[..., None] * at_depth[..., None, :])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.anatomy import Body
 from vitpose_ros.core.geometry.depth import HOLE, Depth
-from vitpose_ros.core.geometry.trunks import TRUNK_M, extents, trunks_of
+from vitpose_ros.core.geometry.trunks import TRUNK_M, extents, look_larger, trunks_of
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -71,6 +71,7 @@ class Surfaces:
     z: Floats  # (n, k) metres: of the surface in front
     sigma: Floats  # (n, k) metres: its standard deviation
     on_another: Flags  # (n, k): it is as far away as somebody in front, within whom it is seen
+    on_larger: Flags  # (n, k): the same of somebody as far away as the body, who looks larger
 
 
 def surfaces_of(
@@ -88,7 +89,7 @@ def surfaces_of(
     """
     places = depth.places(rays)
     trusted = trusted & depth.shows(places)
-    trunk, deeper = trunks_of(rays, places, trusted, body, depth, expected)
+    trunk, deeper, sizes = trunks_of(rays, places, trusted, body, depth, expected)
     focal = (depth.camera.focal_x + depth.camera.focal_y) / 2
     known = np.where(np.isfinite(trunk), trunk, 1.0)[:, None]
     radius = np.maximum(body.radius * focal / known, LEAST_RADIUS)  # (n, k) pixels
@@ -103,7 +104,10 @@ def surfaces_of(
     z[~(trusted & np.isfinite(trunk)[:, None])] = np.nan
     independent = 1 + share * np.pi * (radius / error.alike) ** 2
     sigma = error.sigma(z) / np.sqrt(independent)
-    return Surfaces(trunk, deeper, z, sigma, _on_another(z, trunk, places, trusted))
+    before = trunk < trunk[:, None] - TRUNK_M  # (n, others)
+    larger = (np.abs(trunk - trunk[:, None]) < TRUNK_M) & look_larger(sizes)
+    on_another, on_larger = _on((before, larger), z, trunk, places, trusted)
+    return Surfaces(trunk, deeper, z, sigma, on_another, on_larger)
 
 
 @functools.cache
@@ -134,16 +138,19 @@ def _front(z: NDArray[np.float32], window: Floats) -> tuple[Floats, Floats]:
     return mean.reshape(shape), (count / z.shape[1]).reshape(shape)
 
 
-def _on_another(z: Floats, trunk: Floats, places: Floats, trusted: Flags) -> Flags:
-    """Return on_another of Surfaces."""
-    in_front = trunk < trunk[:, None] - TRUNK_M  # (n, others)
-    if not in_front.any():
-        return np.zeros(z.shape, dtype=bool)
+def _on(
+    kinds: tuple[Flags, ...], z: Floats, trunk: Floats, places: Floats, trusted: Flags
+) -> list[Flags]:
+    """Return of kinds of others, (n, n) each, what (n, k) is as far away, and seen within them."""
+    others = np.logical_or.reduce(kinds)
+    if not others.any():
+        return [np.zeros(z.shape, dtype=bool) for _ in kinds]
     low, high = extents(places, trusted)
-    one, other = np.nonzero(in_front)  # (m,)
+    one, other = np.nonzero(others)  # (m,)
     meet = ((low[:, one] <= high[:, other]) & (high[:, one] >= low[:, other])).all(axis=0)
     one, other = one[meet], other[meet]
     own = places[:, one]
     on = ((own >= low[:, other, None]) & (own <= high[:, other, None])).all(axis=0)
     on &= np.abs(z[one] - trunk[other, None]) < TRUNK_M
-    return np.asarray((np.arange(len(z))[:, None] == one) @ on)
+    whose = np.arange(len(z))[:, None] == one
+    return [np.asarray((whose & kind[one, other]) @ on) for kind in kinds]

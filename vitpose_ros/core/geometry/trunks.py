@@ -27,6 +27,7 @@ _OFF = np.clip(np.maximum(_SIZES - LARGE, SMALL - _SIZES) / 0.1, 0, 3)
 LIKELY_SIZES = np.exp(-0.5 * _OFF**2)  # how likely sizes are, in steps
 EXPECTED_M = 0.3  # standard deviation of where somebody is expected
 LOOKS_LARGER = 1.2  # so much larger looks who hides somebody
+WITHIN = 0.3  # of who is hidden, within the extent of that one
 HIDDEN = 0.15  # how much less likely a depth is that is that one's
 
 
@@ -37,12 +38,15 @@ def trunks_of(
     body: Body,
     depth: Depth,
     expected: NDArray[np.floating],
-) -> tuple[Floats, Floats]:
-    """Return the depth of most of each body (n,), NaN where there is none, and what is behind.
+) -> tuple[Floats, Floats, Floats]:
+    """Return the depth of most of each body (n,), NaN where there is none; what is behind; sizes.
 
-    That is, how much of what is seen on its limbs lies deeper, (n,) 0 to 1. rays: (n, k, 2) x
-    and y at depth 1; places: (2, n, k) of them in the depth image; trusted: (n, k), where the
-    others are not looked at; expected: (n,) metres, where the bodies should be, or NaN.
+    Behind is how much of what is seen on its limbs lies deeper, (n,) 0 to 1. Sizes are how large
+    bodies look, (n,): times their depth 1 for a grown person, 0 where it is not known.
+
+    rays: (n, k, 2) x and y at depth 1; places: (2, n, k) of them in the depth image; trusted:
+    (n, k), where the others are not looked at; expected: (n,) metres, where the bodies should
+    be, or NaN.
     """
     lines = _lines(body)
     z = depth.at(places @ lines)  # (n, m)
@@ -58,7 +62,7 @@ def trunks_of(
     count = own.sum(axis=1)
     total = np.where(own, z, 0).sum(axis=1, dtype=np.float64)
     trunk = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return trunk, behind.sum(axis=1) / np.maximum(is_seen.sum(axis=1), 1)
+    return trunk, behind.sum(axis=1) / np.maximum(is_seen.sum(axis=1), 1), sizes
 
 
 @functools.cache
@@ -81,7 +85,7 @@ def _counts(z: NDArray[np.float32], is_seen: Flags) -> NDArray[np.intp]:
 
 
 def _sizes(rays: Floats, trusted: Flags, body: Body) -> Floats:
-    """Return how large bodies look, (n,): times their depth 1 for a grown person; 0: not known."""
+    """Return how large bodies look, (n,); see trunks_of."""
     if not len(body.measures):
         return np.zeros(len(rays))
     first, second = body.measures, body.parents[body.measures]
@@ -109,15 +113,21 @@ def _not_where_others_are(likely: Floats, places: Floats, trusted: Flags, sizes:
     """Make depths (n, BINS) less likely for who looks smaller, within somebody who is there."""
     z = likely.argmax(axis=1)
     alike = np.abs(z - z[:, None]) < TRUNK_M / BIN_M
-    larger = alike & (sizes > LOOKS_LARGER * sizes[:, None]) & (sizes[:, None] > 0)  # (n, others)
+    larger = alike & look_larger(sizes)
     if not larger.any():
         return
     low, high = extents(places, trusted)
-    for one, other in np.argwhere(larger):
-        own = places[:, one, trusted[one]]
-        inside = (own >= low[:, other, None]) & (own <= high[:, other, None])
-        if inside.all(axis=0).mean() > 0.3:
-            likely[one, max(0, z[other] - 2) : z[other] + 3] *= HIDDEN
+    one, other = np.nonzero(larger)  # (m,)
+    own, there = places[:, one], trusted[one]
+    inside = ((own >= low[:, other, None]) & (own <= high[:, other, None])).all(axis=0) & there
+    within = inside.sum(axis=1) > WITHIN * there.sum(axis=1)
+    for row, middle in zip(one[within].tolist(), z[other[within]].tolist(), strict=True):
+        likely[row, max(0, middle - 2) : middle + 3] *= HIDDEN
+
+
+def look_larger(sizes: Floats) -> Flags:
+    """Return who looks larger than whom, (n, others)."""
+    return np.asarray((sizes > LOOKS_LARGER * sizes[:, None]) & (sizes[:, None] > 0))
 
 
 def extents(places: Floats, trusted: Flags) -> tuple[Floats, Floats]:
