@@ -223,10 +223,8 @@ def test_the_time_on_the_device_is_without_launching_however_long_that_takes(mon
     for launch_ms in (0.5, 4.0, 30.0):
         clock = Clock(monkeypatch, 3.0, launch_ms=launch_ms)
         assert timing.on_device_ms(clock.queue, device) == pytest.approx(3.0)
-    for clock in (
-        Clock(monkeypatch, 3.0, launch_ms=500.0),
-        Clock(monkeypatch, 3.0, waits=True),
-    ):
+    for about in ({'launch_ms': 500.0}, {'waits': True}):
+        clock = Clock(monkeypatch, 3.0, **about)
         assert timing.on_device_ms(clock.queue, device) is None
 
 

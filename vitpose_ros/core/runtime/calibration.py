@@ -62,7 +62,13 @@ def calibrate(
                 part = torch.from_numpy(own[start : start + BATCH])
                 with torch.inference_mode():
                     network(normalise(part).contiguous())
-                collector.collect(inputs)
+                try:
+                    collector.collect(inputs)
+                except ValueError as error:
+                    raise CheckpointError(
+                        f'the network cannot be calibrated on these crops ({error}); see that '
+                        'its weights are right'
+                    ) from error
             found = collector.compute_collection_result()
         for hook in hooks:
             hook.remove()

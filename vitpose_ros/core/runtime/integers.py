@@ -14,9 +14,10 @@ from vitpose_ros.core.runtime.base import BackendError, GraphBackend
 
 LOG = logging.getLogger(__name__)
 
-ROUNDS = 4  # of a trial
-TRIALS = 6  # at most
+ROUNDS = 5  # of a trial
+LEAST_TRIALS, MOST_TRIALS = 4, 8
 SETTLED = 0.98  # in a trial that is the last, no time is shorter than so much of the shortest
+BUDGET_S = 90.0  # after which a trial is the last anyway: of the largest networks
 # Where the processor is not made for int8, which then is a little faster or slower than float32.
 LEAST_WITHOUT = 1.1
 WITHOUT = (
@@ -25,24 +26,30 @@ WITHOUT = (
 )
 
 
-def gain(slow: Callable[[], object], fast: Callable[[], object], rounds: int = ROUNDS) -> float:
+def gain(
+    slow: Callable[[], object],
+    fast: Callable[[], object],
+    rounds: int = ROUNDS,
+    trials: int = MOST_TRIALS,
+) -> float:
     """Measure by turns how many times as fast as the first the second is.
 
     By the shortest times, since what else the machine does only makes them longer; in trials of
     so many rounds, until one finds none that is shorter.
     """
-    runs = (slow, fast)
+    runs, start = (slow, fast), perf_counter()
     for run in runs:  # to warm up
         run()
     shortest = [math.inf, math.inf]
-    for _ in range(TRIALS):
+    for trial in range(1, trials + 1):
         before = list(shortest)
         for _ in range(rounds):
             for number, run in enumerate(runs):
                 begin = perf_counter()
                 run()
                 shortest[number] = min(shortest[number], perf_counter() - begin)
-        if all(new >= SETTLED * old for new, old in zip(shortest, before, strict=True)):
+        settled = all(new >= SETTLED * old for new, old in zip(shortest, before, strict=True))
+        if (settled and trial >= LEAST_TRIALS) or perf_counter() - start > BUDGET_S:
             break
     return shortest[0] / shortest[1]
 

@@ -127,7 +127,7 @@ class OpenVinoBackend(GraphBackend):
             return choices[0]
         crops = export.example(self.config).numpy()
         plain, short = (partial(self._compile(model, c).infer, [crops]) for c in choices)
-        return choices[1] if integers.gain(plain, short, ROUNDS) > 1 else choices[0]
+        return choices[1] if integers.gain(plain, short, ROUNDS, 1) > 1 else choices[0]
 
     def _compile(self, model: Any, precision: Precision) -> Any:
         rest = precision  # of what is not quantised
