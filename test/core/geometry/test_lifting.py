@@ -178,7 +178,10 @@ def test_keypoints_that_are_not_sure_are_not_looked_at():
     joints = joints_of()
     scores = np.where(np.arange(17) == WRISTS[0], 0.3, 0.9)
     sure = lift(poses_of(joints, scores=scores), seen(joints), CAMERA)
-    assert sure.states[0, WRISTS[0]] == MEASURED
+    assert sure.states[0, WRISTS[0]] == INFERRED, 'the network is not sure where it is'
+    told = lift(poses_of(joints, scores=scores), seen(joints), CAMERA, sure_score=0.2)
+    assert told.states[0, WRISTS[0]] == MEASURED
+    np.testing.assert_array_equal(told.points, sure.points)
     unsure = lift(poses_of(joints, scores=scores), seen(joints), CAMERA, min_score=0.5)
     assert unsure.states[0, WRISTS[0]] == UNKNOWN
     others = np.arange(17) != WRISTS[0]
