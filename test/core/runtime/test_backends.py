@@ -134,13 +134,16 @@ def six_sets(tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', NAMES)
-@pytest.mark.parametrize('counts', [(1, 2, 0, 3, 1, 2), (0, 0, 0, 0, 0, 1), (9, 0, 3, 0, 0, 0)])
+@pytest.mark.parametrize('counts', [(1, 2, 0, 3, 2, 1), (0, 0, 0, 0, 1, 0), (9, 0, 3, 0, 0, 0)])
 def test_mixed_sets_equal_the_plain_network(name, counts, six_sets):
+    sets = list(SKELETONS)
+    if name != 'torch':  # whose graphs take seconds each
+        sets, counts = sets[::2], counts[::2]
     crops = torch.randint(0, 256, (sum(counts), *SMALL, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        plain = load_network(six_sets, list(SKELETONS), image_size=SMALL)
+        plain = load_network(six_sets, sets, image_size=SMALL)
         expected = plain(normalise(crops), counts)
-    network = load_network(six_sets, list(SKELETONS), image_size=SMALL)
+    network = load_network(six_sets, sets, image_size=SMALL)
     backend = open_backend(network, Options(backend=name, device='cpu', precision='float32'))
     for maps, others in zip(backend.heatmaps(crops, counts), expected, strict=True):
         assert maps.shape == others.shape
