@@ -9,7 +9,7 @@ from harness import clip_frame, detections_of, image_of, new_stamp
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
-COUNT = 2000
+COUNT = 1000
 BUNCH = 8  # the queues of middleware and node hold as many, so that all are dealt with
 # With these, glibc gives what is freed back at once: what stays is a leak.
 FRANK_MALLOC = {'MALLOC_MMAP_THRESHOLD_': '100000', 'MALLOC_ARENA_MAX': '2'}
