@@ -204,10 +204,11 @@ def dry(tmp_path_factory):
     """What the command prints, and the folder that it writes."""
     folder = tmp_path_factory.mktemp('dry')
     environment = {**os.environ, 'GPU_CHECK_DRY': '1', 'OUT': str(folder)}
+    environment['GPU_CHECK_SECONDS'] = '2000'  # a limit for hangs
     hidden = tmp_path_factory.mktemp('hidden')  # it goes without
     (hidden / 'transformers.py').write_text('raise ImportError("hidden")')
     environment['PYTHONPATH'] = str(hidden)
-    ran = gpu_check({**environment, 'OMP_NUM_THREADS': '1'}, 600)
+    ran = gpu_check({**environment, 'OMP_NUM_THREADS': '1'}, 2100)
     assert ran.returncode == 0, ran.stdout + (folder / 'log.txt').read_text()[-3000:]
     return ran.stdout, folder
 

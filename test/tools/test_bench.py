@@ -56,7 +56,7 @@ def test_sections_are_measured_and_written(tmp_path, capsys):
     about, tables = measured(path)
     assert set(tables) == {
         'product', 'crop', 'decode', 'backends nano', 'network nano', 'end to end nano',
-        'people nano', 'accuracy', 'start-up nano', 'memory',
+        'people nano', 'accuracy', 'people in space', 'start-up nano', 'memory',
     }  # fmt: skip
     printed = capsys.readouterr().out
     for table in tables.values():
