@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from geometry.beads import CAMERA, SIZE, joints_of, person, plane, poses_of
 
-from vitpose_ros.core import Frame, PoseEstimator
+from vitpose_ros.core import Frame, FrameError, PoseEstimator
 from vitpose_ros.core.geometry.depth import Depth
 from vitpose_ros.core.geometry.lifting import MEASURED
 from vitpose_ros.core.pipeline import Capture, PosePipeline
@@ -152,6 +152,12 @@ def test_the_same_captures_give_the_same_people():
         np.testing.assert_array_equal(one[1], other[1])
         assert one[2].ids == other[2].ids
         np.testing.assert_array_equal(one[2].positions, other[2].positions)
+
+
+@pytest.mark.parametrize('pose', [np.full((4, 4), np.nan), np.eye(3)])
+def test_a_pose_that_is_none_is_refused(pose):
+    with pytest.raises(FrameError, match='4 x 4 finite numbers'):
+        Capture(Frame(IMAGE, np.zeros((0, 4))), 0, pose=pose)
 
 
 @pytest.mark.parametrize('option', ['smoothing', 'smoothing_3d'])

@@ -8,7 +8,10 @@ from builtin_interfaces.msg import Time
 from depth_stage import FOCAL, Stage, assert_is_near, depth_of, person_frame
 from diagnostic_msgs.msg import DiagnosticStatus
 from harness import detections_of, image_of
+from sensor_msgs.msg import Image
 from vitpose_ros.msg import Keypoints3D
+
+from vitpose_ros.ros.depth_input import DepthInput
 
 WARN = DiagnosticStatus.WARN
 
@@ -109,3 +112,35 @@ def test_depth_that_comes_late_is_waited_for(stage, frame):
     stamp = image.header.stamp
     stage.wait(lambda: any(found.header.stamp == stamp for found in stage.in_space), 'answer')
     assert_is_near(next(found for found in stage.in_space if found.header.stamp == stamp))
+
+
+def test_work_that_stops_while_an_image_waits_for_its_depth_goes_on_again(stage, node, frame):
+    pixels, boxes = frame
+    for _ in range(6):
+        stage.ask_with_depth(frame, depth_of(frame))
+        image = image_of(pixels)
+        stage.send(image, detections_of(image, boxes))
+        stage.rest(0.05)
+        assert stage.enable(False) and stage.enable(True)
+        stage.wait_for_depth()
+    assert node.alive
+
+
+def test_who_has_the_depth_of_another_rate_waits_only_for_what_may_come(ros):
+    """Without a node that computes: by the stamps alone."""
+    probe = Stage('rates')
+    source = DepthInput(
+        probe, 'rates/depth', lambda: None, compressed=False, slop_s=0.02, most=5, most_bytes=1e9
+    )
+    assert not source.nearest(0).is_final
+    for index in range(10):  # 5 Hz
+        message = Image()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(index * 200_000_000, 10**9)
+        source._on_depth(message)
+    newest = 1_800_000_000
+    late = [source.nearest(newest + round(ms * 1e6)) for ms in (33, 66, 166, 200)]
+    assert [near.is_final for near in late] == [True, True, False, False]
+    assert source.nearest(10_000_000).is_gone and not source.nearest(newest).is_gone
+    source.close()
+    assert source.nearest(newest).message is None
+    probe.destroy_node()

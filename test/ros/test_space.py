@@ -120,6 +120,8 @@ def test_depth_of_another_shape_needs_a_calibration_of_its_own():
     cut = depth_message(np.full((24, 64), 2.0))
     capture, reason = capture_of(FRAME, 0, '', Space(COLOUR, None, cut))
     assert capture.depth is None and '64 x 24' in reason and 'depth_camera_info' in reason
+    # That of the image, beside which they lie, is none of theirs.
+    assert '64 x 24' in capture_of(FRAME, 0, '', Space(COLOUR, None, cut, COLOUR))[1]
     own = info(k=[500.0, 0.0, 31.5, 0.0, 500.0, 11.5, 0.0, 0.0, 1.0], width=64, height=24)
     capture, reason = capture_of(FRAME, 0, '', Space(COLOUR, None, cut, own))
     assert reason == '' and capture.depth.camera.centre_y == 11.5
@@ -141,8 +143,15 @@ def test_depth_of_another_camera_is_reprojected():
 def test_what_is_missing_or_empty_is_the_reason():
     reasons = (Reason('depth', 'one'), Reason('transform', 'two'), Reason('depth', 'one'))
     assert capture_of(FRAME, 0, '', Space(COLOUR, reasons=reasons))[1] == 'one; two'
-    empty = Space(COLOUR, None, depth_message(np.zeros((48, 64))))
-    assert 'empty' in capture_of(FRAME, 0, '', empty)[1]
+    with pytest.raises(InputError, match='the depth image is empty'):
+        capture_of(FRAME, 0, '', Space(COLOUR, None, depth_message(np.zeros((48, 64)))))
+    with pytest.raises(InputError, match='32FC1 is in metres'):
+        capture_of(FRAME, 0, '', Space(COLOUR, None, depth_message(np.full((48, 64), 3000.0))))
+    wide = info(k=COLOUR.k, width=64, height=36)
+    whole = depth_message(np.full((48, 64), 2.0))
+    assert (
+        'other proportions than 64 x 48' in capture_of(FRAME, 0, '', Space(wide, None, whole))[1]
+    )
     wrong = depth_message(np.ones((48, 64)))
     wrong.encoding = 'rgb8'
     with pytest.raises(InputError, match='rgb8'):

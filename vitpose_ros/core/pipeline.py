@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from string import ascii_lowercase, digits
 from typing import TypeAlias
 
 import numpy as np
@@ -19,7 +20,7 @@ from vitpose_ros.core.tracks.people import People, PeopleTracker
 from vitpose_ros.core.tracks.smoothing import Smoother, image_variances
 from vitpose_ros.core.tracks.tracker import Tracker
 from vitpose_ros.core.tracks.tracks import TrackIds, Tracks
-from vitpose_ros.core.types import Frame
+from vitpose_ros.core.types import Frame, FrameError
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -29,7 +30,7 @@ FILLED_M = 0.1  # standard deviation of a joint that is not seen, but was a mome
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """What one camera took at one time."""
+    """What one camera took at one time. Raises FrameError."""
 
     frame: Frame
     stamp_ns: int
@@ -38,6 +39,13 @@ class Capture:
     depth: Depth | None = None  # in the camera's optical frame; counts only with intrinsics
     # (4, 4) from the camera's optical frame to a fixed one, at that time; None: nobody told
     pose: NDArray[np.floating] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise FrameError for a pose that is none."""
+        if self.pose is not None and not (
+            np.shape(self.pose) == (4, 4) and np.isfinite(self.pose).all()
+        ):
+            raise FrameError('pose is no matrix of 4 x 4 finite numbers; leave it out')
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +89,7 @@ class PosePipeline:
         """
         self.estimator = estimator
         self.options = options
-        self._ids = TrackIds(run or f'r{secrets.token_hex(2)}')
+        self._ids = TrackIds(run or _random_name())
         self._depth_error = depth_error
         self._min_score = min_score
         self._followers: dict[str, _Follower] = {}
@@ -206,6 +214,12 @@ def _calm_joints(
     states[filled] = INFERRED
     covariances[filled] = FILLED_M**2 * np.eye(3)
     return replace(joints, points=points, states=states, covariances=covariances)
+
+
+def _random_name() -> str:
+    """Return a name for TrackIds: one of 2e12."""
+    rest = ''.join(secrets.choice(ascii_lowercase + digits) for _ in range(7))
+    return secrets.choice(ascii_lowercase) + rest
 
 
 def _smoother(strength: str) -> Smoother | None:

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo
 from vitpose_ros.core import Skeleton
 from vitpose_ros.core.realtime import Counts
 from vitpose_ros.ros.camera_info import camera_info_topic
-from vitpose_ros.ros.depth_input import DepthInput
+from vitpose_ros.ros.depth_input import LEAST_KEPT, DepthInput
 from vitpose_ros.ros.diagnostics import CameraReport
 from vitpose_ros.ros.gathering import Gathering, OnReady, Sources
 from vitpose_ros.ros.logs import ThrottledLog
@@ -140,6 +140,9 @@ class Camera:
                 self._advance,
                 compressed=values.depth == 'compressed',
                 slop_s=values.depth_slop_ms / 1e3,
+                # They wait for detections as long as images do.
+                most=max(LEAST_KEPT, values.sync_queue_size),
+                most_bytes=values.queue_mb * 1e6,
             )
         self._gathering = gathering = Gathering(
             self._node,
@@ -196,12 +199,12 @@ class Camera:
         self.is_open = False
         if self._input is not None:
             self._input.close()
+        if self._gathering is not None:  # before the depth images, among which it looks
+            self._gathering.close()
+            self._gathering = None
         if self._depth is not None:
             self._depth.close()
             self._depth = None
-        if self._gathering is not None:
-            self._gathering.close()
-            self._gathering = None
         if self._camera_info is not None:
             self._camera_info.close()
             self._camera_info = None

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from sensor_msgs.msg import CameraInfo
 
 from vitpose_ros.core import Frame
 from vitpose_ros.core.geometry.depth import Depth, registered
@@ -11,6 +12,7 @@ from vitpose_ros.core.pipeline import Capture
 from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.depth_images import read_depth
 from vitpose_ros.ros.gathering import Space
+from vitpose_ros.ros.logs import InputError
 
 ALIKE = (
     0.02  # how far the proportions of two images may differ, one of which is the other, smaller
@@ -28,13 +30,26 @@ def capture_of(frame: Frame, stamp_ns: int, camera: str, space: Space) -> tuple[
     reason = '; '.join(dict.fromkeys(own.text for own in space.reasons))
     if space.depth is None or reason or colour is None:
         return capture, reason
+    if not _is_alike(space.info, width, height):
+        return replace(capture, intrinsics=None), (
+            f'camera_info is of images of other proportions than {width} x {height}; publish the '
+            'calibration of this image, with its roi if it is cut out'
+        )
     values = read_depth(space.depth)
     if not np.isfinite(values).any():
-        return capture, 'the depth image is empty: each pixel is 0, NaN or out of range'
+        raise InputError(
+            'empty depth', 'the depth image is empty: each pixel is 0, NaN or out of range'
+        )
     rows, columns = values.shape
-    own = intrinsics(space.depth_info, columns, rows)
+    own = None
+    if _is_alike(space.depth_info, columns, rows):
+        own = intrinsics(space.depth_info, columns, rows)
     if space.depth_pose is not None:
-        assert own is not None  # or it would not have come so far
+        if own is None:
+            return capture, (
+                'camera_info of the depth images is of other proportions than they are; publish '
+                'their own, or remap depth_camera_info to it'
+            )
         depth = registered(values, own, space.depth_pose, colour, (width, height), frame.boxes)
         return replace(capture, depth=depth), ''
     if own is None:
@@ -46,6 +61,14 @@ def capture_of(frame: Frame, stamp_ns: int, camera: str, space: Space) -> tuple[
                 'depth_camera_info to it'
             )
     return replace(capture, depth=Depth(values, own)), ''
+
+
+def _is_alike(info: CameraInfo | None, width: int, height: int) -> bool:
+    """Whether an image of this size has the proportions that camera_info tells of."""
+    if info is None or not (info.width and info.height):
+        return False
+    wide, high = info.roi.width or info.width, info.roi.height or info.height
+    return bool(abs(width * high / (wide * height) - 1) <= ALIKE)
 
 
 def _smaller(

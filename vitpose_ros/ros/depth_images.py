@@ -73,7 +73,14 @@ def _metres(values: NDArray[np.generic], per_metre: float) -> NDArray[np.float32
     """Return depths in metres; what is no depth becomes a hole."""
     metres = values.astype(np.float32) / np.float32(per_metre)
     with np.errstate(invalid='ignore'):
-        metres[~((metres > 0) & (metres < FARTHEST_M))] = np.nan
+        valid = (metres > 0) & (metres < FARTHEST_M)
+        if per_metre == 1 and not valid.any() and (np.isfinite(metres) & (metres > 0)).any():
+            raise InputError(
+                'depth unit',
+                f'no depth is below {FARTHEST_M:g} m: 32FC1 is in metres; publish millimetres as '
+                '16UC1',
+            )
+    metres[~valid] = np.nan
     return np.asarray(metres)
 
 

@@ -1,8 +1,10 @@
 """The depth images of a camera: those that came lately, found by their stamps."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from typing import TypeAlias
 
 from rclpy.node import Node
@@ -14,7 +16,9 @@ from vitpose_ros.ros.subscriptions import MatchedSubscription
 
 AnyDepth: TypeAlias = Image | CompressedImage
 
-MOST, MOST_BYTES = 30, 64e6  # depth images that are kept for colour images to come
+LEAST_KEPT = 30  # depth images that are kept for colour images to come, if they are small
+INTERVALS = 9  # the last ones between depth images, by which the next is foreseen
+EARLY = 0.2  # intervals: by so much it may come earlier or later
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Nearest:
     """What there is for an image."""
 
     message: AnyDepth | None  # the depth image within the slop
-    is_final: bool  # whether no later one can be nearer
+    is_final: bool  # whether no later one will be nearer
+    is_gone: bool  # whether it came, and made room for newer ones
     apart_s: float  # how far the nearest of all is; infinite: there is none
 
 
@@ -37,10 +42,13 @@ class DepthInput:
         *,
         compressed: bool,
         slop_s: float,
+        most: int,
+        most_bytes: float,
     ) -> None:
         """Subscribe; on_change is called after something came.
 
-        slop_s: how far stamps of image and depth image may differ.
+        slop_s: how far stamps of image and depth image may differ. most, most_bytes: of the depth
+        images that are kept.
         """
         self._on_change = on_change
         self.topic: str = node.resolve_topic_name(topic)
@@ -50,6 +58,8 @@ class DepthInput:
         self.camera_info: CameraInfo | None = None
         self.images = 0
         self._slop_ns = round(slop_s * 1e9)
+        self._most, self._most_bytes = most, most_bytes
+        self._intervals: deque[int] = deque(maxlen=INTERVALS)
         self._kept: dict[int, AnyDepth] = {}  # by stamp, in the order in which they came
         self._newest_ns: int | None = None
         self._lock = threading.Lock()  # closed in another thread
@@ -74,6 +84,7 @@ class DepthInput:
             subscription.close()
         with self._lock:
             self._kept.clear()
+            self._newest_ns = None
 
     @property
     def info_topic(self) -> str:
@@ -88,16 +99,28 @@ class DepthInput:
     def nearest(self, stamp_ns: int) -> Nearest:
         """Return the depth image nearest to a time, of those that came."""
         with self._lock:
-            if self._newest_ns is None:
-                return Nearest(None, False, float('inf'))
+            if self._newest_ns is None or not self._kept:
+                return Nearest(None, False, False, float('inf'))
             best = min(self._kept, key=lambda own: abs(own - stamp_ns))
             apart_ns = abs(best - stamp_ns)
             fits = apart_ns <= self._slop_ns
             return Nearest(
                 self._kept[best] if fits else None,
-                apart_ns == 0 or self._newest_ns >= stamp_ns,
+                apart_ns == 0 or not self._may_come(stamp_ns - self._newest_ns),
+                stamp_ns < min(self._kept) and len(self._kept) > 1,
                 apart_ns / 1e9,
             )
+
+    def _may_come(self, later_ns: int) -> bool:
+        """Whether one is foreseen near a time so much later than the newest."""
+        if later_ns <= 0:
+            return False
+        if not self._intervals:
+            return True
+        interval_ns = median(self._intervals)
+        steps = round(later_ns / interval_ns)
+        off_ns = abs(later_ns - steps * interval_ns)
+        return steps > 0 and off_ns <= self._slop_ns + EARLY * interval_ns
 
     def _on_depth(self, message: AnyDepth) -> None:
         stamp_ns = nanoseconds_of(message)
@@ -106,10 +129,14 @@ class DepthInput:
             if self._newest_ns is not None and stamp_ns < self._newest_ns - JUMP_S * 1e9:
                 self._kept.clear()  # a recording began anew
                 self._newest_ns = stamp_ns
+            if self._newest_ns is not None and stamp_ns > self._newest_ns:
+                self._intervals.append(stamp_ns - self._newest_ns)
             self._newest_ns = max(stamp_ns, self._newest_ns or stamp_ns)
             self._kept[stamp_ns] = message
             held = sum(len(image.data) for image in self._kept.values())
-            while len(self._kept) > MOST or (held > MOST_BYTES and len(self._kept) > 1):
+            while len(self._kept) > self._most or (
+                held > self._most_bytes and len(self._kept) > 1
+            ):
                 held -= len(self._kept.pop(min(self._kept)).data)
         self._on_change()
 

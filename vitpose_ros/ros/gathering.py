@@ -46,6 +46,7 @@ class Space:
     # (4, 4) from the depth camera's optical frame to that of the image; None: they are the same
     depth_pose: Matrix | None = None
     reasons: tuple[Reason, ...] = ()  # why something of that is missing
+    since_s: float = 0.0  # when the image and its detections were here, on time.monotonic
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,8 @@ class Gathering:
                     self._missing_s.setdefault(kind, now_s)
                     self._missed = frame.image.header
                 reasons = tuple(reason for reason in space.reasons if reason.kind != NEARER)
-                self._on_ready(frame.image, frame.detections, replace(space, reasons=reasons))
+                space = replace(space, reasons=reasons, since_s=frame.since_s)
+                self._on_ready(frame.image, frame.detections, space)
             if not self._waiting:
                 self._timer.cancel()
             elif self._timer.is_canceled():
@@ -224,6 +226,11 @@ class Gathering:
             )
         elif near.apart_s == float('inf'):
             text = f'no depth images came lately on {source.topic!r}'
+        elif near.is_gone:
+            text = (
+                f'the depth image of that time, on {source.topic!r}, made room for newer ones '
+                'while the image waited for its detections; raise queue_mb and sync_queue_size'
+            )
         else:
             text = (
                 f'no depth image on {source.topic!r} has the time of the image: the nearest is '

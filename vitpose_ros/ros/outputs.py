@@ -1,5 +1,6 @@
 """What pose_node publishes."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ try:
     from rclpy.event_handler import PublisherEventCallbacks
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks
+
+
+GAP_S = 1.0  # for so long markers in space are not replaced by those on a plane
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +118,7 @@ class CameraOutput:
         self._skeletons = {skeleton.name: skeleton for skeleton in skeletons}
         self._marker_maker = MarkerMaker(skeletons)
         self._last_header = Header()
+        self._in_space_s = -math.inf  # when there were markers in space last
         few = QoSProfile(depth=10)
         self._publishers: list[Any] = []
 
@@ -158,8 +163,13 @@ class CameraOutput:
         """Publish markers and overlay, each if somebody watches."""
         result, message = published.result, published.message
         self._last_header = result.header
-        if self._markers.get_subscription_count() > 0:
-            in_space = published.in_space if result.sighting.joints is not None else None
+        in_space = published.in_space if result.sighting.joints is not None else None
+        now_s = time.monotonic()
+        if in_space is not None:
+            self._in_space_s = now_s
+        # Of a frame without depth between others with it, those before stay.
+        gap = in_space is None and now_s - self._in_space_s < GAP_S
+        if self._markers.get_subscription_count() > 0 and not gap:
             self._markers.publish(
                 self._marker_maker.markers(
                     message,

@@ -17,7 +17,7 @@ from vitpose_ros.msg import Keypoints3D, Keypoints3DArray
 from vitpose_ros.ros.lifecycle import BusyLifecycleNode
 from vitpose_ros.ros.outputs import create_publisher
 from vitpose_ros.ros.space_messages import set_motion, set_place, set_unknown
-from vitpose_ros.ros.stamps import stamp_nanoseconds
+from vitpose_ros.ros.stamps import JUMP_S, stamp_nanoseconds
 
 FRESH_S = 0.5  # how old keypoints may be that stand for a person
 
@@ -34,6 +34,8 @@ class PeopleOutput:
         )
         self._broadcaster: Any = None  # made when it is wanted first
         # By camera and track: when it was seen last, and how.
+        self._known: dict[str, None] = {}  # ids, those known longest first
+        self._sent_ns = 0  # stamp of what is on TF
         self._views: dict[tuple[str, str], tuple[int, Keypoints3D]] = {}
 
     def close(self) -> None:
@@ -61,7 +63,7 @@ class PeopleOutput:
         for row in range(len(people)):
             told.subjects.append(self._subject(people, row))
         self._publisher.publish(told)
-        self._send_bodies(told)
+        self._send_bodies(told, people.stamp_ns)
 
     def _subject(self, people: People, row: int) -> Keypoints3D:
         """Return a person with the keypoints of the best view, at the time of the list."""
@@ -84,19 +86,22 @@ class PeopleOutput:
         set_motion(subject, people.velocities[row], people.velocity_covariances[row])
         return subject
 
-    def _send_bodies(self, told: Keypoints3DArray) -> None:
+    def _send_bodies(self, told: Keypoints3DArray, stamp_ns: int) -> None:
         """Put those people on TF whose place is known, those known longest first."""
+        present = {subject.track_id: subject for subject in told.subjects if subject.state != LOST}
+        self._known = {name: None for name in (*self._known, *present) if name in present}
         most = self._max_bodies()
-        if most <= 0:
+        # TF takes each stamp once; another camera may have told of the same time.
+        if most <= 0 or 0 <= self._sent_ns - stamp_ns < JUMP_S * 1e9:
             return
+        self._sent_ns = stamp_ns
         if self._broadcaster is None:
             from tf2_ros import TransformBroadcaster
 
             self._broadcaster = TransformBroadcaster(self._node)
         bodies: list[TransformStamped] = []
-        for subject in told.subjects:
-            if subject.state == LOST or len(bodies) == most:
-                continue
+        for name in list(self._known)[:most]:
+            subject = present[name]
             body = TransformStamped(header=told.header, child_frame_id=f'body_{subject.track_id}')
             place, shift = subject.position, body.transform.translation
             shift.x, shift.y, shift.z = place.x, place.y, place.z

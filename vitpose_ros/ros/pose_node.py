@@ -180,6 +180,11 @@ class PoseNode(BusyLifecycleNode):
         has_common_frame = bool(values.target_frame) or len(values.camera_names()) == 1
         if with_depth and has_common_frame and values.tracking != 'off':
             self._people = PeopleOutput(self, lambda: self._settings.values.max_tf_bodies)
+        elif values.max_tf_bodies:
+            self.get_logger().warning(
+                'max_tf_bodies has no effect: it needs depth, tracking, and target_frame where '
+                'there are several cameras'
+            )
 
     def _stop(self) -> None:
         if self._activity is not None:

@@ -211,16 +211,18 @@ class Worker:
 
     def _capture(self, waiting: Waiting[Arrival], camera: Camera, frame: Frame) -> Capture:
         """Add what tells of space to a frame; say what is missing."""
-        space, reason = waiting.item.space, ''
+        space, reason, kind = waiting.item.space, '', 'depth'
         try:
             capture, reason = capture_of(frame, waiting.stamp_ns, waiting.camera, space)
         except InputError as error:
-            capture, reason = Capture(frame, waiting.stamp_ns, waiting.camera), str(error)
-        if camera.parameters().depth != 'off':
-            camera.tally.add_space(reason)
+            capture = Capture(frame, waiting.stamp_ns, waiting.camera)
+            reason, kind = str(error), error.kind
+        if camera.parameters().depth == 'off':
+            return capture
+        camera.tally.add_space(reason)
         if reason:
             where = f"camera '{camera.name}': " if camera.name else ''
-            kind = space.reasons[0].kind if space.reasons else 'depth'
+            kind = space.reasons[0].kind if space.reasons else kind
             self._log.warning(f'{camera.name} {kind}', f'{where}not in metres: {reason}')
         return capture
 
@@ -229,7 +231,7 @@ class Worker:
         sighting = self._pipeline.follow(job.capture, outcome.poses)
         result = Result(job.waiting.item.image.header, job.capture.frame, sighting)
         published = job.camera.output.publish(
-            result, job.camera.parameters(), since_s=job.waiting.arrived_s
+            result, job.camera.parameters(), since_s=job.waiting.item.space.since_s
         )
         if published.in_space is not None and self._people is not None:
             self._people.publish(published.in_space, sighting)

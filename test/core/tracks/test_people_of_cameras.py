@@ -128,6 +128,18 @@ def test_the_oldest_view_goes_too_where_another_person_is_nearer():
     assert person['left', 'a_1'] == person['right', 'a_3'] == 'a_3'
 
 
+def test_an_id_that_was_told_to_be_lost_does_not_come_again():
+    one, lost = PeopleTracker(), set()
+    for i in range(90):
+        apart = 1.5 if i < 10 or i >= 40 else 0.1
+        one.update('front', tracks(i / 15, ('a_1', 2, 0)))
+        people = one.update('left', tracks(i / 15, ('a_2', 2, apart)))
+        told = said(people)
+        assert not lost & {name for name, state in told.items() if state != LOST}
+        lost |= {name for name, state in told.items() if state == LOST}
+    assert lost == {'a_2'} and len(told) == 2 and 'a_1' in told
+
+
 def test_a_view_goes_to_the_person_that_is_nearer():
     one = PeopleTracker()
     one.update('front', tracks(0, ('a_1', 2, 0)))

@@ -23,6 +23,7 @@ GATE, SPLIT_GATE = 11.3, 16.0  # squared distances: one in 100 is further, one i
 FARTHEST_M = 1.5  # that two views of one person may be apart
 CLEAR = 4.0  # so many times further, squared, must the next one be, else it takes
 NEARER = 4.0  # by so much, squared, must another person be nearer to a view
+MOST_ENDED = 10_000  # names that are remembered, so that they do not come again
 PATIENCE_S = 0.4  # to see whether they stay together, or apart
 
 
@@ -55,6 +56,7 @@ class PeopleTracker:
         self._ages: dict[str, int] = {}  # of people: the lower, the older
         self._people_so_far = 0
         self._told_before: list[str] = []
+        self._ended: dict[str, None] = {}  # names that were told to be lost, the oldest first
         self._apart_since: dict[View, int] = {}
         self._together_since: dict[tuple[str, str], int] = {}
 
@@ -82,9 +84,11 @@ class PeopleTracker:
         return self._told(now)
 
     def _begin(self, camera: str, name: str) -> str:
-        """Return the name of a new person: that of the track, if it is free."""
-        name = f'{camera}_{name}' if name in self._views.people else name
+        """Return the name of a new person: that of the track, if nobody has or had it."""
         self._people_so_far += 1
+        choices = name, f'{camera}_{name}', f'{name}_{self._people_so_far}'
+        taken = {*self._views.people, *self._ended}
+        name = next((own for own in choices if own not in taken), choices[-1])
         self._ages.setdefault(name, self._people_so_far)
         return name
 
@@ -145,6 +149,10 @@ class PeopleTracker:
         self._told_before = names
         for name in lost:
             self._ages.pop(name, None)
+            if self.options.tracking != 'detections':  # whose names may come again
+                self._ended[name] = None
+        while len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
         values, spreads = now.values, now.spreads
         if lost:
             values = np.pad(values, ((0, 0), (0, len(lost)), (0, 0)), constant_values=np.nan)
