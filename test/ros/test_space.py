@@ -147,7 +147,7 @@ def test_what_is_missing_or_empty_is_the_reason():
         capture_of(FRAME, 0, '', Space(COLOUR, None, depth_message(np.zeros((48, 64)))))
     with pytest.raises(InputError, match='32FC1 is in metres'):
         capture_of(FRAME, 0, '', Space(COLOUR, None, depth_message(np.full((48, 64), 3000.0))))
-    wide = info(k=COLOUR.k, width=64, height=36)
+    wide = info(k=list(COLOUR.k), width=64, height=36)
     whole = depth_message(np.full((48, 64), 2.0))
     assert (
         'other proportions than 64 x 48' in capture_of(FRAME, 0, '', Space(wide, None, whole))[1]

@@ -16,6 +16,7 @@ from depth_stage import (
     person_frame,
 )
 from rclpy.qos import QoSProfile
+from tf2_msgs.msg import TFMessage
 from vitpose_ros.msg import Keypoints3D, Keypoints3DArray
 
 RIGHT_M = 0.06  # of the colour camera, where the depth camera is
@@ -30,6 +31,7 @@ def frame():
 def stages(start, ros, frame):
     start(
         'pose_node', cameras='front,left', target_frame='base', depth_timeout_ms='3000.0',
+        max_tf_bodies='5',
         **{'front.depth': 'raw', 'left.depth': 'compressed'},
     )  # fmt: skip
     found = [Stage('front'), Stage('left', compressed=True)]
@@ -57,7 +59,8 @@ def of_depth_camera(frame):
 
 def test_the_same_person_in_two_cameras_is_one(stages, frame):
     front, left = stages
-    people = []
+    people, bodies = [], []
+    front.create_subscription(TFMessage, '/tf', lambda tf: bodies.extend(tf.transforms), 100)
     front.create_subscription(
         Keypoints3DArray, 'pose_node/people', people.append, QoSProfile(depth=100)
     )
@@ -88,3 +91,11 @@ def test_the_same_person_in_two_cameras_is_one(stages, frame):
     assert person.track_id in ids and person.state == Keypoints3D.TRACKED
     assert person.position.z == pytest.approx(NEAR_M + 0.1, abs=0.2)
     assert len(known(person)) >= 8
+    # TF takes a stamp once, whoever of the cameras tells of it.
+    body = f'body_{person.track_id}'
+    sent = [
+        (own.header.stamp.sec, own.header.stamp.nanosec)
+        for own in bodies
+        if own.child_frame_id == body
+    ]
+    assert len(sent) == len(set(sent)) >= 4
