@@ -68,7 +68,7 @@ def assert_as_good_as_asked(found):
     ('name', 'keypoints', 'noise'),
     [
         ('true keypoints', Keypoints(), 'stereo'),
-        ('true keypoints, scores of 0.4', Keypoints(score=0.4), 'stereo'),
+        ('true keypoints, scores of 0.65', Keypoints(score=0.65), 'stereo'),
         ('true keypoints, sure of hidden ones', Keypoints(hidden_score=1.0), 'stereo'),
     ],
 )
