@@ -33,6 +33,7 @@ CORE_FLOORS = [
     {'drawing'},
     {'realtime', 'types'},
     {'jpeg', 'skeletons'},
+    {'option'},
     {'errors', 'paths'},
 ]
 # What the rooms of the package may import from.

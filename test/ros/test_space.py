@@ -22,7 +22,6 @@ from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.captures import capture_of
 from vitpose_ros.ros.conversions import keypoints_message
 from vitpose_ros.ros.gathering import Reason, Space
-from vitpose_ros.ros.logs import InputError
 from vitpose_ros.ros.markers import UP, UP_IN_IMAGES, MarkerMaker
 from vitpose_ros.ros.space_messages import keypoints_3d_message
 from vitpose_ros.ros.transforms import Missing, matrix_of
@@ -110,7 +109,7 @@ COLOUR = info(k=[500.0, 0.0, 31.5, 0.0, 500.0, 23.5, 0.0, 0.0, 1.0], width=64, h
 def test_depth_of_half_the_size_has_half_the_focal_length():
     space = Space(COLOUR, np.eye(4), depth_message(np.full((24, 32), 2.0)))
     capture, reason = capture_of(FRAME, 5, 'front', space)
-    assert reason == ''
+    assert reason is None
     assert (capture.stamp_ns, capture.camera) == (5, 'front')
     assert capture.intrinsics == CAMERA
     assert capture.depth.camera == CAMERA.scaled(0.5, 0.5)
@@ -119,12 +118,13 @@ def test_depth_of_half_the_size_has_half_the_focal_length():
 def test_depth_of_another_shape_needs_a_calibration_of_its_own():
     cut = depth_message(np.full((24, 64), 2.0))
     capture, reason = capture_of(FRAME, 0, '', Space(COLOUR, None, cut))
-    assert capture.depth is None and '64 x 24' in reason and 'depth_camera_info' in reason
+    assert capture.depth is None
+    assert '64 x 24' in reason.text and 'depth_camera_info' in reason.text
     # That of the image, beside which they lie, is none of theirs.
-    assert '64 x 24' in capture_of(FRAME, 0, '', Space(COLOUR, None, cut, COLOUR))[1]
+    assert '64 x 24' in capture_of(FRAME, 0, '', Space(COLOUR, None, cut, COLOUR))[1].text
     own = info(k=[500.0, 0.0, 31.5, 0.0, 500.0, 11.5, 0.0, 0.0, 1.0], width=64, height=24)
     capture, reason = capture_of(FRAME, 0, '', Space(COLOUR, None, cut, own))
-    assert reason == '' and capture.depth.camera.centre_y == 11.5
+    assert reason is None and capture.depth.camera.centre_y == 11.5
 
 
 def test_depth_of_another_camera_is_reprojected():
@@ -134,7 +134,7 @@ def test_depth_of_another_camera_is_reprojected():
     values[20:28, 28:36] = 2.0
     space = Space(COLOUR, None, depth_message(values, 'depth'), COLOUR, moved)
     capture, reason = capture_of(FRAME, 0, '', space)
-    assert reason == ''
+    assert reason is None
     columns = np.flatnonzero(np.isfinite(capture.depth.values).any(axis=0))
     # 0.1 m at 2 m are 25 pixels, to the right; of what the boxes need not show nothing is kept.
     assert columns.min() == 28 + 25
@@ -142,20 +142,30 @@ def test_depth_of_another_camera_is_reprojected():
 
 def test_what_is_missing_or_empty_is_the_reason():
     reasons = (Reason('depth', 'one'), Reason('transform', 'two'), Reason('depth', 'one'))
-    assert capture_of(FRAME, 0, '', Space(COLOUR, reasons=reasons))[1] == 'one; two'
-    with pytest.raises(InputError, match='the depth image is empty'):
-        capture_of(FRAME, 0, '', Space(COLOUR, None, depth_message(np.zeros((48, 64)))))
-    with pytest.raises(InputError, match='32FC1 is in metres'):
-        capture_of(FRAME, 0, '', Space(COLOUR, None, depth_message(np.full((48, 64), 3000.0))))
-    wide = info(k=list(COLOUR.k), width=64, height=36)
+    _, reason = capture_of(FRAME, 0, '', Space(COLOUR, reasons=reasons))
+    assert reason == Reason('depth', 'one; two')
     whole = depth_message(np.full((48, 64), 2.0))
-    assert (
-        'other proportions than 64 x 48' in capture_of(FRAME, 0, '', Space(wide, None, whole))[1]
-    )
-    wrong = depth_message(np.ones((48, 64)))
-    wrong.encoding = 'rgb8'
-    with pytest.raises(InputError, match='rgb8'):
-        capture_of(FRAME, 0, '', Space(COLOUR, None, wrong))
+    wide = info(k=list(COLOUR.k), width=64, height=36)
+    _, reason = capture_of(FRAME, 0, '', Space(wide, None, whole))
+    assert 'other proportions than 64 x 48' in reason.text
+
+
+@pytest.mark.parametrize(
+    ('value', 'encoding', 'words'),
+    [
+        (0.0, '32FC1', 'the depth image is empty'),
+        (3000.0, '32FC1', '32FC1 is in metres'),
+        (1.0, 'rgb8', "encoding 'rgb8' is not supported"),
+    ],
+)
+def test_depth_of_no_use_costs_nothing_else(value, encoding, words):
+    message = depth_message(np.full((48, 64), value))
+    message.encoding = encoding
+    capture, reason = capture_of(FRAME, 0, '', Space(COLOUR, np.eye(4), message))
+    assert words in reason.text
+    assert capture.depth is None
+    assert capture.intrinsics == CAMERA
+    np.testing.assert_array_equal(capture.pose, np.eye(4))
 
 
 def sighting(*, joints=True):

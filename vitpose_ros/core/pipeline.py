@@ -62,7 +62,8 @@ class Sighting:
     joints: Joints | None  # of the poses; None: without depth, or in no frame that is known
     tracks: Tracks | None  # None: tracking is off
     kinds: tuple[tuple[str, str], ...]  # of each track: class and skeleton of its last pose
-    people: People | None  # of all cameras; None: the pose of this one was not given
+    # Of all cameras; None: the pose of this one was not given, or there was never any depth.
+    people: People | None
 
 
 class PosePipeline:
@@ -123,6 +124,8 @@ class PosePipeline:
             )
         sighting = follower.follow(capture, poses, joints)
         if sighting.tracks is None or capture.pose is None:
+            return sighting
+        if joints is None and self._people is None:  # nobody has ever been in space
             return sighting
         self._people = self._people_tracker.update(capture.camera, sighting.tracks)
         return replace(sighting, people=self._people)

@@ -11,7 +11,7 @@ from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.pipeline import Capture
 from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.depth_images import read_depth
-from vitpose_ros.ros.gathering import Space
+from vitpose_ros.ros.gathering import Reason, Space
 from vitpose_ros.ros.logs import InputError
 
 ALIKE = (
@@ -19,22 +19,34 @@ ALIKE = (
 )
 
 
-def capture_of(frame: Frame, stamp_ns: int, camera: str, space: Space) -> tuple[Capture, str]:
-    """Return a frame with what is known of space, and why its depth cannot be used, if so.
-
-    Raises InputError for depth images that cannot be read.
-    """
+def capture_of(
+    frame: Frame, stamp_ns: int, camera: str, space: Space
+) -> tuple[Capture, Reason | None]:
+    """Return a frame with what is known of space, and why its depth cannot be used, if so."""
     height, width = frame.image.shape[:2]
     colour = intrinsics(space.info, width, height)
     capture = Capture(frame, stamp_ns, camera, colour, pose=space.pose)
-    reason = '; '.join(dict.fromkeys(own.text for own in space.reasons))
-    if space.depth is None or reason or colour is None:
-        return capture, reason
+    if space.reasons:
+        text = '; '.join(dict.fromkeys(own.text for own in space.reasons))
+        return capture, Reason(space.reasons[0].kind, text)
+    if space.depth is None or colour is None:
+        return capture, None
     if not _is_alike(space.info, width, height):
-        return replace(capture, intrinsics=None), (
+        return replace(capture, intrinsics=None), Reason(
+            'camera_info',
             f'camera_info is of images of other proportions than {width} x {height}; publish the '
-            'calibration of this image, with its roi if it is cut out'
+            'calibration of this image, with its roi if it is cut out',
         )
+    try:
+        return replace(capture, depth=_depth_of(frame, space, colour)), None
+    except InputError as error:
+        return capture, Reason(error.kind, str(error))
+
+
+def _depth_of(frame: Frame, space: Space, colour: PinholeCamera) -> Depth:
+    """Return the depth in the frame of the image. Raises InputError."""
+    assert space.depth is not None
+    height, width = frame.image.shape[:2]
     values = read_depth(space.depth)
     if not np.isfinite(values).any():
         raise InputError(
@@ -46,21 +58,21 @@ def capture_of(frame: Frame, stamp_ns: int, camera: str, space: Space) -> tuple[
         own = intrinsics(space.depth_info, columns, rows)
     if space.depth_pose is not None:
         if own is None:
-            return capture, (
+            raise InputError(
+                'depth camera_info',
                 'camera_info of the depth images is of other proportions than they are; publish '
-                'their own, or remap depth_camera_info to it'
+                'their own, or remap depth_camera_info to it',
             )
-        depth = registered(values, own, space.depth_pose, colour, (width, height), frame.boxes)
-        return replace(capture, depth=depth), ''
+        return registered(values, own, space.depth_pose, colour, (width, height), frame.boxes)
+    own = own or _smaller(colour, (width, height), (columns, rows))
     if own is None:
-        own = _smaller(colour, (width, height), (columns, rows))
-        if own is None:
-            return capture, (
-                f'depth images are {columns} x {rows}, images {width} x {height}: one is not the '
-                'other, smaller; publish camera_info beside the depth images, too, or remap '
-                'depth_camera_info to it'
-            )
-    return replace(capture, depth=Depth(values, own)), ''
+        raise InputError(
+            'depth size',
+            f'depth images are {columns} x {rows}, images {width} x {height}: one is not the '
+            'other, smaller; publish camera_info beside the depth images, too, or remap '
+            'depth_camera_info to it',
+        )
+    return Depth(values, own)
 
 
 def _is_alike(info: CameraInfo | None, width: int, height: int) -> bool:

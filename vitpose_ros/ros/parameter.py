@@ -2,10 +2,12 @@
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import Field, field, fields
+from dataclasses import Field, fields
 from typing import Any, TypeAlias, cast
 
-from vitpose_ros.core.runtime import options
+from vitpose_ros.core.option import check_value
+from vitpose_ros.core.option import option as described
+from vitpose_ros.core.runtime.options import table
 from vitpose_ros.core.tracks.options import TrackOptions
 
 Value: TypeAlias = bool | int | float | str | tuple[str, ...]
@@ -26,22 +28,20 @@ def parameter(
     live: a change takes effect at once, not at the next configure. per_camera:
     '<camera>.<parameter>' sets it for one camera, where there are several.
     """
-    return field(
-        default=default,
-        metadata={
-            'description': description,
-            'minimum': minimum,
-            'maximum': maximum,
-            'choices': choices,
-            'live': live,
-            'per_camera': per_camera,
-        },
+    return described(
+        default,
+        description,
+        minimum=minimum,
+        maximum=maximum,
+        choices=choices,
+        live=live,
+        per_camera=per_camera,
     )
 
 
 def option(name: str, note: str = '') -> Any:
     """Describe a parameter that is an option of the core; note: what the node adds."""
-    [entry] = (entry for entry in (*options.table(), *fields(TrackOptions)) if entry.name == name)
+    [entry] = (entry for entry in (*table(), *fields(TrackOptions)) if entry.name == name)
     about, default = entry.metadata, cast(Value, entry.default)
     return parameter(
         default,
@@ -94,4 +94,4 @@ def check(entry: Field[Any], value: Value, name: str = '') -> None:
 
     name: that of the parameter, if not the table's.
     """
-    options.check_value(name or entry.name, value, entry.metadata)
+    check_value(name or entry.name, value, entry.metadata)

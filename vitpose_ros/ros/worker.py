@@ -211,19 +211,15 @@ class Worker:
 
     def _capture(self, waiting: Waiting[Arrival], camera: Camera, frame: Frame) -> Capture:
         """Add what tells of space to a frame; say what is missing."""
-        space, reason, kind = waiting.item.space, '', 'depth'
-        try:
-            capture, reason = capture_of(frame, waiting.stamp_ns, waiting.camera, space)
-        except InputError as error:
-            capture = Capture(frame, waiting.stamp_ns, waiting.camera)
-            reason, kind = str(error), error.kind
+        capture, reason = capture_of(frame, waiting.stamp_ns, waiting.camera, waiting.item.space)
         if camera.parameters().depth == 'off':
             return capture
-        camera.tally.add_space(reason)
-        if reason:
+        camera.tally.add_space('' if reason is None else reason.text)
+        if reason is not None:
             where = f"camera '{camera.name}': " if camera.name else ''
-            kind = space.reasons[0].kind if space.reasons else kind
-            self._log.warning(f'{camera.name} {kind}', f'{where}not in metres: {reason}')
+            self._log.warning(
+                f'{camera.name} {reason.kind}', f'{where}not in metres: {reason.text}'
+            )
         return capture
 
     def _publish(self, job: Pending, outcome: Outcome) -> Published:

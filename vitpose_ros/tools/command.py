@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_ros.core.errors import VitposeError
-from vitpose_ros.core.runtime.options import OptionError, Options, table
+from vitpose_ros.core.option import OptionError
+from vitpose_ros.core.runtime.options import Options, table
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.core.weights import EMBEDDED_MODEL

@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 
 from vitpose_ros.core.model.vit import ViTPose
+from vitpose_ros.core.option import OptionError
 from vitpose_ros.core.runtime import nvidia, onnx, openvino, providers
 from vitpose_ros.core.runtime.base import Backend, BackendError, DeviceError, read_precision
 from vitpose_ros.core.runtime.cuda import CudaBackend, Tuning
 from vitpose_ros.core.runtime.export import ExportError
-from vitpose_ros.core.runtime.options import DEFAULTS, OptionError, Options
+from vitpose_ros.core.runtime.options import DEFAULTS, Options
 from vitpose_ros.core.runtime.torch import TorchBackend
 from vitpose_ros.core.weights import CheckpointError, models_command
 

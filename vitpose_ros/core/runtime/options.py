@@ -1,16 +1,15 @@
 """How a network is run: one table for Python, command lines and the node, checked in one place."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
-from numbers import Integral, Real
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, fields
 from typing import Any, get_args
 
 import numpy as np
 import torch
 
-from vitpose_ros.core.errors import VitposeError, either
 from vitpose_ros.core.model.vit import PATCH_SIZE
+from vitpose_ros.core.option import OptionError, check_value, is_whole_number, option
 from vitpose_ros.core.runtime.base import Decoding
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Precision
@@ -21,61 +20,23 @@ SMALLEST, LARGEST = 32, 1024  # pixels, side of a crop
 MOST_THREADS, MOST_BATCH = 1024, 1024
 
 
-class OptionError(VitposeError, ValueError):
-    """A value that an option does not take."""
-
-
-def _option(
-    default: Any,
-    description: str,
-    *,
-    choices: Sequence[str] = (),
-    minimum: int | None = None,
-    maximum: int | None = None,
-) -> Any:
-    """Describe an option: with choices, or a whole number of a range."""
-    about = {
-        'description': description,
-        'choices': choices,
-        'minimum': minimum,
-        'maximum': maximum,
-    }
-    return field(default=default, metadata=about)
-
-
-def check_value(name: str, value: Any, about: Mapping[str, Any]) -> None:
-    """Raise OptionError for a value that is none of the choices, or out of range.
-
-    about: choices, minimum and maximum, as the metadata of an option has them; whole numbers
-    where the minimum is one.
-    """
-    choices, least, most = about['choices'], about['minimum'], about['maximum']
-    if choices and not (isinstance(value, str) and value in choices):
-        raise OptionError(f'{name} is {value!r}; give {either(choices)}')
-    is_whole = isinstance(least, int)
-    is_number = _is_whole(value) if is_whole else isinstance(value, Real)
-    if least is not None and not (is_number and least <= value <= most):
-        what = 'a whole number, ' if is_whole and not is_number else ''
-        raise OptionError(f'{name} is {value!r}; give {what}{least} to {most}')
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How a network is run. Raises OptionError, which names the option and what it takes."""
 
     # A torch.device becomes its name.
-    device: str = _option(
+    device: str = option(
         'auto',
         "where the network runs: 'cpu', 'cuda', 'cuda:N', 'intel_gpu' (through OpenVINO), or "
         "'auto': CUDA where there is some, and the processor where it fails",
     )
-    backend: str = _option(
+    backend: str = option(
         'auto',
         "what runs the network: 'torch' (PyTorch), 'onnx' (ONNX Runtime), 'openvino', or 'auto': "
         'torch on CUDA; on a processor openvino if it is installed, else torch',
         choices=BACKENDS,
     )
-    precision: str = _option(
+    precision: str = option(
         'auto',
         "what the network computes with; 'auto': float16 on GPUs, on a processor bfloat16 where a "
         'measurement at the start finds that faster, else float32; name one for the same '
@@ -83,45 +44,45 @@ class Options:
         "calibration by 'models quantize'",
         choices=('auto', *get_args(Precision)),
     )
-    threads: int = _option(
+    threads: int = option(
         0,
         'threads of the processor that the network uses; 0: one less than there are cores',
         minimum=0,
         maximum=MOST_THREADS,
     )
-    max_batch: int = _option(
+    max_batch: int = option(
         16,
         'most subjects in one forward pass, the rest goes into further ones; it bounds the memory',
         minimum=1,
         maximum=MOST_BATCH,
     )
-    cuda_graphs: str = _option(
+    cuda_graphs: str = option(
         'auto',
         "on a GPU with PyTorch: 'auto' launches a whole pass at once, as a CUDA graph, where that "
         "can be had; 'off' launches kernels one by one",
         choices=('auto', 'off'),
     )
     # Names, or a string of them with commas; becomes a tuple. None: the network's first.
-    keypoint_sets: str | Sequence[str] | None = _option(
+    keypoint_sets: str | Sequence[str] | None = option(
         None,
         "keypoint sets to use, as in 'coco,ap10k', of those that the network has; its first "
         'without it; a single one runs fastest',
     )
     # Height and width. None: those that the network was trained with.
-    image_size: tuple[int, int] | None = _option(
+    image_size: tuple[int, int] | None = option(
         None, 'height and width of the crops in pixels, multiples of 16'
     )
-    decode: str = _option(
+    decode: str = option(
         'reference',
         "how heatmaps become keypoints: 'reference', as the public networks were evaluated, or "
         "'hybrid', more accurate within five heatmap cells of the crop's border (coco and mpii)",
         choices=('reference', 'hybrid'),
     )
-    flip_test: bool = _option(
+    flip_test: bool = option(
         False,
         'average with the mirrored image, as published accuracies do; takes twice the time',
     )
-    heatmap_spread: bool = _option(
+    heatmap_spread: bool = option(
         False, 'measure how far the heatmap of each keypoint spreads, in pixels squared'
     )
 
@@ -161,10 +122,6 @@ def _device(device: Any) -> str:
     return name
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
 def _names(keypoint_sets: Any) -> tuple[str, ...] | None:
     """Return the names of keypoint sets, each once; None for none."""
     if keypoint_sets is None:
@@ -191,7 +148,7 @@ def _size(image_size: Any) -> tuple[int, int] | None:
         return None
     sides = tuple(image_size) if isinstance(image_size, (Sequence, np.ndarray)) else ()
     if len(sides) != 2 or not all(
-        _is_whole(side) and SMALLEST <= side <= LARGEST and side % PATCH_SIZE == 0
+        is_whole_number(side) and SMALLEST <= side <= LARGEST and side % PATCH_SIZE == 0
         for side in sides
     ):
         raise OptionError(

@@ -1,74 +1,54 @@
 """How people are followed: one table for Python, command lines and the node."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
-from vitpose_ros.core.runtime.options import OptionError, check_value
+from vitpose_ros.core.option import OptionError, check_value, option
 
 SMOOTHINGS = ('off', 'light', 'strong')
-
-
-def _option(
-    default: Any,
-    description: str,
-    *,
-    choices: Sequence[str] = (),
-    minimum: float | None = None,
-    maximum: float | None = None,
-) -> Any:
-    """Describe an option: with choices, or a number of a range, whole where the default is."""
-    about = {
-        'description': description,
-        'choices': choices,
-        'minimum': minimum,
-        'maximum': maximum,
-    }
-    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackOptions:
     """How people are followed. Raises OptionError, which names the option and what it takes."""
 
-    tracking: str = _option(
+    tracking: str = option(
         'on',
         "who is who from frame to frame: 'on' follows people by their keypoints and boxes; "
         "'detections' takes the ids that the detector gave; 'off' gives no ids",
         choices=('off', 'on', 'detections'),
     )
-    track_timeout_s: float = _option(
+    track_timeout_s: float = option(
         2.0,
         'how long a person who is not seen keeps the id, in seconds',
         minimum=0.0,
         maximum=60.0,
     )
-    confirm_after: int = _option(
+    confirm_after: int = option(
         2, 'in how many frames somebody new must be seen to be believed', minimum=1, maximum=100
     )
-    max_tracks: int = _option(
+    max_tracks: int = option(
         100,
         'most subjects that are followed per camera; beyond it those hidden longest are forgotten',
         minimum=1,
         maximum=1000,
     )
-    high_score: float = _option(
+    high_score: float = option(
         0.5,
         'detections of at least this score are believed at once; those below it only prolong '
         'tracks',
         minimum=0.0,
         maximum=1.0,
     )
-    low_score: float = _option(
+    low_score: float = option(
         0.1, 'detections below this score prolong no track either', minimum=0.0, maximum=1.0
     )
-    smoothing: str = _option(
+    smoothing: str = option(
         'off',
         "how much keypoints in the image are calmed over time: 'off'; 'light': they follow fast "
         "movements closest; 'strong': they stand stillest",
         choices=SMOOTHINGS,
     )
-    smoothing_3d: str = _option(
+    smoothing_3d: str = option(
         'light',
         "how much joints in metres are calmed over time: 'off', 'light' or 'strong'",
         choices=SMOOTHINGS,

@@ -1,7 +1,7 @@
 """What a tracker takes of the poses of a frame."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,18 @@ def boxes_of(numbers: Array) -> Array:
     boxes[:, 0], boxes[:, 1] = numbers[:, 0] - wide, numbers[:, 1] - high
     boxes[:, 2], boxes[:, 3] = numbers[:, 0] + wide, numbers[:, 1] + high
     return boxes
+
+
+class Positions(Protocol):
+    """Where subjects are, in the optical frame: what of lifting.Joints the tracker uses."""
+
+    @property
+    def position(self) -> NDArray[np.floating]:
+        """(n, 3) metres; NaN where nobody knows."""
+
+    @property
+    def position_covariance(self) -> NDArray[np.floating]:
+        """(n, 3, 3) metres squared."""
 
 
 @dataclass(frozen=True, eq=False)

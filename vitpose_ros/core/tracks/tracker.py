@@ -1,14 +1,13 @@
 """Following the subjects of one camera from frame to frame."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
+from vitpose_ros.core.option import OptionError
 from vitpose_ros.core.poses import Poses
-from vitpose_ros.core.runtime.options import OptionError
 from vitpose_ros.core.tracks.association import (
     KINDS,
     VARIANCES,
@@ -25,7 +24,7 @@ from vitpose_ros.core.tracks.motion import CameraMotion, inverse_of, rotated, tr
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
 from vitpose_ros.core.tracks.people import People
 from vitpose_ros.core.tracks.rows import Rows
-from vitpose_ros.core.tracks.seen import Seen
+from vitpose_ros.core.tracks.seen import Positions, Seen
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TENTATIVE, TRACKED, TrackIds, Tracks
 
 Array = NDArray[np.float64]
@@ -38,18 +37,6 @@ POSITION_FLOOR = 0.05**2 * np.eye(3)  # metres squared: people are no points
 SAME_BOX_ALONE = 0.8  # where keypoints cannot be compared
 STILL = 1e-5  # radians and metres, below which a camera did not move
 TENTATIVE_MISSES = 2  # frames in a row that end a track which is not confirmed yet
-
-
-class Positions(Protocol):
-    """Where subjects are: what of Poses3D the tracker uses, in the camera's optical frame."""
-
-    @property
-    def position(self) -> NDArray[np.floating]:
-        """(n, 3) metres; NaN where nobody knows."""
-
-    @property
-    def position_covariance(self) -> NDArray[np.floating]:
-        """(n, 3, 3) metres squared."""
 
 
 class Tracker:

@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitpose_ros.core.geometry.depth import Depth
-from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
-from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame, Precision
 from vitpose_ros.core.weights import load_network, write_checkpoint
@@ -66,54 +63,6 @@ def frame(people: int, width: int = WIDTH, height: int = HEIGHT) -> Frame:
     boxes = np.stack((x - 90, y - 230, x + 90, y + 230), axis=1)
     boxes *= np.tile((width / WIDTH, height / HEIGHT), 2)
     return Frame(image, boxes.astype(np.float32))
-
-
-# A person who stands, as COCO has the joints: metres to the left, down and ahead of the middle of
-# the hips; of each pair the left one.
-STANDING = (
-    (0.0, -0.72, 0.11), (0.03, -0.76, 0.08), (0.077, -0.73, 0.0), (0.167, -0.52, 0.0),
-    (0.25, -0.25, 0.0), (0.27, -0.01, 0.07), (0.099, 0.0, 0.0), (0.11, 0.42, 0.02),
-    (0.11, 0.84, 0.0),
-)  # fmt: skip
-LIMB_M = 0.11  # how thick limbs are
-
-
-def people_with_depth(
-    people: int, width: int = 1280, height: int = 720
-) -> tuple[Poses, Depth, PinholeCamera]:
-    """Return poses of people at 2 to 5 m, turned this way and that, and a depth image of them.
-
-    They overlap as people do before a robot: of some, others hide a part.
-    """
-    random = np.random.default_rng(0)
-    camera = PinholeCamera(0.73 * width, 0.73 * width, (width - 1) / 2, (height - 1) / 2)
-    half = np.array(STANDING)
-    own = np.repeat(half, 2, axis=0)[1:] * np.where(np.arange(17) % 2, 1, -1)[:, None] ** (1, 0, 0)
-    angles, z = random.uniform(-1.6, 1.6, people), np.linspace(5, 2, people)
-    turn = np.stack((np.cos(angles), np.sin(angles)), axis=1)[:, None]  # (n, 1, 2)
-    joints = np.empty((people, 17, 3))
-    joints[..., 0] = (own[:, (0, 2)] * turn * (1, -1)).sum(axis=2)
-    joints[..., 1] = own[:, 1] + 0.2
-    joints[..., 2] = z[:, None] - (own[:, (2, 0)] * turn).sum(axis=2)
-    joints[..., 0] += (random.uniform(-0.5, 0.5, people) * z)[:, None]
-    points = camera.project(joints).astype(np.float32)
-    depth = np.full((height, width), 6.0, np.float32)
-    for person, places in zip(joints, points, strict=True):  # the nearest last
-        for one, other in SKELETONS['coco'].edges:
-            ahead = float(person[[one, other], 2].mean())
-            ends = [tuple(np.rint(places[end]).astype(int).tolist()) for end in (one, other)]
-            thickness = max(1, round(LIMB_M * camera.focal_x / ahead))
-            cv2.line(depth, *ends, ahead - LIMB_M / 2, thickness)
-        trunk = np.rint(places[[5, 6, 12, 11]]).astype(np.int32)
-        cv2.fillConvexPoly(depth, trunk, float(person[[5, 6, 12, 11], 2].mean()) - LIMB_M)
-    depth += random.normal(0, 0.01, depth.shape).astype(np.float32)
-    depth[random.random(depth.shape) < 0.02] = np.nan
-    boxes = np.concatenate((points.min(axis=1) - 20, points.max(axis=1) + 20), axis=1)
-    scores = random.uniform(0.3, 0.9, (people, 17)).astype(np.float32)
-    spread = np.zeros((people, 17, 2, 2), np.float32)
-    spread[:] = np.eye(2) * 200
-    poses = Poses(width, height, boxes, ('coco',) * people, points, scores, spread)
-    return poses, Depth(depth, camera), camera
 
 
 def crops(
