@@ -80,3 +80,15 @@ def test_where_opencv_is_missing_the_remedy_is_named(tmp_path):
     code = "import sys\nsys.modules['cv2'] = None\nimport vitpose_ros.core\n"
     found = python(code, ROOT, folder=tmp_path)
     assert 'OpenCV (cv2) is missing: apt install python3-opencv, or pip install opencv' in found
+
+
+def test_what_needs_no_network_does_not_wait_for_pytorch(tmp_path):
+    code = (
+        'import sys\n'
+        'import vitpose_ros.core as core\n'
+        'core.draw_poses, core.Poses\n'
+        "assert 'torch' not in sys.modules\n"
+        'missing = [name for name in core.__all__ if not hasattr(core, name)]\n'
+        "print(missing, hasattr(core, 'PoseEstimators'), 'torch' in sys.modules)\n"
+    )
+    assert python(code, ROOT, folder=tmp_path) == '[] False True\n'

@@ -46,12 +46,12 @@ def front_and_rear(ros):
 
 
 def starter(folder):
-    """Start nodes of this package; end them afterwards."""
+    """Start nodes of this package, as on a robot where cold; end them afterwards."""
     running = []
 
-    def start_node(executable, *, arguments=(), environment=None, **parameters):
+    def start_node(executable, *, arguments=(), environment=None, cold=False, **parameters):
         log = folder / f'{len(running)}_{executable}.log'
-        nursery = NURSERY.take() if executable in LIKE_POSE_NODE else None
+        nursery = NURSERY if executable in LIKE_POSE_NODE and not cold else None
         running.append(RunningNode(executable, parameters, log, arguments, environment, nursery))
         return running[-1]
 

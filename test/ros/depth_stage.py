@@ -79,10 +79,11 @@ class Stage(Probe):
         self.wait(lambda: self.in_space[-1].header.stamp == stamp, 'keypoints_3d')
         return self.in_space[-1]
 
-    def ask_with_depth(self, frame, depth, *, stamp=None):
+    def ask_with_depth(self, frame, depth, *, stamp=None, frame_id=None):
         """Send image, depth and detections; return the answers in the image and in space."""
         pixels, boxes = frame
         image = image_of(pixels)
+        image.header.frame_id = frame_id or image.header.frame_id
         if stamp is not None:
             image.header.stamp = stamp
         if depth is not None:

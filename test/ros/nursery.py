@@ -31,7 +31,6 @@ class Nursery:
     def __init__(self):
         """Import what nodes import, and fork."""
         importlib.import_module('vitpose_ros.ros.pose_node')
-        self._is_new = True
         # Whose parent ends becomes a child of this process.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
         parent = os.getpid()
@@ -39,11 +38,6 @@ class Nursery:
         if os.fork() == 0:
             die_with_parent()
             _serve(theirs, parent)
-
-    def take(self):
-        """Return the nursery; but the first node of all comes up as on a robot: None."""
-        was_new, self._is_new = self._is_new, False
-        return None if was_new else self
 
     def start(self, command, environment, log):
         """Start a Python script with arguments, its output into a file; return the process."""

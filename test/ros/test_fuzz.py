@@ -9,7 +9,8 @@ from harness import clip_frame, detections_of, image_of, new_stamp
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
-COUNT = 1000
+COUNT = 800
+MEASURE_EVERY = 40
 BUNCH = 8  # the queues of middleware and node hold as many, so that all are dealt with
 # With these, glibc gives what is freed back at once: what stays is a leak.
 FRANK_MALLOC = {'MALLOC_MMAP_THRESHOLD_': '100000', 'MALLOC_ARENA_MAX': '2'}
@@ -63,13 +64,13 @@ def malformed_detections(rng):
     return message
 
 
-def test_two_thousand_malformed_frames_do_no_harm(start, probe):
+def test_hundreds_of_malformed_frames_do_no_harm(start, probe):
     node = start('pose_node', device='cpu', frame_queue_size=BUNCH, environment=FRANK_MALLOC)
     probe.wait_until_matched()
     probe.watch()
     pixels, people = clip_frame()
     pixels = cv2.resize(pixels, None, fx=0.5, fy=0.5)  # large ones hold up those that follow
-    boxes = np.array([person.box for person in people]) / 2
+    boxes = np.array([people[0].box]) / 2
     rng = random.Random(4)
     memory = []
     for index in range(COUNT):
@@ -86,15 +87,15 @@ def test_two_thousand_malformed_frames_do_no_harm(start, probe):
         if index % BUNCH == BUNCH - 1:
             good = image_of(pixels)
             answer = probe.ask(good, detections_of(good, boxes))
-            assert len(answer.subjects) == len(people)
-        if index % 100 == 99:
+            assert len(answer.subjects) == 1
+        if index % MEASURE_EVERY == MEASURE_EVERY - 1:
             memory.append(node.memory_mb)
     assert node.alive and 'Traceback' not in node.log
     values = probe.values()
     print(values, memory)
     assert values['paired'] == values['published'] + values['failed'] + values['overwritten']
     assert values['images'] > 0.95 * COUNT, 'nearly all arrive'
-    assert values['failed'] > 300, 'most are malformed'
+    assert values['failed'] > 240, 'most are malformed'
     # The first ones load code and fill caches.
     assert np.mean(memory[-3:]) - np.mean(memory[7:10]) < 10, memory
 

@@ -32,10 +32,9 @@ def points(subject):
 
 
 def test_each_class_gets_its_set(model, start, probe):
-    start(
-        'pose_node', device='cpu', precision='float32', model=model,
-        keypoint_sets='wholebody, ap10k,mpii',
-    )  # fmt: skip
+    # Others take long to load six sets.
+    settings = {'device': 'cpu', 'backend': 'torch', 'precision': 'float32'}
+    start('pose_node', model=model, keypoint_sets='wholebody, ap10k,mpii', **settings)
     probe.wait_until_matched()
     probe.watch()
     pixels, _ = clip_frame()
@@ -45,9 +44,7 @@ def test_each_class_gets_its_set(model, start, probe):
     image = image_of(pixels)
     answer = probe.ask(image, detections_of(image, boxes, classes=classes))
 
-    estimator = PoseEstimator.load(
-        model, 'cpu', precision='float32', keypoint_sets=['wholebody', 'ap10k']
-    )
+    estimator = PoseEstimator.load(model, keypoint_sets=['wholebody', 'ap10k'], **settings)
     [poses] = estimator.predict([Frame(pixels, boxes, 'bgr', expected_sets)])
     assert [subject.skeleton for subject in answer.subjects] == expected_sets
     for subject, pose in zip(answer.subjects, poses, strict=True):

@@ -137,7 +137,7 @@ def test_a_signal_ends_the_node_soon_and_well(number, state, start, probe):
 
 @pytest.mark.parametrize('delay_s', [0.6, 1.2, 1.8, 2.4])
 def test_a_signal_ends_the_node_while_it_starts(delay_s, start):
-    node = start('pose_node', device='cpu')
+    node = start('pose_node', device='cpu', cold=True)
     time.sleep(delay_s)
     code, seconds = node.stop(signal.SIGTERM)
     assert code == 0, node.log

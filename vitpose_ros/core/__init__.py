@@ -1,5 +1,8 @@
 """Pose estimation without ROS: images and boxes in, keypoints out."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 try:
     import cv2  # noqa: F401
 except ModuleNotFoundError as error:
@@ -11,21 +14,27 @@ except ModuleNotFoundError as error:
 
 from vitpose_ros.core.drawing import Style, draw_poses
 from vitpose_ros.core.errors import VitposeError
-from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.jpeg import ImageError
-from vitpose_ros.core.pipeline import Capture, PosePipeline, Sighting
+from vitpose_ros.core.option import OptionError
 from vitpose_ros.core.poses import Poses
-from vitpose_ros.core.runtime import (
-    BackendError,
-    DeviceError,
-    ExportError,
-    OptionError,
-    Options,
-)
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.core.types import Frame, FrameError, Pose, box_fault
-from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError
+
+if TYPE_CHECKING:
+    from vitpose_ros.core.estimator import PoseEstimator
+    from vitpose_ros.core.pipeline import Capture, PosePipeline, Sighting
+    from vitpose_ros.core.runtime import BackendError, DeviceError, ExportError, Options
+    from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError
+
+# What imports PyTorch, which takes seconds, is imported when it is asked for: programs without a
+# network, as cameras and drawings, do not wait for it.
+_WITH_PYTORCH = {
+    'estimator': ('PoseEstimator',),
+    'pipeline': ('Capture', 'PosePipeline', 'Sighting'),
+    'runtime': ('BackendError', 'DeviceError', 'ExportError', 'Options'),
+    'weights': ('EMBEDDED_MODEL', 'CheckpointError'),
+}
 
 __all__ = [
     'EMBEDDED_MODEL',
@@ -52,3 +61,11 @@ __all__ = [
     'box_fault',
     'draw_poses',
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what imports PyTorch."""
+    for module, names in _WITH_PYTORCH.items():
+        if name in names:
+            return getattr(importlib.import_module(f'{__name__}.{module}'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -18,7 +18,7 @@ from vitpose_ros.ros.depth_input import AnyDepth, DepthInput
 from vitpose_ros.ros.leaving import LeavingGroup
 from vitpose_ros.ros.pairing import AnyImage
 from vitpose_ros.ros.stamps import stamp_nanoseconds
-from vitpose_ros.ros.transforms import Matrix, Missing, Transforms
+from vitpose_ros.ros.transforms import Matrix, Missing, Transforms, frame_name
 
 PERIOD_S = 0.005  # in which is looked again, while a frame waits
 GIVE_UP_S = 2.0  # what is missing for so long is not waited for
@@ -162,7 +162,7 @@ class Gathering:
 
     def _look(self, header: Header) -> Space:
         """Look for what tells of space at the time of an image with this header."""
-        sources, frame, stamp = self._sources, header.frame_id, header.stamp
+        sources, frame, stamp = self._sources, frame_name(header.frame_id), header.stamp
         reasons: list[Reason] = []
         info = sources.info()
         pose = np.eye(4) if sources.target_frame == '' else None
@@ -177,9 +177,9 @@ class Gathering:
         if fault := self._fault_of(info):
             reasons.append(Reason('camera_info', fault))
         depth, depth_pose = self._depth(stamp_nanoseconds(stamp), reasons), None
-        if depth is not None and depth.header.frame_id not in ('', frame):
+        source = '' if depth is None else frame_name(depth.header.frame_id)
+        if depth is not None and source not in ('', frame):
             assert sources.transforms is not None
-            source = depth.header.frame_id
             found = sources.transforms.lookup(frame, source, depth.header.stamp)
             depth_info = sources.depth.camera_info
             if isinstance(found, Missing):

@@ -133,6 +133,8 @@ class Parameters:
     )
     tracking: str = option('tracking')
     track_timeout_s: float = option('track_timeout_s')
+    track_high_score: float = option('track_high_score')
+    track_low_score: float = option('track_low_score')
     smoothing: str = option('smoothing', ' (~/keypoints)')
     depth: str = parameter(
         'off',
@@ -218,12 +220,13 @@ class Parameters:
     )
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a value that is none of the choices, or not readable."""
+        """Raise ValueError for a value that is none of the choices, not readable, or unfit."""
         for entry in fields(self):
             check(entry, getattr(self, entry.name))
         self.camera_names()
         self.keypoint_sets_by_class()
         self.numbered_class_names()
+        _ = self.track_options
 
     @property
     def style(self) -> Style:
@@ -246,6 +249,8 @@ class Parameters:
         return TrackOptions(
             tracking=self.tracking,
             track_timeout_s=self.track_timeout_s,
+            track_high_score=self.track_high_score,
+            track_low_score=self.track_low_score,
             smoothing=self.smoothing,
             smoothing_3d=self.smoothing_3d,
         )

@@ -45,6 +45,7 @@ class Transforms:
 
     def lookup(self, target: str, source: str, stamp: Time) -> Matrix | Missing:
         """Return the pose (4, 4) of source in target at a time, or why it is not known."""
+        target, source = frame_name(target), frame_name(source)
         if target == source:
             return np.eye(4)
         # Not at module level: the package may be missing.
@@ -83,6 +84,11 @@ class _Intake:
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
         """Take in the transform of a frame that stands."""
         self._buffer.set_transform_static(transform, authority)
+
+
+def frame_name(frame_id: str) -> str:
+    """Return the name of a frame as TF takes it: without the slash that old drivers begin with."""
+    return frame_id.removeprefix('/')
 
 
 def matrix_of(transform: object) -> Matrix | Missing:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny_weights import tiny_state, write
 
+from vitpose_ros.core.model.vit import ViT
 from vitpose_ros.core.runtime import conversion
 from vitpose_ros.core.runtime.calibration import calibrate
 from vitpose_ros.core.runtime.conversion import convert
@@ -73,6 +74,15 @@ def test_a_thread_gets_the_same_graphs_from_another_process(
     assert np.array_equal(own, other) and own.shape[0] == 3 and own.std() > 0
 
 
+def test_a_conversion_for_openvino_runs_the_network_once(tmp_path, monkeypatch):
+    pytest.importorskip('openvino')
+    network = load_network(write(tmp_path / 'tiny.safetensors', tiny_state()), image_size=SIZE)
+    forward, runs = ViT.forward, []
+    monkeypatch.setattr(ViT, 'forward', lambda *given: runs.append(1) or forward(*given))
+    convert(network, tmp_path, 'openvino')
+    assert len(runs) == 1
+
+
 def test_the_network_that_is_handed_over_is_the_same(tmp_path, monkeypatch):
     network = load_network('nano', ['coco', 'mpii'])
     given = []
@@ -114,6 +124,7 @@ def test_the_process_ends_with_the_one_that_started_it(tmp_path):
     code = f"""
 import os, threading, time
 from pathlib import Path
+from vitpose_ros.core.model.vit import ViT
 from vitpose_ros.core.runtime import conversion
 from vitpose_ros.core.runtime.calibration import calibrate
 from vitpose_ros.core.weights import load_network

@@ -22,8 +22,11 @@ from vitpose_ros.core.tracks.smoothing import STRENGTHS
         ({'confirm_after': 0}, 'confirm_after is 0; give 1 to 100'),
         ({'confirm_after': 1.5}, 'confirm_after is 1.5; give a whole number, 1 to 100'),
         ({'max_tracks': 0}, 'max_tracks is 0; give 1 to 1000'),
-        ({'high_score': 1.5}, 'high_score is 1.5; give 0.0 to 1.0'),
-        ({'low_score': 0.7}, 'low_score is 0.7, high_score is 0.5; give a high_score that is not'),
+        ({'track_high_score': 1.5}, 'track_high_score is 1.5; give 0.0 to 1.0'),
+        (
+            {'track_low_score': 0.7},
+            'track_low_score is 0.7, track_high_score is 0.5; give a track_high_score that is not',
+        ),
         ({'smoothing': 'on'}, "smoothing is 'on'; give off, light or strong"),
         ({'smoothing_3d': 3}, 'smoothing_3d is 3; give off, light or strong'),
     ],

@@ -125,6 +125,12 @@ def test_low_scores_prolong_tracks_and_begin_none():
     assert said(one.update(ns(1.2), poses((200, 300, 200), scores=[0.05]))) == {'a_1': PREDICTED}
 
 
+def test_what_a_low_score_is_can_be_told():
+    one = tracker(track_high_score=0.3, track_low_score=0.2)
+    assert said(walk(one, 1.0, scores=[0.35])) == {'a_1': TRACKED}
+    assert said(one.update(ns(1.1), poses((300, 300, 200), scores=[0.15]))) == {'a_1': PREDICTED}
+
+
 def test_boxes_without_scores_and_without_keypoints_are_followed_too():
     one = tracker()
     tracks = walk(one, 2.0, keypoints=False)

@@ -74,13 +74,19 @@ def _write_openvino(
     network: ViTPose, path: Path, name: str, calibration: Calibration | None
 ) -> None:
     import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+    # openvino.convert_model would run the network six times, and report to a server.
+    crops = export.example(network.config)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # tracing says that sizes become constants
-        model = openvino.convert_model(
-            export.graph(network, name, calibration=calibration),
-            example_input=export.example(network.config),
-        )
+        single = export.graph(network, name, calibration=calibration)
+        traced = torch.jit.trace(single, (crops,), check_trace=False)  # type: ignore[no-untyped-call]
+    frontend = FrontEndManager().load_by_framework('pytorch')
+    decoder = TorchScriptPythonDecoder(traced, example_input=crops)
+    model = frontend.convert(frontend.load(decoder))
+    model.output(0).get_tensor().set_names({export.OUTPUT})
     model.reshape([-1, *network.config.image_size, 3])
     openvino.save_model(model, path, compress_to_fp16=False)
 

@@ -32,15 +32,18 @@ class TrackOptions:
         minimum=1,
         maximum=1000,
     )
-    high_score: float = option(
+    track_high_score: float = option(
         0.5,
-        'detections of at least this score are believed at once; those below it only prolong '
-        'tracks',
+        'detections of at least this score begin tracks; for a detector whose scores are low, '
+        'give less',
         minimum=0.0,
         maximum=1.0,
     )
-    low_score: float = option(
-        0.1, 'detections below this score prolong no track either', minimum=0.0, maximum=1.0
+    track_low_score: float = option(
+        0.1,
+        'detections of at least this score prolong tracks; others have no id',
+        minimum=0.0,
+        maximum=1.0,
     )
     smoothing: str = option(
         'off',
@@ -64,10 +67,10 @@ class TrackOptions:
             if about['minimum'] is not None:  # numpy's become Python's
                 number = float if isinstance(about['minimum'], float) else int
                 object.__setattr__(self, entry.name, number(value))
-        if self.low_score > self.high_score:
+        if self.track_low_score > self.track_high_score:
             raise OptionError(
-                f'low_score is {self.low_score}, high_score is {self.high_score}; give a '
-                'high_score that is not the lower one'
+                f'track_low_score is {self.track_low_score}, track_high_score is '
+                f'{self.track_high_score}; give a track_high_score that is not the lower one'
             )
 
 

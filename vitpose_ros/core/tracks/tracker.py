@@ -205,8 +205,8 @@ class Tracker:
         """Return the pose of each track, or -1, and the poses that are new."""
         options, states = self.options, self._rows.states
         single = ~self._duplicates(seen)
-        high = single & (seen.scores >= options.high_score)
-        low = single & ~high & (seen.scores >= options.low_score)
+        high = single & (seen.scores >= options.track_high_score)
+        low = single & ~high & (seen.scores >= options.track_low_score)
         known = (states == TRACKED) | (states == PREDICTED)
         pose_of = pair_in_stages(
             likely,
