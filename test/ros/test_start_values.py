@@ -111,6 +111,14 @@ def embedded(ros):
         node.destroy_node()
 
 
+def test_values_that_do_not_go_together_are_named(embedded):
+    node = embedded(values={'track_low_score': 0.9})
+    with pytest.raises(
+        ValueError, match=r'^track_low_score is 0\.9, track_high_score is 0\.5; give'
+    ):
+        node._settings.prepare()
+
+
 @pytest.mark.parametrize('name', WRONG)
 def test_each_wrong_value_is_named_with_what_would_be_right(name, embedded):
     text, words = WRONG[name]

@@ -14,6 +14,7 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
@@ -86,9 +87,22 @@ def _write_openvino(
     frontend = FrontEndManager().load_by_framework('pytorch')
     decoder = TorchScriptPythonDecoder(traced, example_input=crops)
     model = frontend.convert(frontend.load(decoder))
+    if calibration is not None:
+        _keep_integers(model)
     model.output(0).get_tensor().set_names({export.OUTPUT})
     model.reshape([-1, *network.config.image_size, 3])
     openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _keep_integers(model: Any) -> None:
+    """Make the weights of an OpenVINO graph integers; rounded floats would be multiplied as such.
+
+    As openvino.convert_model does, without a public name for it.
+    """
+    from openvino import _offline_transformations as transformations
+
+    transformations.apply_moc_transformations(model, cf=False)
+    transformations.compress_quantize_weights_transformation(model)
 
 
 def _run_process(*arguments: str) -> None:
