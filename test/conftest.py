@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import hashlib
 import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,8 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-# Graphs that backends convert go here, not to the cache of whoever runs the tests.
-os.environ.setdefault('VITPOSE_ROS_CACHE', str(Path(__file__).parents[1] / '.venv' / 'test_cache'))
+ROOT = Path(__file__).parents[1]
+
+# Graphs that backends convert go here, not to the cache of whoever runs the tests; and are made
+# anew after a change of what makes them.
+MAKERS = sorted((ROOT / 'vitpose_ros' / 'core' / 'runtime').glob('*.py'))
+VERSION = hashlib.sha256(b''.join(path.read_bytes() for path in MAKERS)).hexdigest()[:12]
+CACHES = ROOT / '.venv' / 'test_cache'
+os.environ.setdefault('VITPOSE_ROS_CACHE', str(CACHES / VERSION))
+for older in CACHES.glob('*'):
+    if older.name != VERSION:
+        shutil.rmtree(older, ignore_errors=True)
 
 # What a machine may lack, as robots do that have what apt brings.
 OPTIONAL = (

@@ -79,7 +79,7 @@ def test_frames_with_nobody_are_answered(tmp_path):
 
 def test_frames_without_keypoints_are_a_failure(tmp_path):
     """As many at once as the detector cannot hold: it holds thirty."""
-    result = demo('--video', empty_video(tmp_path, 150), '--rate', 1000, '--output', tmp_path)
+    result = demo('--video', empty_video(tmp_path, 80), '--rate', 1000, '--output', tmp_path)
     sent, answered = figure(r'frames: +(\d+) from the camera, (\d+) with', result.stdout)
     assert 0 < answered < sent
     assert result.returncode == 1

@@ -120,11 +120,11 @@ def test_frames_that_are_too_old_are_dropped_and_counted(start, probe):
 
 @pytest.mark.parametrize('backend', ['torch', 'openvino'])
 def test_memory_is_freed_at_cleanup(backend, start, probe, tmp_path):
-    large = ViTPoseConfig(embed_dim=1280, depth=16, num_heads=16, num_keypoints={'coco': 17})
+    large = ViTPoseConfig(embed_dim=1280, depth=8, num_heads=16, num_keypoints={'coco': 17})
     path = tmp_path / 'large.safetensors'
     write_checkpoint(path, large, ViTPose(large).state_dict())
     size_mb = path.stat().st_size / 1e6
-    assert size_mb > 1000
+    assert size_mb > 500
     # float32 as in the file: bfloat16, where the processor has it, takes half the memory.
     settings = {'backend': backend, 'precision': 'float32', 'model': 'nano'}
     node = start('pose_node', device='cpu', autostart='false', **settings)

@@ -14,7 +14,7 @@ from vitpose_ros.msg import KeypointsArray
 
 CAMERAS = ['front', 'left', 'rear']
 RATE = 30.0  # Hz
-SECONDS = 40.0
+SECONDS = 30.0
 FRAME_S = 5 / (len(CAMERAS) * RATE)  # that the network takes, a frame with one subject
 TURN_S = len(CAMERAS) * FRAME_S
 STAGES = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish')
