@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from array import array
+from collections import defaultdict
 from copy import deepcopy
 from pathlib import Path
 
@@ -95,6 +96,18 @@ class RunningNode:
     @property
     def alive(self):
         return self.process.poll() is None
+
+    def frames(self, what):
+        """What rigged_node.py printed of frames that 'arrived', or were 'answered'.
+
+        By camera and stamp: how many forward passes had begun.
+        """
+        told = defaultdict(dict)
+        for line in self.log.splitlines():
+            if line.startswith(f'{what} '):
+                _, camera, stamp, passes = line.split()
+                told[camera][int(stamp)] = int(passes)
+        return told
 
     def stop(self, number=signal.SIGTERM, *, limit_s=10):
         """Send a signal; return the exit code and the seconds that it took."""

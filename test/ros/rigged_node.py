@@ -10,7 +10,7 @@ filters=NAME message_filters pairs equal stamps as synchronizers.NAME
 broken       the first frame that is read breaks the worker, as only a mistake in it could
 
 It prints what happens: 'pass N' when the N-th forward pass begins, and 'arrived CAMERA STAMP N',
-'answered CAMERA STAMP N' after N passes have begun.
+'answered CAMERA STAMP N' after N passes have begun; stamps are in nanoseconds.
 """
 
 import logging
@@ -26,6 +26,7 @@ from vitpose_ros.core.runtime.torch import TorchBackend
 from vitpose_ros.ros import pairing
 from vitpose_ros.ros.outputs import CameraOutput
 from vitpose_ros.ros.process import run
+from vitpose_ros.ros.stamps import stamp_nanoseconds
 from vitpose_ros.ros.worker import Worker
 
 WHITE, BLACK = 250, 5  # mean brightness
@@ -39,7 +40,7 @@ def say(*words):
 
 
 def tell(what, camera, header):
-    say(what, camera, header.stamp.sec, passes[0])
+    say(what, camera.strip('~/'), stamp_nanoseconds(header.stamp), passes[0])
 
 
 def put(mailboxes, camera, item, stamp_ns):

@@ -138,26 +138,15 @@ def test_a_camera_with_one_subject_does_not_wait_for_the_crowd_of_another(start,
         for _ in range(5):
             everyone.spin_once(timeout_sec=0.02)
     everyone.shutdown()
-    events = [line.split() for line in node.log.splitlines() if line.startswith(('arr', 'answ'))]
-    answers = {
-        camera: [(int(stamp), int(count)) for what, name, stamp, count in events
-                 if what == 'answered' and name == f'~/{camera}/']
-        for camera in ('front', 'rear')
-    }  # fmt: skip
-    waits = []
-    for what, name, stamp, count in events:
-        if what == 'arrived' and name == 'rear':
-            # This frame, or a newer one that took its place.
-            later = [n for sent, n in answers['rear'] if sent >= int(stamp)]
-            waits += [later[0] - int(count)] if later else []
-    own = dict(answers['rear'])
-    of_those_answered = [
-        own[int(stamp)] - int(count)
-        for what, name, stamp, count in events
-        if what == 'arrived' and name == 'rear' and int(stamp) in own
-    ]
+    answered = node.frames('answered')
+    own, waits, of_those_answered = answered['rear'], [], []
+    for stamp, count in node.frames('arrived')['rear'].items():
+        # This frame, or a newer one that took its place.
+        later = [passes for sent, passes in own.items() if sent >= stamp]
+        waits += [later[0] - count] if later else []
+        of_those_answered += [own[stamp] - count] if stamp in own else []
     print('passes from arrival to answer', np.bincount(waits), np.bincount(of_those_answered))
     assert max(waits) <= 2, 'answered at least once in two passes'
     assert np.percentile(of_those_answered, 95) < 3
-    counts = [count for _, count in answers['front']]
+    counts = list(answered['front'].values())
     assert max(np.diff(counts)) <= 2 * CROWD // 16, 'the crowd goes on, too'

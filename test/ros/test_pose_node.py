@@ -17,7 +17,7 @@ def estimator():
 
 @pytest.fixture
 def pose_node(start, probe):
-    node = start('pose_node', device='cpu', precision='float32', tracking='detections', cold=True)
+    node = start('pose_node', device='cpu', precision='float32', tracking='detections')
     probe.wait_until_matched()
     return node
 

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.runtime import export, processor
@@ -75,34 +76,36 @@ def _write_openvino(
     network: ViTPose, path: Path, name: str, calibration: Calibration | None
 ) -> None:
     import openvino
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    # openvino.convert_model would run the network six times, and report to a server.
+    single = export.graph(network, name, calibration=calibration)
     crops = export.example(network.config)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # tracing says that sizes become constants
-        single = export.graph(network, name, calibration=calibration)
-        traced = torch.jit.trace(single, (crops,), check_trace=False)  # type: ignore[no-untyped-call]
-    frontend = FrontEndManager().load_by_framework('pytorch')
-    decoder = TorchScriptPythonDecoder(traced, example_input=crops)
-    model = frontend.convert(frontend.load(decoder))
-    if calibration is not None:
-        _keep_integers(model)
+    model = openvino_graph(single, crops, in_integers=calibration is not None)
     model.output(0).get_tensor().set_names({export.OUTPUT})
     model.reshape([-1, *network.config.image_size, 3])
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _keep_integers(model: Any) -> None:
-    """Make the weights of an OpenVINO graph integers; rounded floats would be multiplied as such.
+def openvino_graph(module: nn.Module, example: Tensor, *, in_integers: bool) -> Any:
+    """Return a module as an openvino.Model; example: what it takes, of any first size.
 
-    As openvino.convert_model does, without a public name for it.
+    in_integers: its products are of rounded values and weights. openvino.convert_model would run
+    the module six times, and report its use to a server.
     """
-    from openvino import _offline_transformations as transformations
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    transformations.apply_moc_transformations(model, cf=False)
-    transformations.compress_quantize_weights_transformation(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # tracing says that sizes become constants
+        traced = torch.jit.trace(module, (example,), check_trace=False)  # type: ignore[no-untyped-call]
+    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # must outlive what follows
+    frontend = FrontEndManager().load_by_framework('pytorch')
+    model = frontend.convert(frontend.load(decoder))
+    if in_integers:  # else rounded floats would be multiplied; nothing public does that alone
+        from openvino import _offline_transformations as transformations
+
+        transformations.apply_moc_transformations(model, cf=False)
+        transformations.compress_quantize_weights_transformation(model)
+    return model
 
 
 def _run_process(*arguments: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from vitpose_ros.core.runtime import processor
+from vitpose_ros.core.runtime.conversion import openvino_graph
 from vitpose_ros.core.runtime.int8 import Rounded
 from vitpose_ros.core.types import Precision
 from vitpose_ros.tools.bench import timing
@@ -87,7 +88,7 @@ def _by_openvino(rows: int, threads: int) -> timing.Run:
 
     layer = Rounded(torch.nn.Linear(rows, rows, bias=False).requires_grad_(False), 3.0).eval()
     values = torch.randn(rows, rows)
-    model = openvino.convert_model(layer, example_input=values)
+    model = openvino_graph(layer, values, in_integers=True)
     options = {'INFERENCE_NUM_THREADS': str(threads), 'ENABLE_CPU_PINNING': 'NO'}
     request = openvino.Core().compile_model(model, 'CPU', options).create_infer_request()
     given = values.numpy()
