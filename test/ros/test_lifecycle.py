@@ -125,8 +125,8 @@ def test_a_signal_ends_the_node_soon_and_well(number, state, start, probe):
     if state == 'inactive':
         assert probe.transition('configure')
     elif state == 'active':
-        probe.wait_until_matched()
-    assert probe.state() == state
+        probe.wait_until_matched()  # which it is a moment before it is active
+    probe.wait(lambda: probe.state() == state, state)
     code, seconds = node.stop(number)
     assert code == 0, node.log
     assert seconds < 2
