@@ -72,35 +72,33 @@ def infer(
     z = z.copy()
     ways = _ways(body)
     variance = (UNSURE * ways.lengths[1] * scale[:, None]) ** 2
-    subject, joint = np.nonzero(wanted & (ways.turns != NONE))  # (m,)
-    if not len(joint):
-        return z, variance
-    others, size = ways.others[:, joint], scale[subject]
-    to, start = rays[subject, joint], rays[subject, others]
-    square = 1 + (to * to).sum(axis=1)  # of the ray's length at depth 1
-    # If the other's depth is 1: the depth of the closest place on the ray, and how far it is.
-    closest = (1 + (to * start).sum(axis=2)) / square
-    apart = 1 + (start * start).sum(axis=2) - closest**2 * square
-    reaches = (ways.lengths[:, joint] * size) ** 2
-    least = surface[subject, joint] + DEEP_M
-    least = np.where(np.isnan(least), -np.inf, least)
-    in_head, turn = ways.in_head[joint], ways.turns[joint]
-    far = np.where(facing.across[subject, 2] * body.sides[joint] > 0, 1, -1)
-    places = np.arange(len(joint))
+    subjects, joints = np.nonzero(wanted & (ways.turns != NONE))
+    turns = ways.turns[joints]
     for number in range(len(OUTWARDS) + 1):
-        new = (turn == number) & np.isnan(z[subject, joint])
-        if not new.any():
+        now = turns == number
+        if not now.any():
             continue
-        way = np.ones(len(joint), dtype=np.intp)
+        subject, joint = subjects[now], joints[now]  # (m,)
+        other, length, across = ways.others[1, joint], ways.lengths[1, joint], None
         if number == 0:
-            way[(others[0] != NONE) & np.isfinite(z[subject, others[0]])] = 0
-        z_other = z[subject, others[way, places]]
-        middle = z_other * closest[way, places]
-        reach = reaches[way, places] - z_other * z_other * apart[way, places]
+            opposite = ways.others[0, joint]
+            across = (opposite != NONE) & np.isfinite(z[subject, opposite])
+            other = np.where(across, opposite, other)
+            length = np.where(across, ways.lengths[0, joint], length)
+        to, start, z_other = rays[subject, joint], rays[subject, other], z[subject, other]
+        square = 1 + (to * to).sum(axis=1)  # of the ray's length at depth 1
+        # If the other's depth is 1: the depth of the closest place on the ray, and how far it is.
+        closest = (1 + (to * start).sum(axis=1)) / square
+        apart = 1 + (start * start).sum(axis=1) - closest * closest * square
+        reach = (length * scale[subject]) ** 2 - z_other * z_other * apart
         half = np.sqrt(np.maximum(reach, 0) / square)
-        is_first = in_head & (middle - half >= least)
-        side = np.where(way == 0, far, np.where(is_first, -1, 1))
-        found = np.maximum(middle + side * half, least)
-        new &= np.isfinite(found)
-        z[subject[new], joint[new]] = found[new]
+        middle = z_other * closest
+        least = surface[subject, joint] + DEEP_M
+        least[np.isnan(least)] = -np.inf
+        is_first = ways.in_head[joint] & (middle - half >= least)
+        side = np.where(is_first, -1, 1)
+        if across is not None:
+            far = facing.across[subject, 2] * body.sides[joint] > 0
+            side = np.where(across, np.where(far, 1, -1), side)
+        z[subject, joint] = np.maximum(middle + side * half, least)
     return z, variance

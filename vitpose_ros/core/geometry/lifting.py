@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.anatomy import NONE, Body, body_of
 from vitpose_ros.core.geometry.depth import Depth
+from vitpose_ros.core.geometry.doubles import doubles
 from vitpose_ros.core.geometry.inference import infer
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.geometry.position import position_of
@@ -206,6 +207,7 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera, sure_score: floa
     body, look, surfaces = seen.body, seen.look, seen.surfaces
     chance = _with_fine(chance_of(seen.evidence, body), look, body)
     measured = (chance >= LEAST_CHANCE) & look.seen
+    double = doubles(look.rays, look.trusted, surfaces.trunk, poses.scores)
     if body.is_person:
         off = np.abs(surfaces.z - surfaces.trunk[:, None])
         measured &= (off < ALONE_M) | (look.bones[:, 0] > 0)
@@ -217,6 +219,7 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera, sure_score: floa
         wanted = look.trusted & ~measured & np.isfinite(surfaces.trunk)[:, None]
         z, inferred = infer(z, wanted, look.rays, surfaces.z, look.scale, seen.facing, body)
         variance = np.where(measured, variance, inferred)
+    z[double] = np.nan
     known = np.isfinite(z)
     variance = np.where(known, variance, np.nan)
     points = _at(look.rays, z)
@@ -224,7 +227,7 @@ def _judged(seen: Sighted, poses: Poses, camera: PinholeCamera, sure_score: floa
     position, spread = position_of(points, covariances, look.scale, seen.facing, body)
     # Of the second camera of a pair: the frame is that of the first.
     offset = (camera.offset_x / camera.focal_x, camera.offset_y / camera.focal_y, 0.0)
-    measured &= poses.scores >= sure_score
+    measured &= known & (poses.scores >= sure_score)
     states = np.where(measured, MEASURED, np.where(known, INFERRED, UNKNOWN))
     return Joints(
         (points - offset).astype(np.float32),
