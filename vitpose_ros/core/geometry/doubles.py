@@ -11,7 +11,7 @@ from vitpose_ros.core.geometry.trunks import TRUNK_M
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-SAME_M = 0.15  # by so much keypoints of one place differ
+SAME_M = 0.2  # by so much keypoints of one place differ: to the side and in height together
 FEWEST = 3  # keypoints that two subjects must have in common to be compared
 
 
@@ -22,12 +22,14 @@ def doubles(rays: Floats, trusted: Flags, trunk: Floats, scores: NDArray[np.floa
     (n,) metres, how far away bodies are, or NaN; scores: (n, k) of keypoints.
     """
     found = np.zeros(len(trunk), dtype=bool)
-    one, other = np.nonzero(np.triu(np.abs(trunk - trunk[:, None]) < TRUNK_M, 1))  # (p,)
-    if not len(one):
+    one, other = (np.abs(trunk - trunk[:, None]) < TRUNK_M).nonzero()  # (p,)
+    pairs = one < other
+    if not pairs.any():
         return found
+    one, other = one[pairs], other[pairs]
     both = trusted[one] & trusted[other]
     apart = rays[one] - rays[other]
-    near = np.einsum('pki,pki->pk', apart, apart) < (SAME_M / trunk[one, None]) ** 2
+    near = np.abs(apart[..., 0]) + np.abs(apart[..., 1]) < SAME_M / trunk[one, None]
     count = both.sum(axis=1)
     same = (count >= FEWEST) & (2 * (both & near).sum(axis=1) > count)
     if same.any():
