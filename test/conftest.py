@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 # Graphs that backends convert go here, not to the cache of whoever runs the tests; and are made
 # anew after a change of what makes them.
-MAKERS = sorted((ROOT / 'vitpose_ros' / 'core' / 'runtime').glob('*.py'))
+MAKERS = sorted((ROOT / 'vitpose_ros' / 'core').glob('[mr]*/*.py'))  # model and runtime
 VERSION = hashlib.sha256(b''.join(path.read_bytes() for path in MAKERS)).hexdigest()[:12]
 CACHES = ROOT / '.venv' / 'test_cache'
 os.environ.setdefault('VITPOSE_ROS_CACHE', str(CACHES / VERSION))

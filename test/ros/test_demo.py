@@ -75,6 +75,8 @@ def test_frames_with_nobody_are_answered(tmp_path):
     assert figure(r'frames: +(\d+) from the camera, (\d+) with', result.stdout) == [8, 8]
     assert figure(r'people: +(\d+) detected', result.stdout) == [0]
     assert 'empty.json does not hold the true people' in result.stdout
+    # Nor is there depth, so that nothing is said of metres.
+    assert not re.search('^(depth|tracks|jitter):', result.stdout, re.MULTILINE)
 
 
 def test_frames_without_keypoints_are_a_failure(tmp_path):
