@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from hub_server import Hub
+from tool_process import run_tool
 
 from vitpose_ros.__main__ import TOOLS
 from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
@@ -50,22 +51,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / 'models'
 
 
-def run(*arguments, hub=None, stderr=subprocess.PIPE):
-    """Run the command in a process of its own, as without ROS."""
-    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'NO_PROXY': '127.0.0.1'}
-    if hub is None:
-        env['HF_HUB_OFFLINE'] = '1'
-    else:
-        env['HF_ENDPOINT'] = hub.url
-        env.pop('HF_HUB_OFFLINE', None)
-    return subprocess.run(
-        [sys.executable, '-m', 'vitpose_ros', 'models', *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        env=env,
-        timeout=600,
-    )
+def run(*arguments, hub=None, terminal=None):
+    """Run the command in a process of its own, offline or with a hub."""
+    where = {'HF_HUB_OFFLINE': '1'} if hub is None else {'HF_ENDPOINT': hub.url}
+    if hub is not None:
+        where['HF_HUB_OFFLINE'] = None
+    return run_tool('models', *arguments, terminal=terminal, NO_PROXY='127.0.0.1', **where)
 
 
 # Fetching
@@ -117,7 +108,7 @@ def test_a_model_is_fetched_once_and_works_offline_from_then_on(hub, folder, con
 def test_the_progress_shows_in_a_terminal(hub, folder):
     master, terminal = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('4H', 40, 120, 0, 0))
-    fetched = run('fetch', NAME, hub=hub, stderr=terminal)
+    fetched = run('fetch', NAME, hub=hub, terminal=os.ttyname(terminal))
     shown = os.read(master, 100_000).decode()
     assert fetched.returncode == 0
     assert '100%' in shown and 'vitpose-s-mpii.pth' in shown
