@@ -33,19 +33,18 @@ case "$1" in test | train) requirements+=(training/requirements.txt) ;; esac
 if [ -z "$ros" ]; then
   requirements+=(dev/requirements-wheels.txt)
 fi
-for file in "${requirements[@]}"; do
-  key=$(checksum "$file" dev/constraints.txt)
-  if ! done_before "${file//\//_}" "$key"; then
-    say "installing $file"
-    install -r "$file"
-    finish "${file//\//_}" "$key"
-  fi
-done
+key=$(checksum "${requirements[@]}" dev/constraints.txt)
+if ! done_before "requirements-$1" "$key"; then
+  say "installing ${requirements[*]}"
+  # Most modules are never imported: those that are, Python compiles then.
+  install --no-compile $(printf -- ' -r %s' "${requirements[@]}")
+  finish "requirements-$1" "$key"
+fi
 if [ "$1" = test ]; then
   key=$(checksum dev/requirements-tracks.txt)
   if ! done_before tracks "$key"; then
     say "installing dev/requirements-tracks.txt"
-    install --no-deps -r dev/requirements-tracks.txt
+    install --no-compile --no-deps -r dev/requirements-tracks.txt
     finish tracks "$key"
   fi
 fi

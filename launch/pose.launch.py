@@ -12,6 +12,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 
 from vitpose_ros.ros.large_images import publisher_environment
+from vitpose_ros.ros.words import words_of
 
 CONFIG = Path(get_package_share_directory('vitpose_ros')) / 'config'
 RESPAWN_DELAY_S = 2.0  # for the driver to free what the ended process had
@@ -196,6 +197,19 @@ def existing(path):
     return path
 
 
+def cameras_in(path, name, namespace):
+    """Return the names of the cameras that a file of parameters gives the node."""
+    sections = yaml.safe_load(Path(path).read_text()) or {}
+    cameras = ()
+    if isinstance(sections, dict):
+        full = f'/{namespace}/{name}'.replace('//', '/')
+        for section in ('/**', f'/**/{name}', name, full):  # the later ones count
+            values = (sections.get(section) or {}).get('ros__parameters') or {}
+            given = values.get('cameras', cameras)
+            cameras = words_of(given) if isinstance(given, str) else tuple(given or ())
+    return cameras
+
+
 def start(context, kinds):
     """Start the node, and RViz if asked for."""
 
@@ -212,7 +226,8 @@ def start(context, kinds):
             given[parameter] = ParameterValue(value, value_type=type(value))
     given['use_sim_time'] = flag('use_sim_time')
     params_file = existing(argument('params_file'))
-    cameras = [name.strip() for name in argument('cameras').split(',') if name.strip()]
+    name, namespace = argument('node_name'), argument('namespace').strip('/')
+    cameras = words_of(argument('cameras')) or cameras_in(params_file, name, namespace)
     remappings = topics(
         cameras,
         argument('image_topic'),
@@ -221,7 +236,6 @@ def start(context, kinds):
         argument('depth_topic'),
         argument('depth_camera_info_topic'),
     )
-    name, namespace = argument('node_name'), argument('namespace').strip('/')
     logger = '.'.join([*filter(None, namespace.split('/')), name])
     nodes = []
     if flag('rviz'):

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from vitpose_ros.ros import large_images, parameters
+from vitpose_ros.ros.words import words_of
 
 ROOT = Path(__file__).parents[1]
 POSE, DEMO = (ROOT / 'launch' / f'{name}.launch.py' for name in ('pose', 'demo'))
@@ -26,7 +27,8 @@ def parts_of(path, *names):
         if (isinstance(node, ast.FunctionDef) and node.name in names)
         or (isinstance(node, ast.Assign) and node.targets[0].id in names)
     ]
-    scope = {'re': re, 'yaml': yaml, 'Path': Path, 'CONFIG': ROOT / 'config'}
+    scope = {'re': re, 'yaml': yaml, 'Path': Path, 'words_of': words_of}
+    scope['CONFIG'] = ROOT / 'config'
     exec(compile(tree, str(path), 'exec'), scope)
     return [scope[name] for name in names]
 
@@ -109,6 +111,23 @@ def test_the_topics_of_every_camera_are_found():
         topics(cameras, '/image_raw', 'detections')
     with pytest.raises(ValueError, match='name the cameras: cameras:=front,rear'):
         topics([], '/{camera}/image_raw', 'detections')
+
+
+def test_cameras_are_those_of_the_argument_or_of_the_file(tmp_path):
+    [cameras_in] = parts_of(POSE, 'cameras_in')
+    path = tmp_path / 'mine.yaml'
+    for written, found in (
+        ('/**:\n  ros__parameters:\n    cameras: [front, rear]', ('front', 'rear')),
+        ('pose_node:\n  ros__parameters:\n    cameras: [front]', ('front',)),
+        ('/robot/pose_node:\n  ros__parameters:\n    cameras: front, rear', ('front', 'rear')),
+        ('other:\n  ros__parameters:\n    cameras: [front]', ()),
+        ('/**:\n  ros__parameters:\n    cameras: []', ()),
+        ('', ()),
+    ):
+        path.write_text(written)
+        assert cameras_in(path, 'pose_node', 'robot') == found, written
+    path.write_text('/pose_node:\n  ros__parameters:\n    cameras: [front]')
+    assert cameras_in(path, 'pose_node', '') == ('front',)
 
 
 def test_depth_is_found_beside_its_camera_info_or_where_that_is():

@@ -170,10 +170,12 @@ def test_face_and_hands_are_drawn_small():
     ('values', 'words'),
     [
         ({'palette': 'foo'}, "palette is 'foo'; give side or id"),
-        ({'thickness': -1}, 'thickness is -1; give a factor above 0'),
+        ({'thickness': -1}, 'thickness is -1; give a factor from 0.1 to 10'),
         ({'thickness': float('nan')}, 'thickness is nan'),
-        ({'thickness': 1e9}, 'at most 100'),
+        ({'thickness': 1e9}, 'from 0.1 to 10'),
         ({'min_score': 'x'}, "min_score is 'x'; give a number"),
+        ({'min_score': True}, 'min_score is True; give a number'),
+        ({'labels': 'no'}, "labels is 'no'; give True or False"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(values, words):
@@ -181,7 +183,15 @@ def test_what_cannot_be_drawn_is_named(values, words):
         Style(**values)
 
 
+@pytest.mark.parametrize('text', ['\ud800', '\0', 'a\nb', '人', 'x' * 10_000])
+def test_any_text_may_be_a_label(text):
+    image = np.zeros((80, 80, 3), np.uint8)
+    assert draw_poses(image, [spread_pose(np.ones(17))], labels=[text]).any()
+
+
 def test_labels_are_one_per_pose():
     image = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(VitposeError, match='1 labels for 0 poses; give one per pose'):
         draw_poses(image, [], labels=['a'])
+    with pytest.raises(VitposeError, match="style is 'side'; give a Style"):
+        draw_poses(image, [], style='side')

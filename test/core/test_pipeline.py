@@ -113,9 +113,26 @@ def test_a_frame_of_a_camera_whose_place_is_not_known_has_no_joints():
     follow, joints = pipeline(), joints_of(at=(0.0, 0.2, 2.5))
     assert follow.follow(*capture_of(0, [joints], pose=np.eye(4))).joints is not None
     sighting = follow.follow(*capture_of(1, [joints]))
-    assert (sighting.joints, sighting.people) == (None, None)
+    assert sighting.joints is None
     assert sighting.poses.track_ids == ['r1_1']
     assert follow.follow(*capture_of(2, [joints], pose=np.eye(4))).joints is not None
+
+
+@pytest.mark.parametrize('lacks', ['depth', 'pose'])
+def test_people_whose_place_nobody_measures_do_not_run_away(lacks):
+    """They are told to be lost in space; in the image they are followed on."""
+    follow, told = pipeline(), []
+    missing = {'depth': False} if lacks == 'depth' else {'pose': None}
+    for index in range(60):
+        given = {'pose': np.eye(4)} | (missing if index >= 15 else {})
+        joints = joints_of(at=(-0.7 + 0.08 * min(index, 15), 0.2, 2.5))
+        sighting = follow.follow(*capture_of(index, [joints], **given))
+        told += zip(sighting.people.ids, sighting.people.states.tolist(), strict=True)
+        known = sighting.tracks.positions[0]
+        assert np.isnan(known[0]) or known[0] == pytest.approx(joints[11:13, 0].mean(), abs=1.3)
+    assert told == [('r1_1', TRACKED)] * (len(told) - 1) + [('r1_1', LOST)]
+    assert 15 + 12 <= len(told) <= 15 + 18  # for about a second they are foreseen
+    assert sighting.poses.track_ids == ['r1_1'] and np.isnan(sighting.tracks.positions).all()
 
 
 def test_without_tracking_poses_are_handed_on_as_they_are():

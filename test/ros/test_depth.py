@@ -141,6 +141,7 @@ def test_who_has_the_depth_of_another_rate_waits_only_for_what_may_come(ros):
     late = [source.nearest(newest + round(ms * 1e6)) for ms in (33, 66, 166, 200)]
     assert [near.is_final for near in late] == [True, True, False, False]
     assert source.nearest(10_000_000).is_gone and not source.nearest(newest).is_gone
+    assert not source.nearest(-5_000_000_000).is_gone, 'of before depth began, or another clock'
     source.close()
     assert source.nearest(newest).message is None
     probe.destroy_node()

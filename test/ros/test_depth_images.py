@@ -63,6 +63,10 @@ def test_compressed_depth_is_read():
 @pytest.mark.parametrize(
     ('message', 'words'),
     [
+        (
+            message_of(np.append(np.full(2000, 1500), 0.5).astype(np.float32)[None], '32FC1'),
+            'hardly any depth is below 100 m: 32FC1 is in metres',
+        ),
         (message_of(METRES, 'rgb8'), "encoding 'rgb8' is not supported; publish 16UC1"),
         (Image(encoding='32FC1'), 'no pixels: it is 0 x 0'),
         (Image(encoding='32FC1', width=3, height=2, step=8), 'at least 12 for 3 pixels'),

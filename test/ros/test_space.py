@@ -5,9 +5,11 @@ from array import array
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Transform
+from geometry_msgs.msg import Transform, TransformStamped
+from rclpy.time import Time as Moment
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from tf2_ros import Buffer
 from visualization_msgs.msg import Marker
 from vitpose_ros.msg import Keypoints3D, Keypoints3DArray, KeypointsArray
 
@@ -24,7 +26,7 @@ from vitpose_ros.ros.conversions import keypoints_message
 from vitpose_ros.ros.gathering import Reason, Space
 from vitpose_ros.ros.markers import UP, UP_IN_IMAGES, MarkerMaker
 from vitpose_ros.ros.space_messages import keypoints_3d_message
-from vitpose_ros.ros.transforms import Missing, matrix_of
+from vitpose_ros.ros.transforms import Missing, _Intake, matrix_of
 
 K = [400.0, 0.0, 319.5, 0.0, 410.0, 239.5, 0.0, 0.0, 1.0]
 P = [500.0, 0.0, 310.0, -25.0, 0.0, 510.0, 230.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -81,6 +83,34 @@ def test_a_transform_turns_and_shifts():
     assert matrix_of(transform(q=(half, 0.0, 0.0, half))) @ [0, 1, 0, 1] == pytest.approx(
         [0, 0, 1, 1]
     )
+
+
+def test_one_late_transform_clears_nothing_and_a_recording_that_begins_anew_does():
+    buffer = Buffer()
+    intake = _Intake(buffer)
+
+    def tell(frame, second):
+        transform = TransformStamped(header=Header(stamp=Time(sec=second), frame_id='odom'))
+        transform.child_frame_id, transform.transform.rotation.w = frame, 1.0
+        intake.set_transform(transform, 'test')
+
+    def is_known(frame, second):
+        return buffer.can_transform('odom', frame, Moment(seconds=second))
+
+    for second in (100, 101):
+        tell('camera', second)
+        tell('body', second)
+    tell('body', 90)
+    assert is_known('camera', 101) and is_known('body', 101)
+    for second in range(102, 105):
+        tell('body', second)
+    tell('camera', 50)
+    assert is_known('body', 104)
+    tell('camera', 51)
+    assert not is_known('body', 104) and is_known('camera', 50) and is_known('camera', 51)
+    for number in range(2000):
+        tell(f'body_{number}', 60)
+    assert len(intake._newest_ns) <= 1000
 
 
 @pytest.mark.parametrize('wrong', [transform(q=(0.0,) * 4), transform(x=float('nan'))])

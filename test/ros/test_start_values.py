@@ -5,6 +5,7 @@ import rclpy
 from harness import Probe, clip_frame, detections_of, image_of
 from rcl_interfaces.msg import Log, ParameterType
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
@@ -119,6 +120,43 @@ def test_values_that_do_not_go_together_are_named(embedded):
         node._settings.prepare()
 
 
+def test_values_that_go_together_are_taken_in_any_order(embedded):
+    node = embedded(values={'track_high_score': 0.05, 'track_low_score': 0.01, 'threads': -3})
+    with pytest.raises(ValueError, match=r'^threads is -3[^;]*; give[^;]*$'):
+        node._settings.prepare()
+    assert node._settings.values.track_options.track_high_score == 0.05
+
+
+def test_cameras_have_names_of_their_own_in_diagnostics(embedded):
+    with pytest.raises(ValueError, match="cameras has 'network', which diagnostics say"):
+        embedded(values={'cameras': ['network']})._settings.prepare()
+
+
+@pytest.mark.parametrize('pairs', [['person:nix'], ['person:aic', 'person:coco']])
+def test_classes_have_one_keypoint_set_that_is_known(pairs, embedded):
+    with pytest.raises(ValueError, match=f"class_keypoint_sets has '{pairs[-1]}'; give each"):
+        embedded(values={'class_keypoint_sets': pairs})._settings.prepare()
+
+
+@pytest.mark.parametrize(
+    ('name', 'meant'),
+    [
+        ('front.max_subject', 'front.max_subjects'),
+        ('max_subject', 'max_subjects'),
+        (
+            'qos_overrides./front/image.subscription.reliabilty',
+            'qos_overrides./front/image.subscription.reliability',
+        ),
+    ],
+)
+def test_a_parameter_that_nobody_knows_is_warned_of(name, meant, embedded, capfd):
+    node = embedded(values={name: 5 if 'max' in name else 'best_effort', 'cameras': ['front']})
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    said = [line for line in capfd.readouterr().err.splitlines() if 'is not known' in line]
+    assert len(said) == 1 and f"'{name}'" in said[0]
+    assert said[0].rstrip('\x1b[0m').endswith(f'did you mean {meant}?')
+
+
 @pytest.mark.parametrize('name', WRONG)
 def test_each_wrong_value_is_named_with_what_would_be_right(name, embedded):
     text, words = WRONG[name]
@@ -129,7 +167,16 @@ def test_each_wrong_value_is_named_with_what_would_be_right(name, embedded):
 
 
 @pytest.mark.parametrize(
-    'value', ['front,rear', ' front , rear,', ['front', 'rear'], ['front,rear']]
+    'value',
+    [
+        'front,rear',
+        ' front , rear,',
+        ['front', 'rear'],
+        ['front,rear'],
+        '[front, rear]',
+        "['front', 'rear']",
+        ['[front, rear]'],
+    ],
 )
 def test_lists_are_arrays_however_they_are_given(value, embedded):
     node = embedded(values={'cameras': value})

@@ -280,6 +280,20 @@ def test_boxes_of_no_picture_are_counted_and_the_first_is_named(
     assert f'1 of 1 boxes are of no picture, the first is box 0 {words}' in capsys.readouterr().err
 
 
+def test_a_box_that_may_be_of_several_pictures_is_an_error(folder, tmp_path, capsys):
+    (tmp_path / 'below').mkdir()
+    (tmp_path / 'below' / '0.png').write_bytes((folder / '0.png').read_bytes())
+    (tmp_path / 'boxes.json').write_text(json.dumps([BOX]))
+    sources = folder / '0.png', tmp_path / 'below' / '0.png'
+    arguments = ('--boxes', tmp_path / 'boxes.json', '--json', tmp_path / 'x')
+    assert run(*sources, *arguments) == 1
+    said = capsys.readouterr().err
+    assert all(str(source) in said for source in sources) and 'give the whole path' in said
+    (tmp_path / 'boxes.json').write_text(json.dumps([{**BOX, 'file_name': str(sources[1])}]))
+    assert run(*sources, *arguments) == 0
+    assert [len(frame['subjects']) for frame in written(tmp_path / 'x')] in ([0, 1], [1, 0])
+
+
 def test_what_is_null_is_not_known(folder, tmp_path):
     names = ('score', 'track_id', 'class', 'category_id', 'image_id')
     (tmp_path / 'boxes.json').write_text(json.dumps([{**BOX, **dict.fromkeys(names)}]))
@@ -347,4 +361,4 @@ def test_people_of_a_video_keep_their_ids_where_tracking_is_on(video, tmp_path):
 
 def test_smoothing_needs_tracking(video, tmp_path, capsys):
     assert run(video, '--json', tmp_path / 'x.json', '--smoothing', 'light') == 1
-    assert '--smoothing light needs --tracking on' in capsys.readouterr().err
+    assert "smoothing is 'light', tracking is 'off'" in capsys.readouterr().err

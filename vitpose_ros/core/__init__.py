@@ -14,6 +14,8 @@ except ModuleNotFoundError as error:
 
 from vitpose_ros.core.drawing import Style, draw_poses
 from vitpose_ros.core.errors import VitposeError
+from vitpose_ros.core.geometry.depth import Depth
+from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.jpeg import ImageError
 from vitpose_ros.core.option import OptionError
 from vitpose_ros.core.poses import Poses
@@ -42,6 +44,7 @@ __all__ = [
     'BackendError',
     'Capture',
     'CheckpointError',
+    'Depth',
     'DeviceError',
     'ExportError',
     'Frame',
@@ -49,6 +52,7 @@ __all__ = [
     'ImageError',
     'OptionError',
     'Options',
+    'PinholeCamera',
     'Pose',
     'PoseEstimator',
     'PosePipeline',

@@ -30,7 +30,7 @@ HEAD = 0.1  # what the head reaches above its keypoints, as a part of their exte
 LUMA = 0.299, 0.587, 0.114  # of red, green and blue, in grey
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 PALETTES = ('side', 'id')
-THICKEST = 100  # times the usual thickness
+THINNEST, THICKEST = 0.1, 10.0  # times the usual thickness
 GOLDEN_RATIO = 0.618034  # hues this far apart differ, however many there are
 OWN_ID = re.compile(r'[A-Za-z][A-Za-z0-9]{0,7}_([0-9]+)')
 
@@ -75,6 +75,10 @@ class DrawingError(VitposeError, ValueError):
     """A style or labels that cannot be drawn."""
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+
+
 @dataclass(frozen=True)
 class Style:
     """How skeletons are drawn. Raises DrawingError."""
@@ -88,12 +92,14 @@ class Style:
         """Raise DrawingError for what cannot be drawn."""
         if self.palette not in PALETTES:
             raise DrawingError(f'palette is {self.palette!r}; give {either(PALETTES)}')
-        if not (isinstance(self.thickness, Real) and 0 < self.thickness <= THICKEST):
+        if not (_is_number(self.thickness) and THINNEST <= self.thickness <= THICKEST):
             raise DrawingError(
-                f'thickness is {self.thickness!r}; give a factor above 0, at most {THICKEST}'
+                f'thickness is {self.thickness!r}; give a factor from {THINNEST} to {THICKEST}'
             )
-        if not isinstance(self.min_score, Real) or math.isnan(self.min_score):
+        if not _is_number(self.min_score):
             raise DrawingError(f'min_score is {self.min_score!r}; give a number, such as 0.25')
+        if not isinstance(self.labels, bool):
+            raise DrawingError(f'labels is {self.labels!r}; give True or False')
 
     def joint_colour(self, skeleton: Skeleton, index: int, number: int) -> Colour:
         """Return the colour of a keypoint of the subject with this track number."""
@@ -131,6 +137,8 @@ def draw_poses(
     those of their tracks, for the colours. Raises FrameError for what is no such image,
     DrawingError for labels or numbers of another count.
     """
+    if not isinstance(style, Style):
+        raise DrawingError(f'style is {style!r}; give a Style')
     poses = list(poses)
     for name, given in (('labels', labels), ('numbers', numbers)):
         if given is not None and len(given) not in (len(poses), 0 if name == 'labels' else -1):
@@ -187,6 +195,7 @@ def _write(
     channels: Channels,
 ) -> None:
     """Write a text above a place, white with a shadow, inside the canvas."""
+    text = text.encode('ascii', errors='replace').decode()  # the font has no other characters
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.25 + 0.12 * unit
     (_, height), _ = cv2.getTextSize(text, font, size, 1)
     x, y = max(0, round(place[0])), max(height, round(place[1] - unit))

@@ -24,7 +24,7 @@ from vitpose_ros.core.runtime import (
     open_backend,
     open_onnx,
 )
-from vitpose_ros.core.runtime.choice import INSTEAD
+from vitpose_ros.core.runtime.choice import ON_CPU_INSTEAD
 from vitpose_ros.core.runtime.int8 import calibration_path
 from vitpose_ros.core.runtime.options import DEFAULTS, table
 from vitpose_ros.core.skeletons import Skeleton
@@ -120,12 +120,14 @@ class PoseEstimator:
             raise OptionError(
                 f'model is {model!r}; give a known name, a file, or a Hugging Face directory'
             )
+        if not isinstance(options, Options):
+            raise OptionError(f'options is {options!r}; give Options, or use load')
         try:
             return cls._opened(model, options, at_any_speed=at_any_speed)
         except DeviceError as error:
             if options.device != 'auto' and not cpu_instead:
                 raise
-            reason = f'{error}; {INSTEAD}'
+            reason = f'{error}; {ON_CPU_INSTEAD}'
         LOG.info(reason)
         # What was asked for of the precision may be for a GPU alone.
         estimator = cls._opened(model, replace(options, device='cpu', precision='auto'))

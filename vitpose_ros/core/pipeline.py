@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.geometry.depth import Depth
-from vitpose_ros.core.geometry.lifting import INFERRED, UNKNOWN, Joints, lift
+from vitpose_ros.core.geometry.lifting import INFERRED, MIN_SCORE, UNKNOWN, Joints, lift
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.geometry.surfaces import STEREO, DepthError
 from vitpose_ros.core.poses import Poses
@@ -62,7 +62,7 @@ class Sighting:
     joints: Joints | None  # of the poses; None: without depth, or in no frame that is known
     tracks: Tracks | None  # None: tracking is off
     kinds: tuple[tuple[str, str], ...]  # of each track: class and skeleton of its last pose
-    # Of all cameras; None: the pose of this one was not given, or there was never any depth.
+    # Of all cameras; None: the pose of this one was never given, or there was never any depth.
     people: People | None
 
 
@@ -80,7 +80,7 @@ class PosePipeline:
         options: TrackOptions = DEFAULTS,
         *,
         depth_error: DepthError = STEREO,
-        min_score: float = 0.25,
+        min_score: float = MIN_SCORE,
         run: str | None = None,
     ) -> None:
         """Take what estimates the poses.
@@ -109,11 +109,12 @@ class PosePipeline:
             follower = self._followers[capture.camera] = _Follower(self._ids, self.options)
         if self._people is not None:
             follower.learn(self._people, capture.camera)
+        follower.has_fixed_frame |= capture.pose is not None
         joints = None
         if (
             capture.depth is not None
             and capture.intrinsics is not None
-            and follower.knows_frame_of(capture)
+            and (capture.pose is not None or not follower.has_fixed_frame)
         ):
             joints = lift(
                 poses,
@@ -123,7 +124,7 @@ class PosePipeline:
                 min_score=self._min_score,
             )
         sighting = follower.follow(capture, poses, joints)
-        if sighting.tracks is None or capture.pose is None:
+        if sighting.tracks is None or not follower.has_fixed_frame:
             return sighting
         if joints is None and self._people is None:  # nobody has ever been in space
             return sighting
@@ -139,17 +140,13 @@ class _Follower:
         self._in_image = _smoother(options.smoothing)
         self._in_space = _smoother(options.smoothing_3d)
         self._kinds: dict[str, tuple[str, str]] = {}
-        self._has_fixed_frame = False
+        # From the first capture on whose pose was given; what is in metres has to be in it then.
+        self.has_fixed_frame = False
 
     def learn(self, people: People, camera: str) -> None:
         """Take from other cameras where those are who are hidden from this one."""
         if self._tracker is not None:
             self._tracker.learn(people, camera)
-
-    def knows_frame_of(self, capture: Capture) -> bool:
-        """Tell whether the frame is known that what is in metres has to be in."""
-        self._has_fixed_frame |= capture.pose is not None
-        return capture.pose is not None or not self._has_fixed_frame
 
     def follow(self, capture: Capture, poses: Poses, joints: Joints | None) -> Sighting:
         """Say who is who, and calm down what trembles."""

@@ -58,7 +58,6 @@ class Activity:
                 network.estimator,
                 values.track_options,
                 depth_error=values.depth_error,
-                min_score=values.min_keypoint_score,
             ),
             people=people,
         )

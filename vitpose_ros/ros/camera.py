@@ -95,10 +95,12 @@ class Camera:
         name: str,
         skeletons: Sequence[Skeleton],
         parameters: Callable[[], Parameters],
+        *,
+        is_only: bool = True,
     ) -> None:
         """Create the publishers.
 
-        name is empty for the only camera; parameters returns the camera's own at present.
+        name may be empty for the only camera; parameters returns the camera's own at present.
         """
         self.name = name
         self.prefix = f'{name}/' if name else ''
@@ -107,6 +109,8 @@ class Camera:
         self.output = CameraOutput(node, f'~/{self.prefix}', skeletons, in_space=in_space)
         self.tally = Tally()
         self.is_open = False
+        # Without a frame that all share, the only camera's optical frame serves.
+        self._own_frame = '' if is_only else None
         self._node = node
         self._input: CameraInput | None = None  # the last one
         self._held: Callable[[], Counts] = Counts
@@ -149,7 +153,7 @@ class Camera:
             Sources(
                 self._depth,
                 transforms,
-                values.target_frame or (None if self.name else ''),
+                values.target_frame or self._own_frame,
                 lambda: self.output.camera_info,
                 info_topic,
                 values.depth_slop_ms / 1e3,

@@ -11,6 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from vitpose_ros.ros.logs import InputError
 
 FARTHEST_M = 100.0  # what is beyond counts as a hole
+MOST_STRAY = 1000  # depths beyond it to one that is not, from which on the unit is wrong
 
 # compressed_depth_image_transport puts before its file: an enumeration that nobody reads, and
 # the two numbers by which 32FC1 became whole ones.
@@ -74,14 +75,21 @@ def _metres(values: NDArray[np.generic], per_metre: float) -> NDArray[np.float32
     metres = values.astype(np.float32) / np.float32(per_metre)
     with np.errstate(invalid='ignore'):
         valid = (metres > 0) & (metres < FARTHEST_M)
-        if per_metre == 1 and not valid.any() and (np.isfinite(metres) & (metres > 0)).any():
+        if per_metre == 1 and _is_of_another_unit(metres, int(valid.sum())):
             raise InputError(
                 'depth unit',
-                f'no depth is below {FARTHEST_M:g} m: 32FC1 is in metres; publish millimetres as '
-                '16UC1',
+                f'hardly any depth is below {FARTHEST_M:g} m: 32FC1 is in metres; publish '
+                'millimetres as 16UC1',
             )
     metres[~valid] = np.nan
     return np.asarray(metres)
+
+
+def _is_of_another_unit(metres: NDArray[np.float32], valid: int) -> bool:
+    """Tell whether nearly all of what is no hole is too far away; valid: how many are not."""
+    if valid * MOST_STRAY >= metres.size:
+        return False
+    return valid * MOST_STRAY < int((np.isfinite(metres) & (metres > 0)).sum())
 
 
 def _decompress(message: CompressedImage) -> NDArray[np.float32]:

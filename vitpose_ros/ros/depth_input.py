@@ -27,7 +27,7 @@ class Nearest:
 
     message: AnyDepth | None  # the depth image within the slop
     is_final: bool  # whether no later one will be nearer
-    is_gone: bool  # whether it came, and made room for newer ones
+    is_gone: bool  # whether it may have come, and made room for newer ones
     apart_s: float  # how far the nearest of all is; infinite: there is none
 
 
@@ -62,6 +62,7 @@ class DepthInput:
         self._intervals: deque[int] = deque(maxlen=INTERVALS)
         self._kept: dict[int, AnyDepth] = {}  # by stamp, in the order in which they came
         self._newest_ns: int | None = None
+        self._gone_ns: tuple[int, int] | None = None  # stamps of those that made room: from, to
         self._lock = threading.Lock()  # closed in another thread
         self._subscriptions = [
             MatchedSubscription(
@@ -84,7 +85,7 @@ class DepthInput:
             subscription.close()
         with self._lock:
             self._kept.clear()
-            self._newest_ns = None
+            self._newest_ns = self._gone_ns = None
 
     @property
     def info_topic(self) -> str:
@@ -107,7 +108,7 @@ class DepthInput:
             return Nearest(
                 self._kept[best] if fits else None,
                 apart_ns == 0 or not self._may_come(stamp_ns - self._newest_ns),
-                stamp_ns < min(self._kept) and len(self._kept) > 1,
+                self._gone_ns is not None and self._gone_ns[0] <= stamp_ns <= self._gone_ns[1],
                 apart_ns / 1e9,
             )
 
@@ -128,7 +129,7 @@ class DepthInput:
             self.images += 1
             if self._newest_ns is not None and stamp_ns < self._newest_ns - JUMP_S * 1e9:
                 self._kept.clear()  # a recording began anew
-                self._newest_ns = stamp_ns
+                self._newest_ns, self._gone_ns = stamp_ns, None
             if self._newest_ns is not None and stamp_ns > self._newest_ns:
                 self._intervals.append(stamp_ns - self._newest_ns)
             self._newest_ns = max(stamp_ns, self._newest_ns or stamp_ns)
@@ -137,7 +138,10 @@ class DepthInput:
             while len(self._kept) > self._most or (
                 held > self._most_bytes and len(self._kept) > 1
             ):
-                held -= len(self._kept.pop(min(self._kept)).data)
+                oldest_ns = min(self._kept)
+                held -= len(self._kept.pop(oldest_ns).data)
+                low_ns, high_ns = self._gone_ns or (oldest_ns, oldest_ns)
+                self._gone_ns = min(low_ns, oldest_ns), max(high_ns, oldest_ns)
         self._on_change()
 
     def _on_camera_info(self, message: CameraInfo) -> None:

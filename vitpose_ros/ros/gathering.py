@@ -22,6 +22,7 @@ from vitpose_ros.ros.transforms import Matrix, Missing, Transforms, frame_name
 
 PERIOD_S = 0.005  # in which is looked again, while a frame waits
 GIVE_UP_S = 2.0  # what is missing for so long is not waited for
+CLOCKS_APART_S = 1.0  # depth that is farther from an image may be of another clock
 SOON_S = 0.005  # a depth image that near is taken at once; else a nearer one may come
 MOST_WAITING = 30
 NEARER = 'nearer'  # depth images that may come; nothing is missing without
@@ -228,14 +229,16 @@ class Gathering:
             text = f'no depth images came lately on {source.topic!r}'
         elif near.is_gone:
             text = (
-                f'the depth image of that time, on {source.topic!r}, made room for newer ones '
-                'while the image waited for its detections; raise queue_mb and sync_queue_size'
+                f'the depth image of that time, on {source.topic!r}, made room for newer ones: '
+                'the image waited too long for its detections (raise queue_mb and '
+                'sync_queue_size), or the clock of the depth camera is ahead'
             )
         else:
             text = (
                 f'no depth image on {source.topic!r} has the time of the image: the nearest is '
                 f'{near.apart_s * 1e3:.0f} ms apart; depth_slop_ms allows '
                 f'{self._sources.slop_s * 1e3:g}'
+                f'{"; are both on one clock?" if near.apart_s > CLOCKS_APART_S else ""}'
             )
         reasons.append(Reason('depth', text))
         return None

@@ -22,6 +22,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BUFFER = 32 * 2**20
 KEPT_FREE = 128 * 2**20
 ALLOCATOR_VARIABLES = ('MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_')
+TUNABLES, OF_ALLOCATOR = 'GLIBC_TUNABLES', 'glibc.malloc.'  # the newer way to set them
 
 
 def profile() -> Path:
@@ -50,7 +51,8 @@ def keep_memory(environment: Mapping[str, str] = os.environ) -> None:
     these thresholds, nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-    if mallopt is None or any(name in environment for name in ALLOCATOR_VARIABLES):
+    is_set = any(name in environment for name in ALLOCATOR_VARIABLES)
+    if mallopt is None or is_set or OF_ALLOCATOR in environment.get(TUNABLES, ''):
         return
     mallopt(M_MMAP_THRESHOLD, KEPT_BUFFER)
     mallopt(M_TRIM_THRESHOLD, KEPT_FREE)

@@ -18,6 +18,7 @@ from vitpose_ros.core.errors import either
 from vitpose_ros.ros.parameter import Value, check, of_type
 from vitpose_ros.ros.parameters import Parameters, table
 
+QOS = 'qos_overrides.'  # begins the names of parameters for qualities of service
 TABLE: Mapping[str, Field[Any]] = {entry.name: entry for entry in table()}
 
 
@@ -40,16 +41,29 @@ class NodeParameters:
         self._fresh = ''  # a parameter that is being declared
         # rclpy offers no other way to see values for parameters that nobody declares.
         self._given: Mapping[str, Any] = getattr(node, '_parameter_overrides', {})
+        first: dict[str, Value] = {}
         for entry in TABLE.values():
             default: Any = entry.default
-            value = self._declare(entry, entry.name, default)
-            try:
-                self.values = _with(self.values, {entry.name: value})
-            except ValueError as error:
-                self._faults[entry.name] = str(error)
+            first[entry.name] = self._declare(entry, entry.name, default)
+        self._begin_with(first)
         node.add_on_set_parameters_callback(self._on_set)
         if hasattr(node, 'add_pre_set_parameters_callback'):  # from Iron on
             node.add_pre_set_parameters_callback(self._in_their_types)
+
+    def _begin_with(self, first: Mapping[str, Value]) -> None:
+        """Take the first values, in an order in which each fits those before, if there is one."""
+        left = dict(first)
+        while left:
+            reasons: dict[str, str] = {}
+            for name, value in left.items():
+                try:
+                    self.values = _with(self.values, {name: value})
+                except ValueError as error:
+                    reasons[name] = str(error)
+            if len(reasons) == len(left):
+                self._faults |= reasons
+                break
+            left = {name: left[name] for name in reasons}
 
     def prepare(self) -> Parameters:
         """Declare the parameters of single cameras, lock the others, and return the values.
@@ -79,7 +93,7 @@ class NodeParameters:
     @property
     def overrides_qos(self) -> bool:
         """Whether the user gave values for qualities of service."""
-        return any(name.startswith('qos_overrides.') for name in self._given)
+        return any(name.startswith(QOS) for name in self._given)
 
     def _counts(self, name: str) -> bool:
         """Return whether a parameter is for all cameras, or for one that is there."""
@@ -121,15 +135,27 @@ class NodeParameters:
         self._fresh = ''
         return value
 
+    def warn_of_unknown_qos(self) -> None:
+        """Warn of qualities of service that no topic has, once all are opened."""
+        declared = self._node.get_parameters_by_prefix('qos_overrides')
+        for name in self._given:
+            if name.startswith(QOS) and not self._node.has_parameter(name):
+                self._warn_of(
+                    name, difflib.get_close_matches(name, [QOS + p for p in declared], 1)
+                )
+
     def _warn_of_unknown(self) -> None:
         for name in self._given:
-            if self._node.has_parameter(name) or name.startswith('qos_overrides.'):
+            if self._node.has_parameter(name) or name.startswith(QOS):
                 continue
-            near = difflib.get_close_matches(name, TABLE, 1)
-            hint = f', did you mean {near[0]}?' if near else ''
-            self._node.get_logger().warning(
-                f"parameter '{name}' is not known and has no effect{hint}"
-            )
+            camera, dot, own = name.rpartition('.')
+            known = TABLE if camera in ('', *self._of_cameras) else ()
+            near = difflib.get_close_matches(own, known, 1)
+            self._warn_of(name, [f'{camera}{dot}{word}' for word in near])
+
+    def _warn_of(self, name: str, near: Sequence[str]) -> None:
+        hint = f', did you mean {near[0]}?' if near else ''
+        self._node.get_logger().warning(f"parameter '{name}' is not known and has no effect{hint}")
 
     def _entry(self, name: str) -> tuple[str, Field[Any] | None]:
         """Return the camera and the entry of the table that a parameter is of, if any."""

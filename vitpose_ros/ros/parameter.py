@@ -9,6 +9,7 @@ from vitpose_ros.core.option import check_value
 from vitpose_ros.core.option import option as described
 from vitpose_ros.core.runtime.options import table
 from vitpose_ros.core.tracks.options import TrackOptions
+from vitpose_ros.ros.words import words_of
 
 Value: TypeAlias = bool | int | float | str | tuple[str, ...]
 
@@ -55,7 +56,7 @@ def option(name: str, note: str = '') -> Any:
 def of_type(entry: Field[Any], value: Any, name: str = '') -> Value:
     """Return a value in the type of a parameter. Raises ValueError where that cannot be.
 
-    This is the one place where a text with commas becomes a list. A whole number serves where a
+    A text with commas becomes a list here. A whole number serves where a
     number is wanted, and a single word or number as a list of one. name: that of the parameter,
     if not the table's.
     """
@@ -85,8 +86,7 @@ def _words(value: Any, name: str) -> tuple[str, ...]:
         entries = []
     if not all(isinstance(entry, (str, int)) and not isinstance(entry, bool) for entry in entries):
         raise ValueError(f'{name} is {value!r}; give a list of words')
-    words = ','.join(str(entry) for entry in entries).split(',')
-    return tuple(word.strip() for word in words if word.strip())
+    return words_of(','.join(str(entry) for entry in entries))
 
 
 def check(entry: Field[Any], value: Value, name: str = '') -> None:

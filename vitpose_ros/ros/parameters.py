@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from vitpose_ros.core.drawing import PALETTES, Style
+from vitpose_ros.core.drawing import MIN_SCORE, PALETTES, THICKEST, THINNEST, Style
+from vitpose_ros.core.errors import either
 from vitpose_ros.core.geometry.surfaces import STEREO, DepthError
+from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.ros.classes import NUMBERINGS, ClassNames
 from vitpose_ros.ros.detections import Filter
 from vitpose_ros.ros.parameter import check, option, parameter
 
+TAKEN = ('network',)  # names in diagnostics that are those of no camera
 CAMERA_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 
 
@@ -119,7 +122,8 @@ class Parameters:
     queue_mb: float = parameter(
         64.0,
         'Megabytes of images that may wait in each of the two queues of a camera, for their '
-        "detections and for the network; it must span the detector's delay, too (64 hold 0.3 s of "
+        'detections and for the network, and in each of the two that depth adds; it must span '
+        "the detector's delay, too (64 hold 0.3 s of "
         '1080p at 30 Hz, 0.4 s of 4K at 5 Hz); the oldest make room for newer ones',
         minimum=1.0,
         maximum=100000.0,
@@ -181,7 +185,7 @@ class Parameters:
     flip_test: bool = option('flip_test')
     heatmap_spread: bool = option('heatmap_spread')
     min_keypoint_score: float = parameter(
-        0.25,
+        MIN_SCORE,
         'Markers and overlay leave out keypoints below this score; ~/keypoints has them all',
         minimum=0.0,
         maximum=1.0,
@@ -199,8 +203,8 @@ class Parameters:
     thickness: float = parameter(
         1.0,
         'Thickness of lines and joints in markers and overlay, as a factor',
-        minimum=0.1,
-        maximum=10.0,
+        minimum=THINNEST,
+        maximum=THICKEST,
         live=True,
     )
     marker_lifetime: float = parameter(
@@ -263,6 +267,8 @@ class Parameters:
     def camera_names(self) -> Sequence[str]:
         """Return the names of the cameras; one that is empty for the only camera."""
         for name in self.cameras:
+            if name in TAKEN:
+                raise ValueError(f"cameras has '{name}', which diagnostics say of the node itself")
             if not CAMERA_NAME.fullmatch(name) or self.cameras.count(name) > 1:
                 raise ValueError(
                     f"cameras has '{name}'; give different names of letters, digits "
@@ -272,13 +278,18 @@ class Parameters:
 
     def keypoint_sets_by_class(self) -> dict[str, str]:
         """Return the parameter class_keypoint_sets as a dictionary."""
-        by_class = {}
+        by_class: dict[str, str] = {}
         for word in self.class_keypoint_sets:
             class_id, _, keypoint_set = (part.strip() for part in word.rpartition(':'))
             if not class_id or not keypoint_set:
                 raise ValueError(
                     f"class_keypoint_sets has '{word}'; give pairs such as "
                     "['person:wholebody', 'dog:ap10k']"
+                )
+            if keypoint_set not in SKELETONS or class_id in by_class:
+                raise ValueError(
+                    f"class_keypoint_sets has '{word}'; give each class one keypoint set, "
+                    f'{either(list(SKELETONS))}'
                 )
             by_class[class_id] = keypoint_set
         return by_class

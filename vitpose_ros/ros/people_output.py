@@ -19,7 +19,7 @@ from vitpose_ros.ros.outputs import create_publisher
 from vitpose_ros.ros.space_messages import set_motion, set_place, set_unknown
 from vitpose_ros.ros.stamps import JUMP_S, stamp_nanoseconds
 
-FRESH_S = 0.5  # how old keypoints may be that stand for a person
+FRESH_S = 0.5  # how old keypoints may be that stand for a person, where depth comes seldom
 
 
 class PeopleOutput:
@@ -53,8 +53,11 @@ class PeopleOutput:
         known = {key for keys in people.views for key in keys}
         self._views = {key: view for key, view in self._views.items() if key in known}
         for subject in message.subjects:
-            if subject.track_id and subject.state == TRACKED:
-                self._views[camera, subject.track_id] = stamp_ns, subject
+            key = camera, subject.track_id
+            if not subject.track_id or subject.state != TRACKED:
+                continue
+            if any(subject.keypoint_state) or key not in self._views:
+                self._views[key] = stamp_ns, subject
         told = Keypoints3DArray(
             header=Header(frame_id=message.header.frame_id),
             processing_time=message.processing_time,

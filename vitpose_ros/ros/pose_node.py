@@ -101,9 +101,12 @@ class PoseNode(BusyLifecycleNode):
             cameras: dict[str, Camera] = {}
             self._cameras = cameras
             for name in names:
-                cameras[name] = Camera(self, name, skeletons, self._settings.of(name))
+                cameras[name] = Camera(
+                    self, name, skeletons, self._settings.of(name), is_only=len(names) == 1
+                )
                 if self._settings.overrides_qos:
                     cameras[name].try_open(self._trouble)
+            self._settings.warn_of_unknown_qos()
         except Exception as error:
             self._failure = f'cannot configure: {error}'
             self.get_logger().error(self._failure)

@@ -34,6 +34,7 @@ def run(node_class: str) -> None:
     keep_memory()
     # Only now, because these and the node's imports take seconds.
     import rclpy
+    from rclpy.exceptions import ParameterException
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
     from rclpy.task import Future
@@ -50,7 +51,7 @@ def run(node_class: str) -> None:
     def spin() -> None:
         try:
             node = make_node()
-        except ValueError as error:  # of what the user gave it, which is no mistake of ours
+        except (ValueError, ParameterException) as error:  # of what the user gave it
             print(error, file=sys.stderr)
             raise SystemExit(1) from error
         try:

@@ -60,25 +60,40 @@ class Transforms:
         return matrix_of(found.transform)
 
 
+MOST_FRAMES = 1000  # whose newest stamps are remembered
+
+
 class _Intake:
     """Takes transforms in; when their time jumps back, it forgets those that were later.
 
-    A buffer by itself drops what is older than it keeps.
+    A buffer by itself drops what is older than it keeps. A single transform of a frame that is
+    late tells nothing; with the second in a row a recording began anew.
     """
 
     def __init__(self, buffer: Any) -> None:
         self._buffer = buffer
         self._newest_ns: dict[str, int] = {}  # of each frame
+        self._late: dict[str, TransformStamped] = {}  # of frames whose last one was late
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
         """Take in the transform of a frame that moves."""
         frame, stamp_ns = transform.child_frame_id, nanoseconds_of(transform)
         newest_ns = self._newest_ns.get(frame, stamp_ns)
-        if stamp_ns < newest_ns - JUMP_S * 1e9:
+        is_late = stamp_ns < newest_ns - JUMP_S * 1e9
+        before = self._late.pop(frame, None)
+        if is_late and before is None:
+            self._late[frame] = transform
+            return
+        if is_late:
             self._buffer.clear()  # of all that moves
             self._newest_ns.clear()
             newest_ns = stamp_ns
+            self._buffer.set_transform(before, authority)
         self._newest_ns[frame] = max(stamp_ns, newest_ns)
+        if len(self._newest_ns) > MOST_FRAMES:
+            oldest = min(self._newest_ns, key=self._newest_ns.__getitem__)
+            del self._newest_ns[oldest]
+            self._late.pop(oldest, None)
         self._buffer.set_transform(transform, authority)
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:

@@ -38,6 +38,7 @@ class BoxFile:
         self._of_number: dict[int, Boxes] = {}
         self._of_name: dict[str, dict[int | None, Boxes]] = {}
         self._waiting: dict[int, Mapping[str, Any]] = {}  # those that no picture has used yet
+        self._used_by: dict[int, Path] = {}
         boxes = read_boxes(path, ['bbox'], ['score', 'file_name', 'image_id'])
         for index, entry in enumerate(boxes):
             self._add(index, entry, threshold)
@@ -73,7 +74,7 @@ class BoxFile:
     def of(self, shot: Shot) -> Boxes:
         """Return the boxes of a picture, or of a frame of a video; none where it has none.
 
-        They count as used from then on.
+        They count as used from then on. Raises DatasetError for one that another picture has used.
         """
         found = Boxes()
         for name in dict.fromkeys((str(shot.path), shot.path.as_posix(), shot.path.name)):
@@ -87,6 +88,12 @@ class BoxFile:
             _extend(found, self._of_number[shot.number])
         for index in found.indices:
             self._waiting.pop(index, None)
+            other = self._used_by.setdefault(index, shot.path)
+            if other != shot.path:
+                raise DatasetError(
+                    f"'{self.path}': box {index} may be of '{other}' and of '{shot.path}'; give "
+                    'the whole path as its file_name'
+                )
         return found
 
     def unused(self) -> str:

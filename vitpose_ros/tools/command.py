@@ -101,9 +101,7 @@ def add_tracking(parser: argparse.ArgumentParser) -> None:
 
 
 def read_tracking(chosen: argparse.Namespace) -> TrackOptions:
-    """Return the options of add_tracking. Raises ToolError where they do not fit together."""
-    if chosen.smoothing != 'off' and chosen.tracking == 'off':
-        raise ToolError(f'--smoothing {chosen.smoothing} needs --tracking on')
+    """Return the options of add_tracking. Raises OptionError where they do not fit together."""
     return TrackOptions(tracking=chosen.tracking, smoothing=chosen.smoothing)
 
 

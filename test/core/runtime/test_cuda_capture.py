@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from gpu import DEVICE, keypoints_by
 
-from vitpose_ros.core.runtime.cuda.device import free_cache, on, stream
+from vitpose_ros.core.runtime.cuda.device import free_cache, on_device, stream
 
 pytestmark = gpu.MARKS
 
@@ -25,7 +25,7 @@ def test_a_busy_thread_and_a_capture_leave_each_other_alone():
         here = torch.from_numpy(random.random((256, 256), np.float32))
         while not stop.is_set():
             try:
-                with on(DEVICE, own):
+                with on_device(DEVICE, own):
                     torch.empty(
                         int(random.integers(1, 400)) << 20, dtype=torch.uint8, device=DEVICE
                     )

@@ -13,7 +13,7 @@ from vitpose_ros.core import PoseEstimator
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
 from vitpose_ros.core.model.vit import PATCH_PADDING, PATCH_SIZE
 from vitpose_ros.core.runtime.cuda import CudaCrops
-from vitpose_ros.core.runtime.cuda.device import on, stream
+from vitpose_ros.core.runtime.cuda.device import on_device, stream
 from vitpose_ros.core.runtime.cuda.network import CENTRE, PATCH_VALUES, SCALE
 from vitpose_ros.core.runtime.cuda.sampling import kernel_fault
 from vitpose_ros.tools.bench import subjects
@@ -141,5 +141,5 @@ def test_inference_mode_may_be_on_in_some_calls_and_off_in_others(frame, expecte
 
 def test_the_stream_of_the_caller_is_kept_to(estimator, frame, expected):
     for _ in range(ROUNDS):
-        with on(DEVICE, stream(DEVICE)):
+        with on_device(DEVICE, stream(DEVICE)):
             assert np.abs(keypoints_by(estimator, frame) - expected).max() < SAME

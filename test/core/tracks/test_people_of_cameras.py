@@ -168,6 +168,26 @@ def test_cameras_may_have_other_rates_and_delays():
             assert people.positions[0, 0] == pytest.approx(1.2 * newest, abs=0.02)
 
 
+def test_a_camera_that_is_late_by_seconds_loses_nobody():
+    one, told = PeopleTracker(), set()
+    for frame in range(60):
+        t = frame / 15
+        told |= set(said(one.update('front', tracks(t, ('a_1', 2, 0)))).items())
+        late = one.update('left', tracks(t - 1.2, ('a_2', 5, 0)))
+        assert late.stamp_ns == ns(t)
+        told |= set(said(late).items())
+    assert told == {('a_1', TRACKED), ('a_2', PREDICTED)}
+
+
+def test_nothing_is_kept_of_people_who_are_gone():
+    one = PeopleTracker(TrackOptions(track_timeout_s=0.0))
+    for frame in range(100):
+        names = f'a_{2 * frame}', f'a_{2 * frame + 1}'
+        one.update('front', tracks(frame, (names[0], 2, 0)))
+        one.update('left', tracks(frame + 0.01, (names[1], 2, 0)))
+    assert len(one._ages) <= 2
+
+
 def test_the_lost_are_told_once_and_what_is_not_located_or_sure_is_left_out():
     one = PeopleTracker()
     one.update('front', tracks(0, ('a_1', 2, 0), ('a_2', 4, 0, TENTATIVE), ('a_3', np.nan, 0)))

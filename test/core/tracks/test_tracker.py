@@ -75,6 +75,16 @@ def test_a_track_that_timed_out_is_not_revived_by_the_frame_that_tells_it():
     assert said(tracks) == {'a_1': LOST, 'a_2': TENTATIVE}
 
 
+@pytest.mark.parametrize(('timeout', 'step'), [(0.0, 1 / 15), (0.05, 1 / 15), (2.0, 2.5)])
+def test_who_is_in_every_frame_keeps_the_id_however_far_apart_frames_are(timeout, step):
+    one = tracker(track_timeout_s=timeout)
+    for frame in range(10):
+        tracks = one.update(ns(frame * step), poses((300 + frame, 300, 200)))
+    assert len(tracks) == 1 and tracks.ids in {('a_1',), ('a_2',)}  # the first step may be a gap
+    one.update(ns(10 * step), poses())
+    assert said(one.update(ns(11 * step), poses()))[tracks.ids[0]] == LOST
+
+
 @pytest.mark.parametrize('jump', [-0.5, -100.0])
 def test_a_clock_that_jumps_back_begins_anew(jump):
     one = tracker()
@@ -267,6 +277,18 @@ def test_positions_are_in_the_fixed_frame_and_have_velocities():
     assert (sigma < 0.06).all() and (sigma > 0.01).all()
     nowhere = one.update(ns(2.0), seen, positions=where)  # its frame is not known this time
     assert nowhere.positions[0, 0] == pytest.approx(tracks.positions[0, 0] + 0.03, abs=0.02)
+
+
+def test_who_is_hidden_for_long_is_expected_to_have_stopped():
+    one = tracker(track_timeout_s=20.0)
+    for frame in range(20):
+        t = frame / 10
+        one.update(ns(t), poses((300, 300, 200)), positions=in_space((t, 0, 3)))
+    for frame in range(20, 100):
+        tracks = one.update(ns(frame / 10), poses())
+    assert tracks.states.tolist() == [PREDICTED]
+    assert tracks.positions[0, 0] == pytest.approx(1.9 + 2, abs=0.3)
+    assert np.sqrt(tracks.position_covariances[0, 0, 0]) > 2  # where that is, is not sure
 
 
 def test_who_changes_places_in_the_image_is_told_by_the_distance():

@@ -112,6 +112,24 @@ def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path):
     assert 'its archive is compressed, which PyTorch never does' in error_of(path)
 
 
+def test_what_lies_deeper_makes_no_torchscript_of_an_archive(tmp_path):
+    path = saved(tmp_path / 'a.pth', {'state_dict': tiny_state()})
+    content = path.read_bytes()
+    start = content.find(tiny_state()['backbone.blocks.1.mlp.fc1.weight'].numpy().tobytes())
+    path.write_bytes(content[:start] + bytes(50_000) + content[start + 50_000 :])
+    with zipfile.ZipFile(path, 'a') as archive:
+        archive.writestr('ok/extra/constants.pkl', b'x')
+        archive.writestr('other/constants.pkl', b'x')
+    assert 'damaged, the checksum of its part' in error_of(path)
+
+
+def test_a_truncated_archive_is_not_taken_for_an_older_format(tmp_path, caplog):
+    path = saved(tmp_path / 'a.pth', {'state_dict': tiny_state()})
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert 'truncated, its end is missing; fetch it again' in error_of(path)
+    assert 'without checksums' not in caplog.text
+
+
 def test_an_archive_whose_entries_share_bytes_is_refused(tmp_path):
     """Many entries on the same bytes make a small file large without any compression."""
     path = saved(tmp_path / 'a.pth', {'state_dict': tiny_state()})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
 
 Floats = NDArray[np.float64]
@@ -15,16 +16,31 @@ SHOWN_M = (0.4, 20.0)  # how far away it may be, what boxes show
 HOLE = np.float32(np.nan)
 
 
+class DepthImageError(VitposeError, ValueError):
+    """What is no depth image."""
+
+
 @dataclass(frozen=True, eq=False)
 class Depth:
-    """A depth image in the frame of the colour camera."""
+    """A depth image in the frame of the colour camera. Raises DepthImageError."""
 
     # (h, w) float32, metres along the optical axis; holes are NaN, 0 or infinite.
     values: NDArray[np.float32]
     camera: PinholeCamera  # of its own pixels
 
     def __post_init__(self) -> None:
-        """Copy what is not in one piece, once."""
+        """Refuse what is no depth image; copy what is not in one piece, once."""
+        values = self.values
+        if not (isinstance(values, np.ndarray) and values.ndim == 2):
+            what = getattr(values, 'shape', type(values).__name__)
+            raise DepthImageError(f'depth is {what}; give an array (height, width)')
+        if values.dtype != np.float32:
+            raise DepthImageError(
+                f'depth is of {values.dtype}; give metres in float32 (of millimetres in uint16: '
+                'values.astype(np.float32) / 1000)'
+            )
+        if not isinstance(self.camera, PinholeCamera):
+            raise DepthImageError(f'the camera of depth is {self.camera!r}; give a PinholeCamera')
         object.__setattr__(self, 'values', np.ascontiguousarray(self.values))
 
     def places(self, rays: Floats) -> Floats:

@@ -30,6 +30,7 @@ Flags = NDArray[np.bool_]
 # Of the embedded network's joints in metres, 0.9 % are more than 0.5 m wrong; of those of at least
 # this score 0.06 %: python test/core/geometry/lifting_on_people.py --network.
 SURE_SCORE = 0.6
+MIN_SCORE = 0.25  # keypoints below it are somewhere else, or nowhere
 LEAST_CHANCE = 0.75  # that a surface is the joint's own
 SMALLEST, LARGEST = 0.4, 1.4  # of bodies, 1 for a grown person
 # Errors of keypoints: of what heatmaps spread, a share that falls with the score; and pixels where
@@ -93,7 +94,7 @@ def lift(
     camera: PinholeCamera,
     *,
     error: DepthError = STEREO,
-    min_score: float = 0.25,
+    min_score: float = MIN_SCORE,
     sure_score: float = SURE_SCORE,
     expected: NDArray[np.floating] | None = None,
 ) -> Joints:
@@ -140,7 +141,7 @@ def sighted(
     camera: PinholeCamera,
     *,
     error: DepthError = STEREO,
-    min_score: float = 0.25,
+    min_score: float = MIN_SCORE,
     expected: NDArray[np.floating] | None = None,
 ) -> Sighted:
     """Look at all keypoints of subjects that have the same keypoint set; see lift."""

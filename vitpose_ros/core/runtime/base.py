@@ -31,7 +31,7 @@ class DeviceError(BackendError):
     """A device that is not there."""
 
 
-def told(error: Exception, device: str) -> BackendError:
+def device_error(error: Exception, device: str) -> BackendError:
     """Return an error that tells what keeps a device from being used, and the remedy."""
     if isinstance(error, BackendError):
         return error

@@ -16,7 +16,7 @@ from vitpose_ros.core.runtime.torch import TorchBackend
 from vitpose_ros.core.weights import CheckpointError, models_command
 
 UNUSED_GPU = 'this machine has an NVIDIA GPU that is not used'
-INSTEAD = 'the network runs on the CPU instead'
+ON_CPU_INSTEAD = 'the network runs on the CPU instead'
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _choose_cuda(backend: str, device: str) -> Choice:
 
 def _on_processor(backend: str, why: str = '') -> Choice:
     """Choose what runs on the processor; why: what keeps it from a GPU."""
-    warning = f'{why}; {INSTEAD}' if why else ''
+    warning = f'{why}; {ON_CPU_INSTEAD}' if why else ''
     if backend != 'auto':
         return Choice(backend, 'cpu', 'asked for', warning)
     if openvino.is_installed():

@@ -29,8 +29,8 @@ from vitpose_ros.core.runtime.base import (
     Decoding,
     DeviceError,
     GraphBackend,
+    device_error,
     read_precision,
-    told,
 )
 from vitpose_ros.core.runtime.conversion import convert
 from vitpose_ros.core.runtime.cuda import CudaCrops, buckets
@@ -197,7 +197,7 @@ class OnnxBackend(GraphBackend):
             except Exception as error:
                 fitting = [smaller for smaller in self.bucket_sizes if smaller < size]
                 if not fitting or not is_out_of_memory(error):
-                    raise told(error, f'cuda:{self._index}') from error
+                    raise device_error(error, f'cuda:{self._index}') from error
                 self.bucket_sizes, self._most = fitting, fitting[-1]
                 return self._most
         return max_batch

@@ -15,7 +15,8 @@ from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Precision
 
 BACKENDS = ('auto', 'torch', 'onnx', 'openvino')
-DEVICE = re.compile(r'auto|cpu|cuda(:(\d{1,2}|1[01]\d|12[0-7]))?|intel_gpu')  # as PyTorch counts
+# As PyTorch counts.
+DEVICE = re.compile(r'auto|cpu|cuda(:(\d|[1-9]\d|1[01]\d|12[0-7]))?|intel_gpu')
 SMALLEST, LARGEST = 32, 1024  # pixels, side of a crop
 MOST_THREADS, MOST_BATCH = 1024, 1024
 

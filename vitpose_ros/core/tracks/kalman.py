@@ -109,9 +109,9 @@ class PositionFilters:
         """Keep the tracks of a mask or of indices."""
         self.states, self.spreads = self.states[rows], self.spreads[rows]
 
-    def forget(self) -> None:
-        """Forget where all tracks are."""
-        self.states[:] = self.spreads[:] = np.nan
+    def forget(self, rows: NDArray[Any]) -> None:
+        """Forget where the tracks of a mask or of indices are."""
+        self.states[rows] = self.spreads[rows] = np.nan
 
     def put(
         self,

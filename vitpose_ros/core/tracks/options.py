@@ -67,6 +67,10 @@ class TrackOptions:
             if about['minimum'] is not None:  # numpy's become Python's
                 number = float if isinstance(about['minimum'], float) else int
                 object.__setattr__(self, entry.name, number(value))
+        if self.smoothing != 'off' and self.tracking == 'off':
+            raise OptionError(
+                f"smoothing is '{self.smoothing}', tracking is 'off'; smoothing needs tracking"
+            )
         if self.track_low_score > self.track_high_score:
             raise OptionError(
                 f'track_low_score is {self.track_low_score}, track_high_score is '

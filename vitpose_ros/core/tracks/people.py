@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.tracks.options import DEFAULTS, TrackOptions
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TRACKED, Tracks
-from vitpose_ros.core.tracks.views import View, Views, means, squared_distances
+from vitpose_ros.core.tracks.views import RECENT_S, View, Views, means, squared_distances
 
 Array = NDArray[np.float64]
 
-JUMP_BACK_S = 1.0  # a clock that goes back by more begins anew; cameras differ by less
+JUMP_BACK_S = 1.0  # a camera whose clock goes back by more begins anew, and all with it
 GATE, SPLIT_GATE = 11.3, 16.0  # squared distances: one in 100 is further, one in 1000
 FARTHEST_M = 1.5  # that two views of one person may be apart
 CLEAR = 4.0  # so many times further, squared, must the next one be, else it takes
@@ -52,7 +52,8 @@ class PeopleTracker:
     def __init__(self, options: TrackOptions = DEFAULTS) -> None:
         self.options = options
         self._views = Views()
-        self._stamp_ns = 0
+        self._stamp_ns = 0  # the newest of all
+        self._newest_ns: dict[str, int] = {}  # of each camera
         self._ages: dict[str, int] = {}  # of people: the lower, the older
         self._people_so_far = 0
         self._told_before: list[str] = []
@@ -67,15 +68,18 @@ class PeopleTracker:
         tentative ones, are left out.
         """
         views, stamp_ns = self._views, tracks.stamp_ns
-        if stamp_ns < self._stamp_ns - JUMP_BACK_S * 1e9:
+        if stamp_ns < self._newest_ns.get(camera, 0) - JUMP_BACK_S * 1e9:
             views.keep(np.zeros(len(views.keys), dtype=bool))
+            self._newest_ns.clear()
             self._stamp_ns = stamp_ns
+        self._newest_ns[camera] = max(self._newest_ns.get(camera, 0), stamp_ns)
         self._stamp_ns = max(self._stamp_ns, stamp_ns)
         told = np.isfinite(tracks.positions[:, 0])
         told &= (tracks.states == TRACKED) | (tracks.states == PREDICTED)
         for own, name in views.take(camera, tracks, np.flatnonzero(told)):
             views.people.append(self._begin(own, name))
-        old = self._stamp_ns - views.stamps_ns > self.options.track_timeout_s * 1e9
+        longest_s = max(self.options.track_timeout_s, RECENT_S)
+        old = self._stamp_ns - views.stamps_ns > longest_s * 1e9
         if old.any():
             views.keep(~old)
         now = _Now.of(views, self._stamp_ns)
@@ -147,8 +151,8 @@ class PeopleTracker:
         names = list(now.rows)
         lost = [name for name in self._told_before if name not in now.rows]
         self._told_before = names
+        self._ages = {name: age for name, age in self._ages.items() if name in now.rows}
         for name in lost:
-            self._ages.pop(name, None)
             if self.options.tracking != 'detections':  # whose names may come again
                 self._ended[name] = None
         while len(self._ended) > MOST_ENDED:

@@ -30,10 +30,13 @@ SLACK = 0.08  # of the height: by so much boxes are cut anyhow
 FIRST_SPEED = 1.0**2 * np.eye(3)  # (m/s)^2: how fast somebody new may be
 OUTLIER = 20.0  # squared distance from which on a measured position is not believed
 JOLT_M = 0.5  # m^2/s^3
+# For so long a place is foreseen that nobody measures: of who is seen, and must be somewhere else
+# by now; and of who is hidden, and may have stopped.
+SEEN_NOWHERE_S, HIDDEN_S = 1.0, 2.0
 EXACT_M = 0.3  # standard deviation of a place that confirms another
 PER_TRACK = (
     *('states', 'seen_ns', 'hits', 'misses', 'elsewhere', 'doubtful', 'sizes', 'skeletons'),
-    *('shapes', 'weights'),
+    *('shapes', 'weights', 'located_ns'),
 )
 
 
@@ -44,6 +47,7 @@ class Rows:
         self.ids: list[str] = []
         self.states = np.empty(0, dtype=np.uint8)
         self.seen_ns = np.empty(0, dtype=np.int64)  # when each was seen last
+        self.located_ns = np.empty(0, dtype=np.int64)  # when the place of each was measured last
         self.hits = np.empty(0, dtype=np.int64)  # in how many frames it was seen
         self.misses = np.empty(0, dtype=np.int64)  # in how many since then it was not
         self.elsewhere = np.empty(0, dtype=bool)  # whether another camera sees it now
@@ -90,6 +94,15 @@ class Rows:
         scale[:, :2] = (self.heights**2)[:, None]
         self.filter.predict(dt_s, JOLT * scale, DRIFT)
         self.places.predict(dt_s, JOLT_M)
+
+    def doubt_places(self, stamp_ns: int) -> None:
+        """Forget where those are who are seen, but not where; let those stop who are hidden."""
+        since_s = (stamp_ns - self.located_ns) * 1e-9
+        hidden = self.misses > 0
+        nowhere = ~hidden & (since_s > SEEN_NOWHERE_S)
+        if nowhere.any():
+            self.places.forget(nowhere)
+        self.places.velocities[hidden & (since_s > HIDDEN_S)] *= 0  # what is not known stays so
 
     def move(self, motion: CameraMotion, depths: Array) -> None:
         """Move what is known in the image with the camera; depths (m,) of the tracks, metres."""
@@ -186,6 +199,7 @@ class Rows:
         believed = self.places.update(rows[old], positions[old], covariances[old], gate=OUTLIER)
         exact = np.trace(covariances[old], axis1=1, axis2=2) < EXACT_M**2
         self.doubtful[rows[old][believed & exact]] = False
+        self.located_ns[rows[new]] = self.located_ns[rows[old][believed]] = seen.stamp_ns
         if seen.depths is not None:
             self.sizes[rows[known]] = self.heights[rows[known]] * seen.depths[poses[known]]
 

@@ -36,6 +36,7 @@ SAME_POSE, SAME_BOX = 0.75, 0.5  # likeness of two poses, and of their boxes, of
 POSITION_FLOOR = 0.05**2 * np.eye(3)  # metres squared: people are no points
 SAME_BOX_ALONE = 0.8  # where keypoints cannot be compared
 STILL = 1e-5  # radians and metres, below which a camera did not move
+SLOWER = 2.0  # times the step before: a longer one is a gap, in which all may have changed
 TENTATIVE_MISSES = 2  # frames in a row that end a track which is not confirmed yet
 
 
@@ -54,6 +55,7 @@ class Tracker:
         self._ids = ids
         self._rows = Rows()
         self._stamp_ns: int | None = None
+        self._step_s = 0.0  # between the last two frames
         self._camera_pose: Array | None = None
         self._has_fixed_frame = False
 
@@ -124,7 +126,7 @@ class Tracker:
             people.position_covariances[theirs] + POSITION_FLOOR,
             people.velocity_covariances[theirs],
         )
-        rows.seen_ns[mine] = self._stamp_ns
+        rows.seen_ns[mine] = rows.located_ns[mine] = self._stamp_ns
         rows.elsewhere[mine] = rows.doubtful[mine] = True
 
     def _begin(self, new: NDArray[np.int64], seen: Seen, track_ids: Sequence[str]) -> None:
@@ -149,11 +151,13 @@ class Tracker:
             rows.keep(rows.states != LOST)
         pose = None if camera_pose is None else np.asarray(camera_pose, dtype=np.float64)
         if pose is not None and not self._has_fixed_frame:
-            rows.places.forget()  # they were in another frame
+            rows.places.forget(np.arange(len(rows)))  # they were in another frame
             self._has_fixed_frame = True
         self._stamp_ns, self._camera_pose = stamp_ns, pose
         dt_s = 0.0 if last_ns is None else (stamp_ns - last_ns) * 1e-9
-        if dt_s < -JUMP_BACK_S or dt_s > self.options.track_timeout_s:
+        longest_s = max(self.options.track_timeout_s, SLOWER * self._step_s)
+        self._step_s = max(dt_s, 0.0)
+        if dt_s < -JUMP_BACK_S or dt_s > longest_s:
             rows.states[:] = LOST
             return
         if len(rows):
@@ -164,11 +168,13 @@ class Tracker:
                     depths = np.where(depths > 0, depths, np.inf)
                     rows.move(CameraMotion(camera, step), depths)
             rows.predict(max(dt_s, 0.0), *size)
+            rows.doubt_places(stamp_ns)
             known = (rows.elsewhere & (rows.sizes > 0)).nonzero()[0]
             if len(known) and camera is not None and pose is not None:
                 rows.put(known, camera, inverse_of(pose))
             rows.elsewhere[:] = False
-            rows.states[rows.hidden_s(stamp_ns) > self.options.track_timeout_s] = LOST
+            too_long = rows.hidden_s(stamp_ns) > self.options.track_timeout_s
+            rows.states[too_long & (rows.misses > 0)] = LOST
 
     def _in_fixed_frame(self, given: Positions | None) -> tuple[Array | None, Array | None]:
         """Return positions (n, 3) and covariances (n, 3, 3) in the fixed frame, if known."""

@@ -159,7 +159,8 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-            if any(entry.filename.endswith('/constants.pkl') for entry in entries):
+            root = entries[0].filename.partition('/')[0] if entries else ''
+            if f'{root}/constants.pkl' in archive.namelist():
                 return  # TorchScript, which torch.load refuses
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 fault = 'its archive is compressed, which PyTorch never does'
@@ -172,6 +173,11 @@ def _check_archive(path: Path) -> None:
     except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
         fault = f'not a readable PyTorch file ({shorten(str(error))})'
     raise CheckpointError(f"weights '{path}': {fault}; {remedy}")
+
+
+def _begins_like_archive(path: Path) -> bool:
+    with path.open('rb') as file:
+        return file.read(4) == b'PK\x03\x04'
 
 
 class _Ignored:
@@ -208,6 +214,8 @@ def _load_pickle(path: Path) -> object:
     archive = zipfile.is_zipfile(path)
     if archive:
         _check_archive(path)
+    elif _begins_like_archive(path):
+        raise CheckpointError(f"weights '{path}': truncated, its end is missing; fetch it again")
     else:
         LOG.warning(
             "weights '%s' are as PyTorch wrote them before 1.6, without checksums: numbers that "

@@ -16,15 +16,15 @@ from vitpose_ros.core.runtime.base import (
     HeatmapKeypoints,
     Seconds,
     chunks,
+    device_error,
     read_precision,
-    told,
 )
 from vitpose_ros.core.runtime.cuda.crops import CudaCrops
 from vitpose_ros.core.runtime.cuda.device import (
-    between,
     exact_convolutions,
     free_cache,
-    on,
+    on_device,
+    on_own_stream,
     trial_stream,
 )
 from vitpose_ros.core.runtime.cuda.jpeg import Decoder, choose_decoder
@@ -70,7 +70,7 @@ class CudaBackend(Backend):
         # Of each decoding that was asked for: its passes, and for how many crops.
         self._prepared: dict[Decoding, Passes] = {}
         self._asked: dict[Decoding, int] = {}
-        with between(self.device, trial_stream(self.device)):
+        with on_own_stream(self.device, trial_stream(self.device)):
             try:
                 self.precision: Precision = chosen or 'float16'
                 self._network = self._load(network)
@@ -89,7 +89,7 @@ class CudaBackend(Backend):
                 if finite and not self._is_finite():
                     self._take_none()
             except Exception as error:
-                raise told(error, str(self.device)) from error
+                raise device_error(error, str(self.device)) from error
         self._describe()
 
     def crops(self) -> CudaCrops:
@@ -104,7 +104,7 @@ class CudaBackend(Backend):
                 decoder=self._decoder,
             )
         except Exception as error:
-            raise told(error, str(self.device)) from error
+            raise device_error(error, str(self.device)) from error
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:
         """Record graphs for batches of up to max_batch; where they fail, get ready without.
@@ -121,16 +121,16 @@ class CudaBackend(Backend):
         self._passes = None
         self._prepared.pop(decoding, None)
         try:
-            with on(self.device):
+            with on_device(self.device):
                 passes = self._ready(decoding, max_batch)
                 if passes is None and self._prepared:
                     self._prepared.clear()
                     passes = self._ready(decoding, max_batch)
                 free_cache(self.device)  # what warming up took
         except Exception as error:
-            raise told(error, str(self.device)) from error
+            raise device_error(error, str(self.device)) from error
         if passes is None:
-            raise told(torch.cuda.OutOfMemoryError('CUDA out of memory'), str(self.device))
+            raise device_error(torch.cuda.OutOfMemoryError('CUDA out of memory'), str(self.device))
         self._passes = self._prepared[decoding] = passes
         self._asked[decoding] = max_batch
         self._describe()
@@ -150,7 +150,7 @@ class CudaBackend(Backend):
     def heatmaps(self, crops: Tensor, counts: Sequence[int]) -> list[Tensor]:
         """Map crops to heatmaps, without graphs; see Backend."""
         index = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
-        with on(self.device), exact_convolutions(self.precision):
+        with on_device(self.device), exact_convolutions(self.precision):
             features = self._network.features(
                 crops.to(self.device).contiguous(), index.to(self.device)
             )

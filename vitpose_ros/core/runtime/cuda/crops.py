@@ -14,7 +14,7 @@ from torch import Tensor
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_steps, sample_crops
 from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.model.vit import PATCH_SIZE
-from vitpose_ros.core.runtime.cuda.device import event, finish, on, pinned, stream, wait
+from vitpose_ros.core.runtime.cuda.device import event, finish, on_device, pinned, stream, wait
 from vitpose_ros.core.runtime.cuda.jpeg import Decoder
 from vitpose_ros.core.runtime.cuda.network import cut_patches
 from vitpose_ros.core.runtime.cuda.sampling import TABLE, kernel_fault, sample
@@ -149,7 +149,7 @@ class CudaCrops:
         crops = self._host.batch()[run]
         start = int(places[0])
         in_order = bool((np.diff(places) == 1).all())
-        with torch.inference_mode(), on(self._device, self._stream):
+        with torch.inference_mode(), on_device(self._device, self._stream):
             target = self._memory.view(-1, self._rows, *self._memory.shape[1:])
             if in_order and not self._patches:
                 target[start : start + count, 0].copy_(crops, non_blocking=True)
@@ -192,7 +192,7 @@ class CudaCrops:
             return self._decoded[1]
         self._decoded = None
         try:
-            with torch.inference_mode(), on(self._device, self._stream):
+            with torch.inference_mode(), on_device(self._device, self._stream):
                 decoded = self._decoder(image.data)
             if decoded.shape != image.shape:
                 raise ValueError(f'it is {tuple(decoded.shape)}, expected {image.shape}')
@@ -228,7 +228,7 @@ class CudaCrops:
         room[: table.nbytes] = table.view(np.uint8).ravel()
         if not isinstance(part, Tensor):
             room[table.nbytes :].reshape(part.shape)[...] = part
-        with torch.inference_mode(), on(self._device, self._stream):
+        with torch.inference_mode(), on_device(self._device, self._stream):
             sent = upload.send(len(room))
             rows = sent[: table.nbytes]
             image = part if isinstance(part, Tensor) else sent[table.nbytes :].view(part.shape)

@@ -88,15 +88,15 @@ _streams = _Streams()
 
 
 @contextlib.contextmanager
-def between(device: torch.device, own: Any) -> Iterator[None]:
+def on_own_stream(device: torch.device, own: Any) -> Iterator[None]:
     """Let what follows run on a stream, between what was and what will be queued."""
     wait(device, waiting=own)
-    with on(device, own):
+    with on_device(device, own):
         yield
     wait(device, awaited=own)
 
 
-def on(device: torch.device, stream: Any = None) -> AbstractContextManager[object]:
+def on_device(device: torch.device, stream: Any = None) -> AbstractContextManager[object]:
     """Let what follows run on a device, and on a stream of it if one is given."""
     if device.type != 'cuda':
         return contextlib.nullcontext()
@@ -190,7 +190,7 @@ class Recorder:
         if self._device.type != 'cuda':
             function()
             return function
-        with _CAPTURING, between(self._device, self._stream):
+        with _CAPTURING, on_own_stream(self._device, self._stream):
             for _ in range(WARM_UP):
                 function()
             try:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from vitpose_ros.core.jpeg import decode_image
-from vitpose_ros.core.runtime.cuda.device import finish, on
+from vitpose_ros.core.runtime.cuda.device import finish, on_device
 from vitpose_ros.core.runtime.faults import brief
 
 # From a file to an image (h, w, 3) uint8 RGB on the device, with any strides, for the current
@@ -83,7 +83,7 @@ def choose_decoder(
     decoders, found = {}, []
     for name, make in makers.items():
         try:
-            with on(device):
+            with on_device(device):
                 decoders[name] = make(device)
         except Exception as error:  # not installed, or for another version of PyTorch
             found.append(f'{name} {brief(error)}')
@@ -95,7 +95,7 @@ def choose_decoder(
     fast: dict[str, float] = {}
     for name, decoder in decoders.items():
         try:
-            with on(device):
+            with on_device(device):
                 worst = max(_difference(decoder, file, device) for file in files)
                 own_ms = _milliseconds(partial(decoder, files[-1]), device)
         except Exception as error:  # a driver, a card: whatever it is

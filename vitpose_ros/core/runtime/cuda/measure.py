@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend
 
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.core.runtime.cuda import kernels
-from vitpose_ros.core.runtime.cuda.device import exact_convolutions, milliseconds, on
+from vitpose_ros.core.runtime.cuda.device import exact_convolutions, milliseconds, on_device
 from vitpose_ros.core.runtime.cuda.network import Chosen, GpuNetwork, cut_patches
 from vitpose_ros.core.runtime.cuda.tuning import Tuning
 from vitpose_ros.core.runtime.faults import brief, is_device_lost, is_out_of_memory
@@ -256,7 +256,7 @@ def decode_fault(network: GpuNetwork) -> str:
     maps = (rows[..., :, None] * columns[..., None, :]).to(network.device, network.dtype)
     out = torch.empty(1, 3, 3, device=network.device)
     try:
-        with on(network.device):
+        with on_device(network.device):
             for udp in (True, False):
                 kernels.decode(maps, out, udp=udp, hybrid=False)
                 points, scores = decode(maps, udp=udp)

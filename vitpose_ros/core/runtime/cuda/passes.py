@@ -10,7 +10,13 @@ from torch import Tensor
 
 from vitpose_ros.core.runtime.base import Decoding, HeatmapKeypoints, decode_set
 from vitpose_ros.core.runtime.cuda import kernels
-from vitpose_ros.core.runtime.cuda.device import Recorder, event, exact_convolutions, on, pinned
+from vitpose_ros.core.runtime.cuda.device import (
+    Recorder,
+    event,
+    exact_convolutions,
+    on_device,
+    pinned,
+)
 from vitpose_ros.core.runtime.cuda.network import PATCH_VALUES, GpuNetwork, cut_patches
 from vitpose_ros.core.runtime.cuda.tuning import buckets
 from vitpose_ros.core.skeletons import SKELETONS
@@ -118,7 +124,7 @@ class Passes:
     def queue(self, given: Tensor, counts: Sequence[int]) -> None:
         """Let the device do what run does, without waiting for it."""
         count = sum(counts)
-        with on(self._device):
+        with on_device(self._device):
             if given.data_ptr() != self.given.data_ptr():
                 if self.patches and given.dtype == torch.uint8:
                     given = cut_patches(given, self._network.dtype)

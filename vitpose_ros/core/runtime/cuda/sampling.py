@@ -7,7 +7,7 @@ from torch import Tensor
 from vitpose_ros.core.geometry.crops import crop_steps, sample_crops
 from vitpose_ros.core.model.vit import PATCH_PADDING, PATCH_SIZE
 from vitpose_ros.core.runtime.cuda import kernels
-from vitpose_ros.core.runtime.cuda.device import on
+from vitpose_ros.core.runtime.cuda.device import on_device
 from vitpose_ros.core.runtime.cuda.network import (
     CENTRE,
     PATCH_VALUES,
@@ -57,7 +57,7 @@ def kernel_fault(device: torch.device) -> str:
     regions, udp = np.array([[-3.0, 2.0, 20.0, 40.0], [4.5, -1.0, 9.0, 18.0]]), np.ones(2, bool)
     table = np.column_stack((regions[:, :2], crop_steps(regions, size, udp), (0, 1)))
     try:
-        with on(device):
+        with on_device(device):
             rows = torch.from_numpy(table.astype(np.float32)).to(device)
             out = torch.empty(2, *size, 3, dtype=torch.uint8, device=device)
             sample(image.to(device), rows.view(torch.uint8), 'bgr', out, size)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitpose_ros.core.runtime.cuda.device import event, on, pinned
+from vitpose_ros.core.runtime.cuda.device import event, on_device, pinned
 
 
 class Upload:
@@ -24,7 +24,8 @@ class Upload:
         """Return so many bytes to fill, when the last that were sent are on the device."""
         self._sent.synchronize()
         if size > len(self._here):
-            with on(self._device, self._stream):  # so that it is used again in its order alone
+            # So that it is used again in the order of the stream alone.
+            with on_device(self._device, self._stream):
                 self._there = torch.empty(size, dtype=torch.uint8, device=self._device)
             self._here = pinned(size, dtype=torch.uint8, device=self._device)
         return self._here[:size].numpy()
