@@ -5,11 +5,12 @@ from array import array
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from depth_stage import FOCAL, Stage, assert_is_near, depth_of, person_frame
+from depth_stage import FOCAL, Stage, assert_is_near, depth_of, known, person_frame
 from diagnostic_msgs.msg import DiagnosticStatus
 from harness import detections_of, image_of
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
-from vitpose_ros.msg import Keypoints3D
+from vitpose_ros.msg import Keypoints3D, Keypoints3DArray
 
 from vitpose_ros.ros.depth_input import DepthInput
 
@@ -124,6 +125,32 @@ def test_work_that_stops_while_an_image_waits_for_its_depth_goes_on_again(stage,
         assert stage.enable(False) and stage.enable(True)
         stage.wait_for_depth()
     assert node.alive
+
+
+def test_people_of_the_only_camera_with_a_name_keep_their_joints_where_depth_comes_seldom(
+    start, ros, frame
+):
+    start('pose_node', cameras='front', depth='raw', depth_timeout_ms='0.0', smoothing_3d='"off"')
+    stage, people = Stage('front'), []
+    stage.create_subscription(
+        Keypoints3DArray, 'pose_node/people', people.append, QoSProfile(depth=100)
+    )
+    stage.wait_for_depth()
+    stage.wait(lambda: stage.count_publishers('pose_node/people'), 'people')
+    height, width = frame[0].shape[:2]
+    stage.tell_camera(width, height)
+    stage.rest(0.3)
+    for tenth in range(15):
+        stamp = Time(sec=100, nanosec=0) if tenth < 10 else Time(sec=101)
+        stamp.nanosec = tenth % 10 * 100_000_000
+        seldom = tenth in (0, 1, 2, 6)
+        stage.ask_with_depth(frame, depth_of(frame) if seldom else None, stamp=stamp)
+        stage.wait(lambda at=stamp: people and people[-1].header.stamp == at, 'people')
+    assert people[-1].header.frame_id == 'some_optical_frame'
+    joints = [len(known(own.subjects[0])) for own in people[-14:]]
+    assert all(count > 0 for count in joints[1:11]), joints  # those of 0.4 s before
+    assert joints[-1] == 0, joints  # which is too long ago
+    stage.destroy_node()
 
 
 def test_who_has_the_depth_of_another_rate_waits_only_for_what_may_come(ros):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from beads import CAMERA, SIZE, plane, rays_of, sphere
 
+from vitpose_ros.core import VitposeError
 from vitpose_ros.core.geometry.depth import Depth, registered
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
 
@@ -25,6 +26,20 @@ def test_a_ray_meets_the_depth_of_its_pixel():
     assert depth.at(places).tolist() == [6, 3, 8]
     corners = np.array([[-0.5, 3.4, 3.6, 1.0], [0.0, 0.0, 0.0, 2.7]])
     assert depth.shows(corners).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ('values', 'camera', 'words'),
+    [
+        (np.zeros((4, 5), np.uint16), CAMERA, 'depth is of uint16; give metres in float32'),
+        (np.zeros((4, 5, 1), np.float32), CAMERA, r'depth is \(4, 5, 1\); give an array'),
+        (None, CAMERA, 'depth is NoneType'),
+        (np.zeros((4, 5), np.float32), None, 'camera of depth is None; give a PinholeCamera'),
+    ],
+)
+def test_what_is_no_depth_image_is_named(values, camera, words):
+    with pytest.raises(VitposeError, match=words):
+        Depth(values, camera)
 
 
 def test_holes_are_nan_whatever_they_are_in_the_image():
