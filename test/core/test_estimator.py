@@ -10,7 +10,7 @@ import torch
 from random_weights import SeveralHeads
 
 from vitpose_ros.core import SKELETONS, Frame, FrameError, Options, PoseEstimator
-from vitpose_ros.core.runtime.choice import INSTEAD
+from vitpose_ros.core.runtime.choice import ON_CPU_INSTEAD
 
 CLIP = Path(__file__).parents[2] / 'vitpose_ros' / 'demo' / 'data' / 'demo_clip.mp4'
 
@@ -235,7 +235,7 @@ def test_the_cpu_serves_instead_where_that_is_asked_for():
     options = Options(device='cuda:77', precision='float16', image_size=(64, 48))
     estimator = PoseEstimator.with_options('nano', options, cpu_instead=True)
     assert estimator.backend.warning.startswith("device 'cuda:77' is not there")
-    assert estimator.backend.warning.count(INSTEAD) == 1
+    assert estimator.backend.warning.count(ON_CPU_INSTEAD) == 1
     assert np.isfinite(estimator.estimate(np.zeros((64, 48, 3), np.uint8)).scores).all()
 
 
