@@ -143,14 +143,15 @@ class PositionFilters:
         gate: squared Mahalanobis distance beyond which one is not believed. Returns (a,), which
         are.
         """
-        spreads = self.spreads[rows]
-        apart = measured - self.states[rows, :3]
+        states, spreads = self.states[rows], self.spreads[rows]
+        apart = measured - states[:, :3]
         inverse, _ = inverse_and_determinant(spreads[:, :3, :3] + covariances)
         gain = spreads[:, :, :3] @ inverse
         weighed = (inverse @ apart[:, :, None])[:, :, 0]
-        believed = (weighed * apart).sum(axis=1) <= gate
-        gain[~believed] = 0
-        self.states[rows] += (gain @ apart[:, :, None])[:, :, 0]
+        believed = np.einsum('ni,ni->n', weighed, apart) <= gate
+        if not believed.all():
+            gain[~believed] = 0
+        self.states[rows] = states + (gain @ apart[:, :, None])[:, :, 0]
         self.spreads[rows] = spreads - gain @ spreads[:, :3]
         return np.asarray(believed)
 
@@ -163,7 +164,7 @@ class PositionFilters:
         """
         apart = (measured - self.states[rows, :3])[:, :, None]
         inverse, determinant = inverse_and_determinant(self.spreads[rows, :3, :3] + covariances)
-        return (apart * (inverse @ apart)).sum(axis=(1, 2)), determinant
+        return np.asarray(np.einsum('nij,nij->n', apart, inverse @ apart)), determinant
 
 
 def inverse_and_determinant(matrices: Array) -> tuple[Array, Array]:
@@ -171,11 +172,13 @@ def inverse_and_determinant(matrices: Array) -> tuple[Array, Array]:
 
     NaN and those that are not positive give NaN.
     """
-    entries = matrices.reshape(-1, 9)
-    cofactors = entries[:, FIRST] * entries[:, SECOND] - entries[:, THIRD] * entries[:, FOURTH]
-    determinant = (entries[:, :3] * cofactors[:, :3]).sum(axis=1)
-    determinant = np.where(determinant > 0, determinant, np.nan)
-    return (cofactors / determinant[:, None]).reshape(-1, 3, 3), determinant
+    entries = matrices.reshape(-1, 9).T
+    first, second, third, fourth = entries.take(FACTORS, 0)
+    cofactors = first * second - third * fourth
+    determinant = np.asarray(np.einsum('in,in->n', entries[:3], cofactors[:3]))
+    determinant[~(determinant > 0)] = np.nan
+    cofactors /= determinant
+    return cofactors.T.reshape(-1, 3, 3), determinant
 
 
 # Which entries of a covariance (6, 6) are those of positions, of velocities, and of both.
@@ -183,5 +186,9 @@ OF_POSITIONS = np.diag([1.0, 1, 1, 0, 0, 0])
 OF_VELOCITIES = np.diag([0.0, 0, 0, 1, 1, 1])
 OF_BOTH = np.eye(6, k=3) + np.eye(6, k=-3)
 # Places of the entries whose products, less those of the others, are the cofactors, in order.
-FIRST, SECOND = [4, 5, 3, 5, 0, 2, 3, 2, 0], [8, 6, 7, 6, 8, 3, 7, 3, 4]
-THIRD, FOURTH = [5, 3, 4, 3, 2, 0, 4, 0, 1], [7, 8, 6, 8, 6, 5, 6, 5, 3]
+FACTORS = np.array(
+    (
+        *([4, 5, 3, 5, 0, 2, 3, 2, 0], [8, 6, 7, 6, 8, 3, 7, 3, 4]),
+        *([5, 3, 4, 3, 2, 0, 4, 0, 1], [7, 8, 6, 8, 6, 5, 6, 5, 3]),
+    )
+)

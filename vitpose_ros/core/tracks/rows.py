@@ -98,10 +98,10 @@ class Rows:
     def doubt_places(self, stamp_ns: int) -> None:
         """Forget where those are who are seen, but not where; let those stop who are hidden."""
         since_s = (stamp_ns - self.located_ns) * 1e-9
+        if since_s.max(initial=0.0) <= SEEN_NOWHERE_S:
+            return
         hidden = self.misses > 0
-        nowhere = ~hidden & (since_s > SEEN_NOWHERE_S)
-        if nowhere.any():
-            self.places.forget(nowhere)
+        self.places.forget(~hidden & (since_s > SEEN_NOWHERE_S))
         self.places.velocities[hidden & (since_s > HIDDEN_S)] *= 0  # what is not known stays so
 
     def move(self, motion: CameraMotion, depths: Array) -> None:
