@@ -279,6 +279,17 @@ def test_positions_are_in_the_fixed_frame_and_have_velocities():
     assert nowhere.positions[0, 0] == pytest.approx(tracks.positions[0, 0] + 0.03, abs=0.02)
 
 
+def test_places_that_come_seldom_have_velocities():
+    """Once in 1.5 s, as with a large network on a processor."""
+    one = tracker(track_timeout_s=5.0)
+    for frame in range(8):
+        t = 1.5 * frame
+        tracks = one.update(
+            ns(t), poses((300 + 20 * frame, 300, 200)), positions=in_space((0.2 * t, 0, 3))
+        )
+    assert tracks.space_velocities[0] == pytest.approx([0.2, 0, 0], abs=0.05)
+
+
 def test_who_is_hidden_for_long_is_expected_to_have_stopped():
     one = tracker(track_timeout_s=20.0)
     for frame in range(20):

@@ -30,8 +30,8 @@ SLACK = 0.08  # of the height: by so much boxes are cut anyhow
 FIRST_SPEED = 1.0**2 * np.eye(3)  # (m/s)^2: how fast somebody new may be
 OUTLIER = 20.0  # squared distance from which on a measured position is not believed
 JOLT_M = 0.5  # m^2/s^3
-# For so long a place is foreseen that nobody measures: of who is seen, and must be somewhere else
-# by now; and of who is hidden, and may have stopped.
+# For so long a place is foreseen that nobody measures: of who is seen meanwhile, and must be
+# somewhere else by now; and of who is hidden, and may have stopped.
 SEEN_NOWHERE_S, HIDDEN_S = 1.0, 2.0
 EXACT_M = 0.3  # standard deviation of a place that confirms another
 PER_TRACK = (
@@ -97,12 +97,12 @@ class Rows:
 
     def doubt_places(self, stamp_ns: int) -> None:
         """Forget where those are who are seen, but not where; let those stop who are hidden."""
-        since_s = (stamp_ns - self.located_ns) * 1e-9
-        if since_s.max(initial=0.0) <= SEEN_NOWHERE_S:
-            return
-        hidden = self.misses > 0
-        self.places.forget(~hidden & (since_s > SEEN_NOWHERE_S))
-        self.places.velocities[hidden & (since_s > HIDDEN_S)] *= 0  # what is not known stays so
+        nowhere = self.seen_ns - self.located_ns > SEEN_NOWHERE_S * 1e9
+        if nowhere.any():
+            self.places.forget(nowhere)
+        stopped = (self.misses > 0) & (stamp_ns - self.located_ns > HIDDEN_S * 1e9)
+        if stopped.any():
+            self.places.velocities[stopped] *= 0  # what is not known stays so
 
     def move(self, motion: CameraMotion, depths: Array) -> None:
         """Move what is known in the image with the camera; depths (m,) of the tracks, metres."""
