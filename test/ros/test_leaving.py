@@ -7,12 +7,14 @@ import sys
 import pytest
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.waitable import NumberOfEntities, Waitable
 from sensor_msgs.msg import Image
 
 from vitpose_ros.ros.leaving import LeavingGroup
 from vitpose_ros.ros.lifecycle import BusyLifecycleNode
 from vitpose_ros.ros.outputs import create_publisher
+from vitpose_ros.ros.pose_node import PoseNode
 from vitpose_ros.ros.subscriptions import MatchedSubscription
 
 BOTH = pytest.mark.parametrize('kind', [SingleThreadedExecutor, MultiThreadedExecutor])
@@ -91,6 +93,14 @@ def test_pose_node_stops_and_starts_in_the_executor_of_a_user_under_traffic(tmp_
     )
     assert 'Error' not in ended.stderr and 'InvalidHandle' not in ended.stderr, ended.stderr
     assert ended.stdout.strip() == 'well', ended.stderr
+
+
+def test_a_node_that_another_thread_destroys_says_no_more(ros):
+    """Its timer may be about to run in the executor's thread."""
+    node = PoseNode(parameter_overrides=[Parameter('autostart', value=False)])
+    node._publish_diagnostics()
+    node.destroy_node()
+    node._publish_diagnostics()
 
 
 class Meanwhile(Waitable):

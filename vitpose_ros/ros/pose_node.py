@@ -1,6 +1,7 @@
 """The node: images and detections in, keypoints out."""
 
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,8 @@ class PoseNode(BusyLifecycleNode):
         self._transforms: Transforms | None = None
         self._people: PeopleOutput | None = None
         self._activity: Activity | None = None
+        self._telling = threading.RLock()  # while diagnostics are made and sent
+        self._is_destroyed = False
         self._settings = NodeParameters(self, self._follow)
         self._on_loss = self.create_guard_condition(self._end)
         self.create_background_service(SetBool, '~/enable', self._on_enable)
@@ -160,7 +163,9 @@ class PoseNode(BusyLifecycleNode):
         self.in_background(self._stop)
         self.end_background()
         self._log_handler.detach(logging.getLogger(PACKAGE))
-        super().destroy_node()
+        with self._telling:
+            self._is_destroyed = True
+            super().destroy_node()
 
     def _start(self) -> None:
         assert self._network is not None, 'not configured'
@@ -258,6 +263,11 @@ class PoseNode(BusyLifecycleNode):
         return response
 
     def _publish_diagnostics(self) -> None:
+        with self._telling:
+            if not self._is_destroyed:  # by another thread than that of the executor
+                self._tell()
+
+    def _tell(self) -> None:
         activity, cameras = self._activity, self._cameras
         health = Health(
             self._state,
