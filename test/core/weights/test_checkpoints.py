@@ -516,7 +516,7 @@ FOREIGN_FILES = {
     truncated_safetensors: 'may be truncated',
     huge_header: 'not a readable safetensors file',
     broken_header: 'not a readable safetensors file',
-    truncated_pickle: 'not a readable PyTorch file',
+    truncated_pickle: 'truncated, its end is missing',
     truncated_legacy: 'not a readable PyTorch file',
     another_archive: 'not a readable PyTorch file',
     script: 'save its state_dict instead',
