@@ -136,7 +136,7 @@ def write_onnx(
         program.model.metadata_props[MADE_KEY] = json.dumps(calibration.made)
     program.save(str(path))
     if calibration:
-        quantise_file(path, keypoint_set, calibration)
+        quantise_file(path, keypoint_set, calibration, single.network)
 
 
 @contextlib.contextmanager

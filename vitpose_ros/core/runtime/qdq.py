@@ -7,18 +7,22 @@ read the same. Only the products of the transformer's blocks are quantised: ONNX
 deconvolution of integers.
 """
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import nn
 
 from vitpose_ros.core.runtime.int8 import LARGEST, Calibration
 
-PREFIX = 'network.'  # of the names that tracing gives weights
 
-
-def quantise_file(path: Path, keypoint_set: str, calibration: Calibration) -> None:
-    """Quantise an ONNX file that export.write_onnx wrote, in its place.
+def quantise_file(
+    path: Path, keypoint_set: str, calibration: Calibration, network: nn.Module
+) -> None:
+    """Quantise an ONNX file that export.write_onnx wrote of a network, in its place.
 
     Raises ValueError where a product that the calibration has is not in the file.
     """
@@ -31,14 +35,14 @@ def quantise_file(path: Path, keypoint_set: str, calibration: Calibration) -> No
         for name, largest in calibration.ranges[keypoint_set].items()
         if name.startswith('backbone.')
     }
-    layers = _layers(graph)
+    layers = _layers(graph, network, ranges)
     if absent := ranges.keys() - layers.values():
         raise ValueError(f'{path} has no product {min(absent)}')
     weights = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
-        layer = layers.get(node.output[0], '') if node.op_type == 'MatMul' else ''
-        if layer in ranges:
+        layer = layers.get(node.input[1]) if node.op_type == 'MatMul' else None
+        if layer is not None:
             nodes += _quantised(graph, node, layer, weights[node.input[1]], ranges[layer])
         nodes.append(node)
     del graph.node[:]
@@ -47,15 +51,27 @@ def quantise_file(path: Path, keypoint_set: str, calibration: Calibration) -> No
     onnx.save(model, path)
 
 
-def _layers(graph: Any) -> dict[str, str]:
-    """Return for the output of each product, to which a bias is added, the name of the layer."""
-    found = {}
-    for node in graph.node:
-        biases = [name for name in node.input if name.endswith('.bias')]
-        if node.op_type == 'Add' and biases:
-            [output] = set(node.input) - set(biases)
-            found[output] = biases[0].removeprefix(PREFIX).removesuffix('.bias')
-    return found
+def _layers(graph: Any, network: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """Return for the weights of a graph that are those of a layer the name of that.
+
+    By their numbers: the file calls them otherwise, and has biases that are the same once.
+    """
+    from onnx import numpy_helper
+
+    layer_of = {
+        _digest(network.get_submodule(name).weight.T.numpy()): name  # type: ignore[operator]
+        for name in names
+    }
+    found = {
+        tensor.name: layer_of.get(_digest(numpy_helper.to_array(tensor)))
+        for tensor in graph.initializer
+        if len(tensor.dims) == 2
+    }
+    return {weight: layer for weight, layer in found.items() if layer is not None}
+
+
+def _digest(values: NDArray[Any]) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(values).data).digest()
 
 
 def _quantised(
