@@ -115,16 +115,14 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
     for camera, count in listener.counts().items():
         values = listener.values[camera]
         print(camera, count, values['latency_p95_ms'])
-        # The middleware may lose some where the machine is busy, and the node cannot keep up.
-        assert 0.9 * sent < count['paired'] <= count['images'] <= sent
+        assert count['images'] == count['paired'] == sent
         assert count['overwritten'] + count['published'] == count['paired']
         assert count['published'] == shares[camera]
         assert 'falling behind' in said[camera]
         medians = {stage: float(values[f'{stage}_median_ms']) for stage in (*STAGES, 'latency')}
         latency = medians.pop('latency')
-        # Medians of parts add up to about that of the whole, less exactly on a busy machine.
-        assert sum(medians.values()) == pytest.approx(latency, rel=0.3)
-        # The network takes its time, more where the machine is busy, and no pass is left out.
+        assert sum(medians.values()) == pytest.approx(latency, rel=0.15)
+        # The network takes its time, more where the machine is busy, and hardly rests.
         assert medians['network'] > 900 * TURN_S
-        assert 0.55 < shares[camera] * medians['network'] / 1e3 / SECONDS < 1.05
+        assert 0.8 < shares[camera] * medians['network'] / 1e3 / SECONDS < 1.05
     listener.destroy_node()

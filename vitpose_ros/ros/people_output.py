@@ -33,9 +33,9 @@ class PeopleOutput:
             node, Keypoints3DArray, '~/people', QoSProfile(depth=10)
         )
         self._broadcaster: Any = None  # made when it is wanted first
-        # By camera and track: when it was seen last, and how.
         self._known: dict[str, None] = {}  # ids, those known longest first
         self._sent_ns = 0  # stamp of what is on TF
+        # By camera and track: when its keypoints were known last, and which.
         self._views: dict[tuple[str, str], tuple[int, Keypoints3D]] = {}
 
     def close(self) -> None:
