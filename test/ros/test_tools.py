@@ -75,8 +75,10 @@ def test_bench_measures_images_of_all_sizes_with_and_without_the_profile(tmp_pat
     for row in rows:
         assert 0 <= row['arrived'] <= row['sent']
         if row['arrived']:  # a busy machine loses some of the large ones
-            assert row['processor'] > 0 and row['stamp to keypoints'] > 0
+            assert row['stamp to keypoints'] > 0
+            assert row['processor'] is None or row['processor'] > 0
     assert rows[1]['arrived'] > 0, 'small ones, with the profile'
+    assert any(row['processor'] for row in rows)
 
 
 @pytest.mark.parametrize('distribution', ['jazzy', 'kilted'])

@@ -64,7 +64,7 @@ def images(options: BenchOptions, model: str) -> None:
         table.note = (
             'stamp to keypoints: of those that did not give way to newer ones, in another '
             'process, median. processor: time of the node, user and system, without what it takes '
-            'idle. profile: config/fastdds.xml at the publisher.'
+            'idle (empty where it took no more). profile: config/fastdds.xml at the publisher.'
         )
         with running_node(options, model) as process:
             listener = Listener()
@@ -103,10 +103,11 @@ def _measure(
     arrived = listener.next_count() - arrived_before
     figures: list[Cell] = [None] * 4
     if arrived and listener.latencies:
+        busy = after[0] - before[0] - idle * seconds
         figures = [
             1e3 * median(listener.latencies),
             1e3 * timing.percentile(listener.latencies, 95),
-            1e3 * (after[0] - before[0] - idle * seconds) / arrived,
+            1e3 * busy / arrived if busy > 0 else None,
             (after[1] - before[1]) / arrived,
         ]
     table.add(size, width * height * 3 / 1e6, rate, transport, count, arrived, *figures)
