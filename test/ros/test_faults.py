@@ -143,7 +143,7 @@ def test_memory_is_freed_at_cleanup(backend, start, probe, tmp_path):
     assert probe.transition('cleanup')
     after = node.memory_mb
     print(f'memory: {before:.0f} MB, with the network {held:.0f} MB, after cleanup {after:.0f} MB')
-    assert after < before + 100, 'the first pass of a large network leaves some'
+    assert after < before + 0.25 * size_mb, 'the first pass of a large network leaves some'
     assert probe.set_parameter('model', 'nano').successful
     assert probe.transition('configure') and probe.transition('activate')
     probe.ask(*frame())
