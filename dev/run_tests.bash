@@ -18,10 +18,35 @@ alone=test/ros/test_overload.py
 check timeout -k 5 $limit python -m pytest $alone
 
 # Each file that starts nodes has a process and a domain of its own; most of the time it waits, so
-# two run at a time. What computes goes by folder, in what the nodes leave of the processor.
+# two run at a time. What computes goes by folder, in what the nodes leave of the processor; two
+# lanes more once all nodes are done.
 folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$folder"' EXIT
-export folder limit
+starts='start\(|subprocess'
+nodes() {
+  echo test/ros/test_training.py # takes longest
+  grep -lE "$starts" test/ros/test_*.py | grep -v -e $alone -e test_training
+}
+computing() {
+  echo pytest test/core/runtime
+  echo pytest test/tools
+  echo pytest test/core --ignore=test/core/runtime
+  echo pytest test --ignore=test/ros --ignore=test/core --ignore=test/tools
+  echo mypy
+  echo pytest $(grep -LE "$starts" test/ros/test_*.py) # without nodes
+}
+nodes | sed 's/^/pytest /' >"$folder/nodes"
+computing >"$folder/computing"
+
+# take LIST: print its first line and remove it; false if there is none.
+take() {
+  local line
+  exec 8>"$folder/taking" && flock 8
+  read -r line <"$folder/$1" && sed -i 1d "$folder/$1" && echo "$line"
+  local found=$?
+  exec 8>&-
+  return $found
+}
 run() {
   local priority=0 output TIMEFORMAT='took %R s; processor %U s, and %S s in the system'
   if [[ $* != *test/ros/* ]]; then
@@ -31,22 +56,21 @@ run() {
   output=$({ time nice -n $priority timeout -k 5 $limit python -m "$@"; } 2>&1) ||
     echo "$*" >>"$folder/failed"
   exec 9>"$folder/lock" && flock 9 && echo "== python -m $*" && echo "$output"
+  exec 9>&-
 }
-export -f run
-queue() {
-  xargs -L 1 -P "$1" --process-slot-var=TEST_LANE bash -c 'run "$@"' _
+# lane NUMBER LIST...: run what the lists have, one after the other.
+lane() {
+  export TEST_LANE=$1
+  local list job
+  for list in "${@:2}"; do
+    while job=$(take "$list"); do
+      (run $job)
+    done
+  done
 }
-queue 1 <<<'pytest test/core/runtime
-pytest test/tools' &
-{
-  echo pytest test/ros/test_training.py # takes longest
-  starts='start\(|subprocess'
-  grep -lE "$starts" test/ros/test_*.py | grep -v -e $alone -e test_training | sed 's/^/pytest /'
-  echo mypy
-  echo pytest $(grep -LE "$starts" test/ros/test_*.py) # without nodes
-  echo pytest test/core --ignore=test/core/runtime
-  echo pytest test --ignore=test/ros --ignore=test/core --ignore=test/tools
-} | queue 2
+lane 0 computing &
+lane 1 nodes computing &
+lane 2 nodes computing &
 wait
 [ -e "$folder/failed" ] && mapfile -t -O ${#failed[@]} failed <"$folder/failed"
 

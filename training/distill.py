@@ -27,10 +27,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor
 from tqdm import tqdm
 
+from training import processes
 from training.compose import STRIDE
 from training.evaluate import HeldOut, evaluate
 from training.losses import targets
@@ -193,7 +193,7 @@ def _share(function: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> N
     """Do all tasks, as many at once as there are cores."""
     if tasks:
         count = min(len(tasks), os.cpu_count() or 1)
-        mp.spawn(_do, (function, tasks, count), count)
+        processes.join(processes.start(_do, (function, tasks, count), count))
 
 
 def _do(core: int, function: Callable[..., None], tasks: Sequence[Any], count: int) -> None:

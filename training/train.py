@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 from tqdm import tqdm
 
+from training import processes
 from training.compose import Sample
 from training.losses import heatmap_loss, targets
 from training.network import Trained, autocast, config, follow, hasten, write_network
@@ -278,13 +278,11 @@ def train(recipe: Recipe, folder: Path, **options: Any) -> None:
     if recipe.processes == 1:
         run(0, recipe, folder, options)
     else:
-        processes = mp.spawn(run, (recipe, folder, options), nprocs=recipe.processes, join=False)
+        context = processes.start(run, (recipe, folder, options), recipe.processes)
         try:
-            while not processes.join():
-                pass
+            processes.join(context)
         except KeyboardInterrupt:  # they got it too, and save
-            while not processes.join():
-                pass
+            processes.join(context)
             raise SystemExit(128 + signal.SIGINT) from None  # what comes after shall not begin
 
 
