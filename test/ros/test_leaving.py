@@ -76,6 +76,7 @@ for kind in (SingleThreadedExecutor, MultiThreadedExecutor):
     while list(node.subscriptions):
         time.sleep(0.01)
     executor.shutdown()
+    spinning.join()  # shutdown does not wait for it, and nodes of executors that spin stay
     node.destroy_node()
 print('well', flush=True)
 """
