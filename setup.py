@@ -11,6 +11,7 @@ setup(
     packages=[
         'vitpose_ros',
         'vitpose_ros.core',
+        'vitpose_ros.core.boxes',
         'vitpose_ros.core.geometry',
         'vitpose_ros.core.model',
         'vitpose_ros.core.runtime',

@@ -14,6 +14,7 @@ PACKAGE = ROOT / 'vitpose_ros'
 CORE = PACKAGE / 'core'
 ALLOWED_IN_CORE = {'cv2', 'numpy', 'safetensors', 'scipy', 'torch', 'vitpose_ros'}
 OPTIONAL = {  # within functions
+    'boxes': {'PIL', 'transformers'},
     'poses': {'supervision'},
     'runtime': {'nvidia', 'onnx', 'onnxruntime', 'openvino', 'torchvision', 'triton'},
 }
@@ -23,7 +24,7 @@ CORE_FLOORS = [
     {'__init__'},
     {'pipeline'},
     {'estimator'},
-    {'tracks'},
+    {'tracks', 'boxes'},
     {'work'},
     {'passes'},
     {'runtime'},

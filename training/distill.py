@@ -35,7 +35,7 @@ from training.compose import STRIDE
 from training.evaluate import HeldOut, evaluate
 from training.losses import targets
 from training.network import hasten
-from training.stream import Stream
+from training.stream import Stream, Views
 from training.students import Lessons, Plan, Student, Teacher, resize, stack_crops
 from training.train import pin
 from vitpose_ros.core.geometry.crops import normalise
@@ -156,7 +156,7 @@ class Transfer:
 
     def _stream(self, seed: int, part: int, pool: int) -> Stream:
         scenes = panoramas.load(self._cache) if self._cache else []
-        return Stream(scenes, seed, part, pool, self._plan.reuse)
+        return Stream(Views(scenes, seed, part, pool, self._plan.reuse), scenes)
 
     def _lessons(self) -> Lessons:
         files = [self._folder / f'lessons_{part}.pt' for part in range(self._plan.parts)]

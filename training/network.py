@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.initial import initialise
-from vitpose_ros.core.model.vit import Attention, ClassicDecoder, ViT, ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.grouping import CENTRE
+from vitpose_ros.core.model.vit import (
+    BottomUpDecoder,
+    ClassicDecoder,
+    ViT,
+    ViTPose,
+    ViTPoseConfig,
+)
 from vitpose_ros.core.runtime import processor
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import write_checkpoint
@@ -19,6 +26,7 @@ from world.bodies import indices_of
 
 SETS = ('coco', 'aic', 'mpii', 'wholebody')
 CELLS = 4  # heatmap cells a side of a patch
+RARE = -4.0  # logit of a centre at first: hardly any cell has one
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -110,6 +118,12 @@ class Trained(nn.Module):
             nn.init.normal_(head.final_layer.weight, std=0.001)
             assert head.final_layer.bias is not None
             nn.init.zeros_(head.final_layer.bias)
+            if isinstance(head, BottomUpDecoder):
+                bias = head.grouping.final_layer.bias
+                assert bias is not None
+                nn.init.normal_(head.grouping.final_layer.weight, std=0.001)
+                nn.init.zeros_(bias)
+                nn.init.constant_(bias[CENTRE], RARE)
 
 
 class EarlyHead(nn.Module):
@@ -162,20 +176,19 @@ def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
     torch._foreach_lerp_([mine[n] for n in floats], [new[n] for n in floats], 1 - keep)
 
 
-def _plain_attention(self: Attention, tokens: Tensor) -> Tensor:
-    """Attend as Attention does, in two products: its gradient costs less on a processor."""
-    n, t, d = tokens.shape
-    qkv = self.qkv(tokens).view(n, t, 3, self.num_heads, d // self.num_heads)
-    query, key, value = qkv.permute(2, 0, 3, 1, 4)
-    scores = (query * (d // self.num_heads) ** -0.5) @ key.transpose(-2, -1)
-    mixed = scores.softmax(dim=-1) @ value
-    out: Tensor = self.proj(mixed.transpose(1, 2).reshape(n, t, d))
-    return out
+def _plain_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None
+) -> Tensor:
+    """Attend as PyTorch's function does, in two products: on a processor they cost less."""
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    return scores.softmax(dim=-1) @ value
 
 
 def hasten() -> None:
     """Make training quick on a processor; of all networks of this process."""
-    Attention.forward = _plain_attention  # type: ignore[method-assign]
+    F.scaled_dot_product_attention = _plain_attention
     # Freed memory is kept for the next step, not given back to the kernel and asked for again.
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):

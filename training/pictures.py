@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.scenery import SIZE, point
+from training.scenery import point
 
 Array = NDArray[Any]
 Random = np.random.Generator
@@ -31,10 +31,10 @@ def develop(rng: Random, image: Array, degraded: float, styled: float = 0.0) -> 
         pixels = grey + (pixels - grey) * saturation
     if rng.random() < 0.08 * degraded:  # haze
         pixels = pixels * 0.5 + rng.uniform(60, 150)
-    size = SIZE
+    size = whole = image.shape[:2]
     if rng.random() < degraded:
         less = float(np.exp(rng.uniform(0, np.log(4.5))))
-        size = (int(SIZE[0] / less), int(SIZE[1] / less))
+        size = (int(whole[0] / less), int(whole[1] / less))
         pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
     if rng.random() < 0.35 * degraded:
         if rng.random() < 0.6:
@@ -59,9 +59,9 @@ def develop(rng: Random, image: Array, degraded: float, styled: float = 0.0) -> 
         quality = int(rng.uniform(20, 92))
         _, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if size != SIZE:
+    if size != whole:
         how = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
-        picture = cv2.resize(picture, SIZE[::-1], interpolation=how)
+        picture = cv2.resize(picture, whole[::-1], interpolation=how)
     return np.ascontiguousarray(picture)
 
 

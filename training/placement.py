@@ -114,8 +114,8 @@ def placement(rng: Random, box: Array, udp: bool, *, turned: bool) -> Array:
     return np.column_stack((rotation, span / 2 - rotation @ centre))
 
 
-def warped(view: View, matrix: Array) -> Array:
-    """Return a view in its place: (h, w, 4) uint8."""
+def warped(view: View, matrix: Array, size: tuple[int, int] = SIZE) -> Array:
+    """Return a view in its place in a picture of a size: (h, w, 4) uint8."""
     picture = view.picture
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     while scale < 0.6 and min(picture.shape[:2]) > 16:
@@ -126,7 +126,7 @@ def warped(view: View, matrix: Array) -> Array:
         shift = matrix[:, :2] @ ((ratio - 1) / 2)
         matrix = np.column_stack((matrix[:, :2] * ratio, matrix[:, 2] + shift))
         scale *= float(ratio.mean())
-    return cv2.warpAffine(picture, matrix, SIZE[::-1], flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_LINEAR)
 
 
 def blend(image: Array, layer: Array, gain: Array) -> None:
@@ -145,7 +145,7 @@ def draw_shadow(rng: Random, image: Array, matrix: Array, view: View, keypoints:
     feet = keypoints[15:17, :2].mean(axis=0) if rng.random() < 0.8 else keypoints[15, :2]
     feet = matrix[:, :2] @ [feet[0], view.ground - 2] + matrix[:, 2]
     size = np.linalg.norm(matrix[:, 0]) * view.person.shape[0]
-    mask = np.zeros(SIZE, np.uint8)
+    mask = np.zeros(image.shape[:2], np.uint8)
     axes = point(size * rng.uniform(0.08, 0.25) + 1, size * rng.uniform(0.015, 0.06) + 1)
     cv2.ellipse(mask, point(*feet), axes, rng.normal(0, 6), 0, 360, int(rng.uniform(60, 180)), -1)
     soft = cv2.GaussianBlur(mask, (0, 0), 1.5 + size * 0.012)[..., None].astype(np.float32) / 255

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from training.network import SETS
+from vitpose_ros.core.model.vit import AttentionKind
 from world.poses import GLANCE
 
 
@@ -60,6 +61,16 @@ class Recipe:
     glance: float = GLANCE  # how far heads turn to a side, degrees, standard deviation
     front: float = 0.0  # the share of people seen from behind who turn round to the camera instead
     styled: float = 0.0  # the share of pictures whose light and textures no renderer makes
+    # Of a network that finds everybody in a picture: pictures a step of one process (0: it sees
+    # crops), their height and width, and what each part of the loss counts.
+    pictures: int = 0
+    picture: tuple[int, int] = (384, 512)
+    attention: tuple[AttentionKind, ...] = ('full',)  # of the blocks, in turns
+    window: tuple[int, int] = (12, 16)  # tokens
+    peaks: float = 1.0
+    centres: float = 1.0
+    offsets: float = 1.0
+    boxes: float = 1.0
     # After so many samples the averaged weights are trained on, with a new optimiser: where the
     # recipe's training was interrupted for good.
     restarts: tuple[int, ...] = ()
@@ -72,7 +83,12 @@ class Recipe:
     @property
     def batch(self) -> int:
         """Samples a step, of all processes."""
-        return sum(self.mixture.of(0).values()) * self.processes
+        return (self.pictures or sum(self.mixture.of(0).values())) * self.processes
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """What each part of the loss of pictures counts."""
+        return {name: getattr(self, name) for name in ('peaks', 'centres', 'offsets', 'boxes')}
 
 
 # People in motion, close to the camera, and dressed as for the street, too.
@@ -103,6 +119,23 @@ RECIPES = {
         cool_down=0.9,
         glance=GLANCE,
         front=0.5,
+    ),
+    # Everybody in a picture; from the weights of 'nano-front'.
+    'crowd': Recipe(
+        samples=60_000,
+        sets=('coco',),
+        pictures=4,
+        attention=('window', 'window', 'window', 'full'),
+        seed=4,
+        pool=1600,
+        rate=6e-4,
+        averaging=0.998,
+        cool_down=0.4,
+        sport=0.15,
+        close=0.12,
+        covered=0.6,
+        styled=0.4,
+        front=0.2,
     ),
     'smoke': Recipe(
         samples=320,

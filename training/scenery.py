@@ -44,37 +44,38 @@ def clutter(rng: Random, image: Array, count: int) -> None:
                          thickness)  # fmt: skip
 
 
-def procedural(rng: Random) -> Array:
-    """Draw a background: noise of several sizes, or a floor and a wall, with clutter."""
-    image = np.empty((*SIZE, 3), np.uint8)
+def procedural(rng: Random, size: tuple[int, int] = SIZE) -> Array:
+    """Draw a background of a size: noise of several sizes, or a floor and a wall, with clutter."""
+    image = np.empty((*size, 3), np.uint8)
     colours = rng.uniform(0, 255, (2, 3)) * 0.6 + rng.uniform(0, 255, (2, 1)) * 0.4
-    line = rng.uniform(0.2, 0.95) * SIZE[0]
+    line = rng.uniform(0.2, 0.95) * size[0]
     image[: int(line)], image[int(line) :] = colours[0], colours[1]
     if rng.random() < 0.3:
-        shade = np.linspace(rng.uniform(0.4, 1), rng.uniform(0.4, 1), SIZE[0])[:, None, None]
+        shade = np.linspace(rng.uniform(0.4, 1), rng.uniform(0.4, 1), size[0])[:, None, None]
         image[:] = image * shade
     clutter(rng, image, int(rng.integers(3, 30)))
-    total = np.zeros((*SIZE, 3), np.float32)
+    total = np.zeros((*size, 3), np.float32)
     for cells in (4, 12, 40, 110):
         grain = rng.normal(0, 1, (cells, max(2, cells * 3 // 4), 3)).astype(np.float32)
         grain = grain * 0.4 + grain.mean(axis=2, keepdims=True)
-        total += cv2.resize(grain, SIZE[::-1], interpolation=cv2.INTER_LINEAR) * rng.uniform(0, 14)
+        total += cv2.resize(grain, size[::-1], interpolation=cv2.INTER_LINEAR) * rng.uniform(0, 14)
     return np.clip(image + total, 0, 255).astype(np.uint8)
 
 
 def cover(rng: Random, image: Array, mask: Array, panoramas: list[Panorama]) -> None:
     """Fill what the mask (h, w) covers of an image, in place."""
+    size = image.shape[:2]
     if panoramas and rng.random() < 0.4:
         panorama = panoramas[int(rng.integers(len(panoramas)))]
         fill = panorama.look(
-            SIZE, rng.uniform(0, 6.28), rng.uniform(0, 0.6), rng.uniform(0.2, 0.8)
+            size, rng.uniform(0, 6.28), rng.uniform(0, 0.6), rng.uniform(0.2, 0.8)
         )
     elif rng.random() < 0.3:
-        fill = procedural(rng)
+        fill = procedural(rng, size)
     else:
         fill = np.empty_like(image)
         fill[:] = _colour(rng, image)
-        shade = np.linspace(rng.uniform(0.5, 1), rng.uniform(0.5, 1), SIZE[0])[:, None, None]
+        shade = np.linspace(rng.uniform(0.5, 1), rng.uniform(0.5, 1), size[0])[:, None, None]
         fill = (fill * shade).astype(np.uint8)
     soft = cv2.GaussianBlur(mask, (3, 3), 0)[..., None].astype(np.float32) / 255
     image[:] = image * (1 - soft) + fill * soft

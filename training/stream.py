@@ -6,20 +6,22 @@ that a step sees follows from the seed, the process and the step's number.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from training.compose import HARD, WHOLE, Composer, Sample
+from training.crowds import Crowd, CrowdComposer
 from world.panoramas import Panorama
 from world.people import PLAIN, People, Variety, View
 
 POSES = 2  # views of a body in the same clothes
+PEOPLE = 4  # in a picture, about
 
 
-class Stream:
-    """Samples for one of several processes."""
+class Views:
+    """Views for one of several processes, the newest of those that it has drawn."""
 
     def __init__(
         self,
@@ -29,12 +31,9 @@ class Stream:
         pool: int,
         reuse: int,
         variety: Variety = PLAIN,
-        styled: float = 0.0,
     ) -> None:
         """Take how many views the pool keeps, and how many samples a view is for."""
-        self._easy, self._hard = (replace(kind, styled=styled) for kind in (WHOLE, HARD))
         self._people = People(scenes)
-        self._scenes = scenes
         self._seed = (seed, process)
         self._size = pool
         self._reuse = reuse
@@ -42,30 +41,68 @@ class Stream:
         self._views: deque[View] = deque(maxlen=pool)
         self._next = 0  # number of the next pair of views
 
+    def at(self, step: int, count: int) -> Sequence[View]:
+        """Return what the pool has at a step; count: how many views a step uses.
+
+        Only what it lacks of that is drawn.
+        """
+        last = (self._size + step * count // self._reuse) // POSES
+        self._next = max(self._next, last - self._size // POSES)
+        while self._next < last:
+            rng = self.random(0, self._next, 0)
+            self._views.extend(self._people.views(rng, POSES, self._variety))
+            self._next += 1
+        return self._views
+
+    def random(self, *numbers: int) -> np.random.Generator:
+        """Return a random generator for a purpose of this process."""
+        return np.random.default_rng([*self._seed, *numbers])
+
+
+class Stream:
+    """Samples for one of several processes."""
+
+    def __init__(self, views: Views, scenes: list[Panorama], styled: float = 0.0) -> None:
+        """Take what they are made of; styled: see CrowdComposer."""
+        self._views = views
+        self._scenes = scenes
+        self._easy, self._hard = (replace(kind, styled=styled) for kind in (WHOLE, HARD))
+
     def batch(self, step: int, counts: dict[str, int], easy: float) -> dict[str, list[Sample]]:
         """Return the samples of a step; easy: the share of whole people in true boxes."""
-        self._fill(step, sum(counts.values()))
-        composer = Composer(self._views, self._scenes)
+        views = self._views.at(step, sum(counts.values()))
+        composer = Composer(views, self._scenes)
         batch: dict[str, list[Sample]] = {}
         number = 0
         for name, count in counts.items():
             batch[name] = []
             for _ in range(count):
-                rng = self._random(1, step, number)
+                rng = self._views.random(1, step, number)
                 number += 1
                 difficulty = self._easy if rng.random() < easy else self._hard
-                index = int(rng.integers(len(self._views)))
+                index = int(rng.integers(len(views)))
                 batch[name].append(composer.sample(rng, index, name, difficulty))
         return batch
 
-    def _fill(self, step: int, count: int) -> None:
-        """Render what the pool has at a step, and what it lacks of that only."""
-        last = (self._size + step * count // self._reuse) // POSES
-        self._next = max(self._next, last - self._size // POSES)
-        while self._next < last:
-            rng = self._random(0, self._next, 0)
-            self._views.extend(self._people.views(rng, POSES, self._variety))
-            self._next += 1
 
-    def _random(self, *numbers: Any) -> np.random.Generator:
-        return np.random.default_rng([*self._seed, *numbers])
+class CrowdStream:
+    """Pictures of several people for one of several processes."""
+
+    def __init__(
+        self,
+        views: Views,
+        scenes: list[Panorama],
+        size: tuple[int, int],
+        styled: float = 0.0,
+    ) -> None:
+        """Take what they are made of, and their size; styled: see CrowdComposer."""
+        self._views = views
+        self._scenes = scenes
+        self._size = size
+        self._styled = styled
+
+    def batch(self, step: int, count: int) -> list[Crowd]:
+        """Return so many pictures, those of a step."""
+        views = self._views.at(step, count * PEOPLE)
+        composer = CrowdComposer(views, self._scenes, self._size, self._styled)
+        return [composer.picture(self._views.random(1, step, n)) for n in range(count)]

@@ -13,7 +13,8 @@ import json
 import os
 import signal
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,41 +23,51 @@ import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from training import processes
-from training.compose import Sample
+from training import crowd_losses, processes
 from training.losses import heatmap_loss, targets
 from training.network import Trained, autocast, config, follow, hasten, write_network
 from training.optimiser import Optimiser, cooling
 from training.recipes import RECIPES, Recipe
-from training.stream import Stream
+from training.stream import CrowdStream, Stream, Views
 from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.weights import read_checkpoint
+from vitpose_ros.core.weights.folding import resize_positions
 from world import panoramas
+from world.panoramas import Panorama
 from world.people import Variety
 
 
 class Training:
-    """A network in training, in one of several processes."""
+    """A network in training, in one of several processes: one that sees a crop of each person."""
+
+    FIGURES: tuple[str, ...] = ('error', 'entropy')  # of the loss, in the log
 
     def __init__(self, recipe: Recipe, folder: Path, cache: Path, process: int) -> None:
         self.recipe = recipe
         self.folder = folder
         self.process = process
         torch.manual_seed(recipe.seed)
-        shape = config(recipe.embed_dim, recipe.depth, recipe.sets)
-        self.network = Trained(shape, speaks_early=True)
-        self.average = Trained(shape, speaks_early=True)
+        self.network, self.average = self._untrained(), self._untrained()
         self.average.load_state_dict(self.network.state_dict())
         self.step = 0
         self._restarted = 0  # the step of the last restart
         self._new_optimiser()
         scenes = panoramas.load(cache) if recipe.panoramas else []
         variety = Variety(recipe.sport, recipe.close, recipe.covered, recipe.glance, recipe.front)
-        self.stream = Stream(
-            scenes, recipe.seed, process, recipe.pool, recipe.reuse, variety, recipe.styled
+        self._set_out(
+            Views(scenes, recipe.seed, process, recipe.pool, recipe.reuse, variety), scenes
         )
-        self.sums = dict.fromkeys(('error', 'entropy'), 0.0)
+        self.sums = dict.fromkeys(self.FIGURES, 0.0)
         self.seconds = 0.0
+
+    def _untrained(self) -> Trained:
+        """Return a network with first weights."""
+        recipe = self.recipe
+        return Trained(config(recipe.embed_dim, recipe.depth, recipe.sets), speaks_early=True)
+
+    def _set_out(self, views: Views, scenes: list[Panorama]) -> None:
+        """Take what samples are made of."""
+        self.stream = Stream(views, scenes, self.recipe.styled)
 
     @property
     def samples(self) -> int:
@@ -68,17 +79,18 @@ class Training:
         recipe = self.recipe
         if any(self.samples <= at < self.samples + recipe.batch for at in recipe.restarts):
             self.restart()
-        counts = recipe.mixture.of(self.step)
-        batch = self.stream.batch(self.step, counts, self._easy())
-        batch = {name: batch.get(name, []) for name in recipe.sets}
         self.network.zero_grad(set_to_none=True)
-        self._loss(batch).backward()
+        self._loss().backward()
         self._optimiser.step(self._rate())
         self.step += 1
         self._update_average()
 
-    def _loss(self, batch: dict[str, list[Sample]]) -> Tensor:
+    def _loss(self) -> Tensor:
+        """Return the loss of a step's samples."""
         recipe = self.recipe
+        counts_of = recipe.mixture.of(self.step)
+        batch = self.stream.batch(self.step, counts_of, self._easy())
+        batch = {name: batch.get(name, []) for name in recipe.sets}
         samples = [sample for part in batch.values() for sample in part]
         crops = torch.stack([torch.from_numpy(sample.crop) for sample in samples])
         counts = [len(part) for part in batch.values()]
@@ -181,6 +193,48 @@ class Training:
         self.restart()
 
 
+class CrowdTraining(Training):
+    """One that finds everybody in a picture."""
+
+    FIGURES = ('peaks', 'centres', 'offsets', 'boxes')
+
+    def _untrained(self) -> Trained:
+        recipe = self.recipe
+        shape = replace(
+            config(recipe.embed_dim, recipe.depth, recipe.sets, recipe.picture),
+            bottom_up=True,
+            attention=tuple(islice(cycle(recipe.attention), recipe.depth)),
+            window_size=recipe.window,
+        )
+        return Trained(shape)
+
+    def _set_out(self, views: Views, scenes: list[Panorama]) -> None:
+        self.crowds = CrowdStream(views, scenes, self.recipe.picture, self.recipe.styled)
+
+    def _loss(self) -> Tensor:
+        recipe = self.recipe
+        crowds = self.crowds.batch(self.step, recipe.pictures)
+        pixels = torch.stack([torch.from_numpy(crowd.picture) for crowd in crowds])
+        with autocast():
+            [maps] = self.network(normalise(pixels), [len(crowds)])
+        parts = crowd_losses.losses(maps.float(), crowd_losses.targets(crowds))
+        for name, part in parts.items():
+            self.sums[name] += float(part.detach())
+        return sum(recipe.weights[name] * part for name, part in parts.items())
+
+    def load_weights(self, path: Path, samples: int) -> None:
+        """Go on from a network of either kind; what it has not begins anew."""
+        selected = read_checkpoint(path).select(self.recipe.sets)
+        _, state = resize_positions(*selected, self.recipe.picture)
+        model = self.average.model
+        missing, unexpected = model.load_state_dict(state, strict=False)
+        lacking = [n for n in missing if 'num_batches' not in n and '.grouping.' not in n]
+        if lacking or unexpected:
+            raise ValueError(f'{path} lacks {lacking}, or has {unexpected} more')
+        self.step = samples // self.recipe.batch
+        self.restart()
+
+
 def pin(process: int) -> None:
     """Give a process a core and a thread of its own."""
     if hasattr(os, 'sched_setaffinity'):
@@ -195,7 +249,8 @@ def run(process: int, recipe: Recipe, folder: Path, options: dict[str, Any]) -> 
     hasten()
     if recipe.processes > 1:
         dist.init_process_group('gloo', rank=process, world_size=recipe.processes)
-    training = Training(recipe, folder, options['cache'], process)
+    kind = CrowdTraining if recipe.pictures else Training
+    training = kind(recipe, folder, options['cache'], process)
     if options['weights']:
         training.load_weights(*options['weights'])
     training.load()

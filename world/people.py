@@ -62,6 +62,7 @@ class View:
     light: int  # which panorama lit it; -1: none
     heading: float  # where the camera looked in it, radians
     pitch: float  # of the camera, radians, down
+    scale: float  # pixels a metre, as far away as the middle of the person
     # Where the image ends, if the person goes on: x_min, y_min, x_max, y_max, pixels.
     edges: Array | None = None
 
@@ -144,6 +145,7 @@ class People:
             light=light,
             heading=heading,
             pitch=camera.pitch,
+            scale=camera.focal / camera.distance,
             edges=np.where(cut, ends, [-1e4, -1e4, 1e4, 1e4]) if cut.any() else None,
         )
 

@@ -8,7 +8,7 @@ from training.compose import HARD, SIZE, WHOLE, Composer, Sample
 from training.losses import heatmap_loss, targets
 from training.pictures import develop
 from training.placement import FLIP, placement
-from training.stream import Stream
+from training.stream import Stream, Views
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.geometry.crops import crop_regions, heatmap_to_image
 from vitpose_ros.core.geometry.heatmaps import decode
@@ -139,7 +139,7 @@ def test_samples_of_close_people_end_with_the_image(close_views, difficulty):
 
 def test_a_stream_is_the_same_whenever_it_starts(people):
     def stream(process=0):
-        return Stream([], 5, process, pool=8, reuse=4)
+        return Stream(Views([], 5, process, pool=8, reuse=4), [])
 
     counts = {'coco': 2, 'mpii': 2}
     first = stream()

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitpose_ros.core.model.grouping import FINER, Grouping, num_channels
 from vitpose_ros.core.model.windows import Windows
 
 PATCH_SIZE = 16  # pixels
@@ -73,6 +74,8 @@ class ViTPoseConfig:
     window_size: tuple[int, int] = DEFAULT_WINDOW_SIZE  # height, width in tokens
     # Keypoint sets that it was trained for in the unbiased convention; of its own sets alone.
     udp: tuple[str, ...] = PUBLIC_UDP
+    # Finds all subjects in a whole image; else it estimates one in a crop.
+    bottom_up: bool = False
     # For inference: no batch norm, and the position embedding is the sum of its two parts.
     folded: bool = False
 
@@ -89,6 +92,8 @@ class ViTPoseConfig:
             )
         if not self.num_keypoints:
             raise ValueError('no keypoint set: a network needs at least one head')
+        if self.bottom_up and self.decoder != 'classic':
+            raise ValueError('bottom-up networks have the classic decoder')
         if not 0 <= self.part_features < self.embed_dim:
             raise ValueError(
                 f'{self.part_features} part features: give 0 to {self.embed_dim - 1}, less than '
@@ -110,6 +115,15 @@ class ViTPoseConfig:
     def keypoint_sets(self) -> tuple[str, ...]:
         """The keypoint sets, in the order of heads and experts."""
         return tuple(self.num_keypoints)
+
+    @property
+    def num_maps(self) -> dict[str, int]:
+        """How many maps each keypoint set has: heatmaps, and bottom-up what groups them."""
+        more = FINER**2 if self.bottom_up else 0
+        return {
+            name: count + (num_channels(count) // more if more else 0)
+            for name, count in self.num_keypoints.items()
+        }
 
     @property
     def block_attention(self) -> tuple[AttentionKind, ...]:
@@ -286,6 +300,18 @@ class ClassicDecoder(nn.Module):
         return heatmaps
 
 
+class BottomUpDecoder(ClassicDecoder):
+    """The classic decoder, and beside its heatmaps what says whose they are."""
+
+    def __init__(self, config: ViTPoseConfig, num_keypoints: int) -> None:
+        super().__init__(config, num_keypoints)
+        self.grouping = Grouping(config.embed_dim, 2 * config.deconv_channels, num_keypoints)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (n, d, h/16, w/16) to maps (n, k + more, h/4, w/4); see Grouping."""
+        return torch.cat((super().forward(features), self.grouping(features)), dim=1)
+
+
 class SimpleDecoder(nn.Module):
     """Bilinear upsampling, then a 3x3 convolution."""
 
@@ -308,6 +334,8 @@ class ViTPose(nn.Module):
         self.config = config
         self.backbone = ViT(config)
         decoder = ClassicDecoder if config.decoder == 'classic' else SimpleDecoder
+        if config.bottom_up:
+            decoder = BottomUpDecoder
         self.heads = nn.ModuleDict(
             {name: decoder(config, count) for name, count in config.num_keypoints.items()}
         )

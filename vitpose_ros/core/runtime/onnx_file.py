@@ -66,6 +66,7 @@ METADATA: dict[str, Check] = {
     'attention': _attention(),
     'window_size': _pair(1, LARGEST),
     'udp': (_list_of_sets, 'a list of keypoint sets'),
+    'bottom_up': (lambda v: isinstance(v, bool), 'true or false'),
     'folded': (lambda v: isinstance(v, bool), 'true or false'),
 }
 # Those that have a default may be absent.
@@ -132,10 +133,10 @@ def _read(path: Path, text: str) -> OnnxFile:
 
 def _check_graph(file: OnnxFile, session: Any) -> None:
     """Refuse a file whose graph is not what its metadata says."""
-    [keypoints] = file.config.num_keypoints.values()
+    [maps] = file.config.num_maps.values()
     for kind, nodes, name, numbers, shape in (
         ('input', session.get_inputs(), INPUT, 'uint8', (*file.config.image_size, 3)),
-        ('output', session.get_outputs(), OUTPUT, 'float', (keypoints, *file.config.heatmap_size)),
+        ('output', session.get_outputs(), OUTPUT, 'float', (maps, *file.config.heatmap_size)),
     ):
         found = [(node.name, node.type, tuple(node.shape[1:])) for node in nodes]
         if found != [(name, f'tensor({numbers})', shape)]:

@@ -54,6 +54,7 @@ def read_config(weights: Weights, udp: Collection[str] = PUBLIC_UDP) -> ViTPoseC
             deconv_channels=weights.shape(first_layer, 4)[1] if classic else 256,
             attention=_attention(metadata),
             window_size=_size(path, metadata, 'window_size', DEFAULT_WINDOW_SIZE),
+            bottom_up=f'heads.{keypoint_sets[0]}.grouping.deconv.weight' in weights.state,
             udp=_udp(path, metadata) if 'udp' in metadata else tuple(udp),
         )
     except CheckpointError:
@@ -83,6 +84,7 @@ def write_metadata(config: ViTPoseConfig) -> dict[str, str]:
         else ','.join(config.attention),
         'window_size': f'{config.window_size[0]}x{config.window_size[1]}',
         'udp': ','.join(config.udp),
+        **({'bottom_up': 'true'} if config.bottom_up else {}),
     }
 
 

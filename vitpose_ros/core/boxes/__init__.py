@@ -1,0 +1,1 @@
+"""Where the subjects of an image are."""
