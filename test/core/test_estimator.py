@@ -10,7 +10,9 @@ import torch
 from random_weights import SeveralHeads
 
 from vitpose_ros.core import SKELETONS, Frame, FrameError, Options, PoseEstimator
+from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
 from vitpose_ros.core.runtime.choice import ON_CPU_INSTEAD
+from vitpose_ros.core.weights import CheckpointError, load_network, write_checkpoint
 
 CLIP = Path(__file__).parents[2] / 'vitpose_ros' / 'demo' / 'data' / 'demo_clip.mp4'
 
@@ -309,3 +311,15 @@ def test_what_is_no_list_of_frames_is_named_with_the_remedy(estimator, clip):
         estimator.predict(3)
     [poses] = estimator.predict(one for one in [frame])
     assert len(poses) == 3
+
+
+def test_a_bottom_up_network_is_told_apart(tmp_path):
+    config = ViTPoseConfig(
+        embed_dim=32, depth=1, num_heads=2, num_keypoints={'coco': 17}, deconv_channels=8,
+        image_size=(64, 96), bottom_up=True,
+    )  # fmt: skip
+    path = tmp_path / 'crowd.safetensors'
+    write_checkpoint(path, config, ViTPose(config).state_dict())
+    assert load_network(path).config.bottom_up
+    with pytest.raises(CheckpointError, match='bottom-up network, which takes no boxes'):
+        PoseEstimator.load(path, device='cpu', backend='torch')

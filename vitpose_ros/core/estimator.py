@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.errors import either
 from vitpose_ros.core.jpeg import Jpeg
+from vitpose_ros.core.model.vit import ViTPoseConfig
 from vitpose_ros.core.passes import Outcome, Passes
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.runtime import (
@@ -37,7 +38,7 @@ from vitpose_ros.core.types import (
     box_fault,
     per_box,
 )
-from vitpose_ros.core.weights import EMBEDDED_MODEL, load_network
+from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError, load_network
 from vitpose_ros.core.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -141,8 +142,10 @@ class PoseEstimator:
         """Load a network on the device that the options name."""
         if str(model).endswith('.onnx'):
             backend = open_onnx(Path(model).expanduser(), options)
+            _check_manner(model, backend.config)
         else:
             network = load_network(model, options.keypoint_sets, image_size=options.image_size)
+            _check_manner(model, network.config)
             backend = open_backend(
                 network,
                 options,
@@ -217,6 +220,15 @@ class PoseEstimator:
     def work(self) -> Work:
         """Return what takes frames while others are on their way, pass by pass."""
         return Work(self._passes)
+
+
+def _check_manner(model: str | Path, config: ViTPoseConfig) -> None:
+    """Refuse a network that finds subjects instead of looking at boxes."""
+    if config.bottom_up:
+        raise CheckpointError(
+            f"weights '{model}' are of a bottom-up network, which takes no boxes; give those of a "
+            'top-down one'
+        )
 
 
 def _checked(frames: Iterable[Frame]) -> list[Frame]:
