@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import SIZES, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime.base import Decoding
 from vitpose_ros.core.runtime.cuda import kernels
 from vitpose_ros.core.runtime.cuda.network import Chosen, GpuNetwork

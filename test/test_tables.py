@@ -12,7 +12,7 @@ from write_tables import TABLES
 
 from vitpose_ros import core
 from vitpose_ros.core import SKELETONS
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 from vitpose_ros.ros import parameters
 from vitpose_ros.ros.images import ENCODINGS
 
@@ -56,8 +56,10 @@ def test_the_package_declares_what_it_imports():
             elif isinstance(node, ast.ImportFrom):
                 needed.add(node.module.split('.')[0])
     python = {'cv2', 'huggingface_hub', 'numpy', 'safetensors', 'scipy', 'torch', 'vitpose_ros'}
-    # Backends and their files, the peer of bench, what evaluate counts with, a converter.
+    # Backends and their files, detectors, the peer of bench, what evaluate counts with, a
+    # converter.
     optional = {
+        'PIL',
         'nvidia',
         'onnx',
         'onnxruntime',

@@ -30,7 +30,7 @@ from training.placement import (
     within,
 )
 from training.scenery import SIZE, clutter, cover, procedural
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 from world.bodies import indices_of
 from world.panoramas import Panorama
 from world.people import View

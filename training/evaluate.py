@@ -27,7 +27,7 @@ from training.compose import HARD, HIDDEN, SEEN, WHOLE, Composer, Difficulty, Sa
 from training.losses import pixels_a_cell
 from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.geometry.heatmaps import decode
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, round_products
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import load_network, read_checkpoint

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from vitpose_ros.core.model.vit import PATCH_SIZE, Attention, ViT
+from vitpose_ros.core.model.config import PATCH_SIZE
+from vitpose_ros.core.model.vit import Attention, ViT
 
 LONGEST_WAVE = 100.0  # of the position embedding, in rads per patch
 COLOURS = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (0.5, -1.0, 0.5))  # grey, red to blue, green

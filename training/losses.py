@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.compose import HIDDEN, SEEN, SIZE, STRIDE, UNKNOWN, Sample
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 
 SIGMA = 2.0  # heatmap cells
 SHARPNESS = 10.0  # of the distribution that heatmaps are compared as

@@ -11,14 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.initial import initialise
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.decoders import BottomUpDecoder, ClassicDecoder
 from vitpose_ros.core.model.grouping import CENTRE
-from vitpose_ros.core.model.vit import (
-    BottomUpDecoder,
-    ClassicDecoder,
-    ViT,
-    ViTPose,
-    ViTPoseConfig,
-)
+from vitpose_ros.core.model.vit import ViT, ViTPose
 from vitpose_ros.core.runtime import processor
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import write_checkpoint

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from training.network import SETS
-from vitpose_ros.core.model.vit import AttentionKind
+from vitpose_ros.core.model.config import AttentionKind
 from world.poses import GLANCE
 
 

@@ -14,7 +14,8 @@ from training.network import Trained, autocast, config, embed, encode, follow, w
 from training.optimiser import Optimiser, cooling
 from training.stream import Stream
 from vitpose_ros.core.geometry.crops import normalise
-from vitpose_ros.core.model.vit import PATCH_PADDING, PATCH_SIZE
+from vitpose_ros.core.model.config import PATCH_SIZE
+from vitpose_ros.core.model.vit import PATCH_PADDING
 from vitpose_ros.core.weights import read_checkpoint
 
 ENTROPY = 0.5  # weight of the cross-entropy of the peaks

@@ -10,7 +10,8 @@ import torch
 from random_weights import SeveralHeads
 
 from vitpose_ros.core import SKELETONS, Frame, FrameError, Options, PoseEstimator
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime.choice import ON_CPU_INSTEAD
 from vitpose_ros.core.weights import CheckpointError, load_network, write_checkpoint
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitpose_ros.core import Frame, PoseEstimator
-from vitpose_ros.core.model.vit import ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
 from vitpose_ros.core.runtime import Backend
 
 CONFIG = ViTPoseConfig(64, 1, 2, num_keypoints={'coco': 17, 'mpii': 16})

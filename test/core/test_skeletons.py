@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vitpose_ros.core import SKELETONS
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 from vitpose_ros.core.skeletons import keypoint_set_of_class
 
 # Keypoints, limbs, pairs of counterparts, and whether the public networks were trained with

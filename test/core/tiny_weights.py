@@ -3,7 +3,8 @@
 import torch
 from safetensors.torch import save_file
 
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 
 TINY = ViTPoseConfig(
     embed_dim=64, depth=2, num_heads=2, num_keypoints={'coco': 17}, deconv_channels=16

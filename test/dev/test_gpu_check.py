@@ -17,7 +17,7 @@ from gpu_check import goals, report
 from gpu_check.checking import check
 from gpu_check.parts import PYTEST, Part, parts
 
-from vitpose_ros.core.model.vit import SIZES
+from vitpose_ros.core.model.config import SIZES
 from vitpose_ros.core.runtime.cuda import Tuning
 from vitpose_ros.tools import bench
 from vitpose_ros.tools.bench.results import lines_of, read

@@ -5,7 +5,7 @@ import math
 import pytest
 from predict_gpu import Card, predict
 
-from vitpose_ros.core.model.vit import SIZES, ViTPoseConfig
+from vitpose_ros.core.model.config import SIZES, ViTPoseConfig
 from vitpose_ros.tools.bench.subjects import flops
 
 CARD = Card('a card', 1e12, 1e9, multiprocessors=10, of_flop_s=0.5, of_byte_s=0.5, launch_s=1e-6)

@@ -109,6 +109,11 @@ class RunningNode:
                 told[camera][int(stamp)] = int(passes)
         return told
 
+    def passes(self):
+        """Return the seconds that the forward passes of rigged_node.py took, by their numbers."""
+        told = (line.split() for line in self.log.splitlines() if line.startswith('took '))
+        return {int(number): float(seconds) for _, number, seconds in told}
+
     def stop(self, number=signal.SIGTERM, *, limit_s=10):
         """Send a signal; return the exit code and the seconds that it took."""
         begin = time.monotonic()

@@ -9,8 +9,9 @@ jpeg         it takes JPEG files, and leaves them encoded as long as it can
 filters=NAME message_filters pairs equal stamps as synchronizers.NAME
 broken       the first frame that is read breaks the worker, as only a mistake in it could
 
-It prints what happens: 'pass N' when the N-th forward pass begins, and 'arrived CAMERA STAMP N',
-'answered CAMERA STAMP N' after N passes have begun; stamps are in nanoseconds.
+It prints what happens: 'pass N' when the N-th forward pass begins, 'took N S' when it ends after S
+seconds (slow), and 'arrived CAMERA STAMP N', 'answered CAMERA STAMP N' after N passes have begun;
+stamps are in nanoseconds.
 """
 
 import logging
@@ -70,9 +71,10 @@ def rig(compute):
         passes[0] += 1
         say('pass', passes[0])
         if kind == 'slow':
-            end = time.monotonic() + float(value) * len(crops)
+            begin = time.monotonic()
             found = compute(backend, crops, counts)
-            time.sleep(max(0.0, end - time.monotonic()))
+            time.sleep(max(0.0, begin + float(value) * len(crops) - time.monotonic()))
+            say('took', passes[0], time.monotonic() - begin)
             return found
         if kind == 'idle':
             time.sleep(float(value) * len(crops))

@@ -8,7 +8,8 @@ from harness import clip_frame, detections_of, image_of, new_stamp
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.weights import write_checkpoint
 
 LIMIT_S = 120

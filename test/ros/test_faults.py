@@ -7,7 +7,8 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from harness import clip_frame, detections_of, image_of
 
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.weights import write_checkpoint
 
 WARN, ERROR = DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -143,7 +144,8 @@ def test_memory_is_freed_at_cleanup(backend, start, probe, tmp_path):
     assert probe.transition('cleanup')
     after = node.memory_mb
     print(f'memory: {before:.0f} MB, with the network {held:.0f} MB, after cleanup {after:.0f} MB')
-    assert after < before + 0.25 * size_mb, 'the first pass of a large network leaves some'
+    # Caches of the libraries stay, about 100 MB; a dozen more transitions add nothing to them.
+    assert after < before + 0.25 * size_mb
     assert probe.set_parameter('model', 'nano').successful
     assert probe.transition('configure') and probe.transition('activate')
     probe.ask(*frame())

@@ -6,7 +6,8 @@ import torch
 from harness import clip_frame, detections_of, image_of
 
 from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.weights import write_checkpoint
 
 CONFIG = ViTPoseConfig(

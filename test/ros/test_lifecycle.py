@@ -12,7 +12,8 @@ import torch
 from harness import clip_frame, detections_of, image_of
 from safetensors.torch import save_file
 
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.weights import find_model, write_checkpoint
 
 OK = b'\x00'

@@ -111,6 +111,14 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
     print(f'memory {min(memory):.0f} to {max(memory):.0f} MB, shares {shares}')
     assert max(memory) - min(memory) <= 20
 
+    # The network hardly rests: about 0.98 of the time, beside a process that takes one of two
+    # cores 0.78.
+    first = min(min(arrived.values()) for arrived in node.frames('arrived').values())
+    took = [seconds for number, seconds in node.passes().items() if number > first]
+    print(f'the network is busy for {sum(took) / SECONDS:.2f} of the time')
+    assert 0.65 < sum(took) / SECONDS < 1.05
+    low, high = 1e3 * np.quantile(took, [0.05, 0.95])
+
     # Every frame is accounted for, and the diagnostics say what is wrong.
     for camera, count in listener.counts().items():
         values = listener.values[camera]
@@ -122,10 +130,7 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
         medians = {stage: float(values[f'{stage}_median_ms']) for stage in (*STAGES, 'latency')}
         latency = medians.pop('latency')
         assert sum(medians.values()) == pytest.approx(latency, rel=0.15)
-        # The network takes its time, more where the machine is busy, and hardly rests: about 0.98
-        # of the time, beside a process that takes one of two cores 0.78. The median is of the
-        # last passes: 1.1 where these took longer than those before. Were a pass counted for each
-        # of its frames, it would be three times as much.
-        assert medians['network'] > 900 * TURN_S
-        assert 0.65 < shares[camera] * medians['network'] / 1e3 / SECONDS < 1.3
+        # The median is of passes that are as long as they took, not of each frame's share of one
+        # or of several.
+        assert max(low, 900 * TURN_S) <= medians['network'] <= 1.1 * high
     listener.destroy_node()

@@ -132,6 +132,12 @@ def test_cameras_have_names_of_their_own_in_diagnostics(embedded):
         embedded(values={'cameras': ['network']})._settings.prepare()
 
 
+@pytest.mark.parametrize('name', ['/map', 'my map', 'map '])
+def test_a_frame_has_a_name_that_tf_can_have(name, embedded):
+    with pytest.raises(ValueError, match=f"target_frame is '{name}'; give the name of a frame"):
+        embedded(values={'target_frame': name})._settings.prepare()
+
+
 @pytest.mark.parametrize('pairs', [['person:nix'], ['person:aic', 'person:coco']])
 def test_classes_have_one_keypoint_set_that_is_known(pairs, embedded):
     with pytest.raises(ValueError, match=f"class_keypoint_sets has '{pairs[-1]}'; give each"):

@@ -16,7 +16,8 @@ from hub_server import Hub
 from tool_process import run_tool
 
 from vitpose_ros.__main__ import TOOLS
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import KNOWN_MODELS, load_network, path_of, write_checkpoint
 from vitpose_ros.tools import models

@@ -12,7 +12,7 @@ from training.stream import Stream, Views
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.geometry.crops import crop_regions, heatmap_to_image
 from vitpose_ros.core.geometry.heatmaps import decode
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 from world.bodies import NAMES
 
 SETS = ('coco', 'aic', 'mpii', 'wholebody')

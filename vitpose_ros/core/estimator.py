@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.errors import either
 from vitpose_ros.core.jpeg import Jpeg
-from vitpose_ros.core.model.vit import ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
 from vitpose_ros.core.passes import Outcome, Passes
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.runtime import (

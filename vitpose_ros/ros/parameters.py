@@ -228,6 +228,11 @@ class Parameters:
         for entry in fields(self):
             check(entry, getattr(self, entry.name))
         self.camera_names()
+        if re.search(r'^/|\s', self.target_frame):  # tf2 has no such frames
+            raise ValueError(
+                f"target_frame is '{self.target_frame}'; give the name of a frame without a "
+                'leading slash and spaces, such as odom'
+            )
         self.keypoint_sets_by_class()
         self.numbered_class_names()
         _ = self.track_options

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vitpose_ros.core.estimator import PoseEstimator
-from vitpose_ros.core.model.vit import PUBLIC_UDP, SIZES, ViTPoseConfig
+from vitpose_ros.core.model.config import PUBLIC_UDP, SIZES, ViTPoseConfig
 from vitpose_ros.core.runtime.export import write_onnx
 from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path
 from vitpose_ros.core.runtime.onnx_file import OnnxFile, read_onnx

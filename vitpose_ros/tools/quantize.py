@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
 from vitpose_ros.core.jpeg import read_picture
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 from vitpose_ros.core.runtime.calibration import calibrate
 from vitpose_ros.core.runtime.int8 import calibration_path, read_calibration
 from vitpose_ros.core.types import Frame, box_fault

@@ -18,7 +18,7 @@ from vitpose_ros.core.geometry.crops import (
     spread_to_image,
 )
 from vitpose_ros.core.geometry.heatmaps import decode, heatmap_spread
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 
 SIZE = (256, 192)
 EXACT = int(cv2.__version__.split('.')[0]) >= 5  # older ones round positions to 1/32 pixel

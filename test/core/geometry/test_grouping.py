@@ -6,8 +6,9 @@ import torch
 
 from vitpose_ros.core.geometry.grouping import MOST, find
 from vitpose_ros.core.model import grouping
+from vitpose_ros.core.model.config import ViTPoseConfig
 from vitpose_ros.core.model.grouping import num_channels, unfolded
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.skeletons import SKELETONS
 
 COCO = SKELETONS['coco']

@@ -7,7 +7,7 @@ import torch
 
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.geometry.heatmaps import decode, decode_by, heatmap_spread, merge_flipped
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 
 H, W = 64, 48
 BOTH = pytest.mark.parametrize('udp', [True, False], ids=['dark', 'quarter'])

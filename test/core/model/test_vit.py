@@ -19,7 +19,8 @@ from random_weights import (
 from safetensors.torch import save_file
 from transformers import VitPoseForPoseEstimation
 
-from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import SIZES, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.weights import layouts, load_network, read_checkpoint, write_checkpoint
 from vitpose_ros.core.weights.files import WeightFile
 from vitpose_ros.core.weights.layouts import rename

@@ -18,7 +18,8 @@ from vitpose_ros.core.geometry.crops import (
     normalise,
 )
 from vitpose_ros.core.geometry.heatmaps import decode
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import (
     BACKENDS,
     BackendError,

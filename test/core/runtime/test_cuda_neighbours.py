@@ -11,7 +11,8 @@ from gpu import DEVICE, GREY_LEVELS, ROUNDS, SIZE, first, keypoints_by, random_b
 
 from vitpose_ros.core import PoseEstimator
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_regions
-from vitpose_ros.core.model.vit import PATCH_PADDING, PATCH_SIZE
+from vitpose_ros.core.model.config import PATCH_SIZE
+from vitpose_ros.core.model.vit import PATCH_PADDING
 from vitpose_ros.core.runtime.cuda import CudaCrops
 from vitpose_ros.core.runtime.cuda.device import on_device, stream
 from vitpose_ros.core.runtime.cuda.network import CENTRE, PATCH_VALUES, SCALE

@@ -7,7 +7,8 @@ import pytest
 import torch
 from allocator import MB, Pool, TracingRecorder
 
-from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import SIZES, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime.base import Decoding
 from vitpose_ros.core.runtime.cuda import buckets
 from vitpose_ros.core.runtime.cuda.network import Chosen, GpuNetwork

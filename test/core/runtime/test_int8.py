@@ -12,7 +12,8 @@ import torch
 
 from vitpose_ros.core import CheckpointError, Options, PoseEstimator
 from vitpose_ros.core.geometry.crops import normalise
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import (
     BackendError,
     integers,

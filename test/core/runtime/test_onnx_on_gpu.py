@@ -12,7 +12,8 @@ import pytest
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import Decoding, DeviceError, Options, open_backend, open_onnx
 from vitpose_ros.core.runtime.cuda import buckets
 from vitpose_ros.core.runtime.nvidia import Driver

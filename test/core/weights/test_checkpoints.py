@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from tiny_weights import tiny_state, write
 
 from vitpose_ros.core import CheckpointError, PoseEstimator
-from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import SIZES, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.weights import (
     KNOWN_MODELS,
     find_model,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitpose_ros.core.model import grouping
-from vitpose_ros.core.model.vit import HEATMAP_STRIDE
+from vitpose_ros.core.model.config import HEATMAP_STRIDE
 from vitpose_ros.core.skeletons import Skeleton
 
 MOST = 32  # subjects in an image

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vitpose_ros.core.errors import VitposeError, either
 from vitpose_ros.core.geometry.crops import Crops, HostCrops
 from vitpose_ros.core.geometry.heatmaps import decode, heatmap_spread, merge_flipped
-from vitpose_ros.core.model.vit import ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
 from vitpose_ros.core.runtime.faults import brief, is_out_of_memory
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import Precision

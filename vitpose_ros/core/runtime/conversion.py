@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import export, processor
 from vitpose_ros.core.runtime.export import ExportError
 from vitpose_ros.core.runtime.int8 import Calibration, read_calibration

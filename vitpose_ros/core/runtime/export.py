@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.geometry.crops import MEAN, STD
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime.faults import brief
 from vitpose_ros.core.runtime.int8 import Calibration, round_products
 from vitpose_ros.core.runtime.qdq import quantise_file

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitpose_ros.core.errors import shorten
-from vitpose_ros.core.model.vit import DECONVOLUTION, ViTPose
+from vitpose_ros.core.model.decoders import DECONVOLUTION
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.weights import CheckpointError, find_model, models_command
 
 LARGEST = 127

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from vitpose_ros.core.geometry.crops import Crops
-from vitpose_ros.core.model.vit import ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import (
     cache,
     export,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from vitpose_ros.core.errors import shorten
-from vitpose_ros.core.model.vit import PATCH_SIZE, AttentionKind, ViTPoseConfig
+from vitpose_ros.core.model.config import PATCH_SIZE, AttentionKind, ViTPoseConfig
 from vitpose_ros.core.paths import is_file
 from vitpose_ros.core.runtime import providers
 from vitpose_ros.core.runtime.export import CONFIG_KEY, INPUT, OUTPUT, PRECISION

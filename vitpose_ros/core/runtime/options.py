@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from vitpose_ros.core.model.vit import PATCH_SIZE
+from vitpose_ros.core.model.config import PATCH_SIZE
 from vitpose_ros.core.option import OptionError, check_value, is_whole_number, option
 from vitpose_ros.core.runtime.base import Decoding
 from vitpose_ros.core.skeletons import SKELETONS

@@ -9,7 +9,8 @@ compilation.
 import torch
 from torch import Tensor, nn
 
-from vitpose_ros.core.model.vit import ClassicDecoder, Mlp, ViTPose
+from vitpose_ros.core.model.decoders import ClassicDecoder
+from vitpose_ros.core.model.vit import Mlp, ViTPose
 
 OPERATORS = (
     '_linear_pointwise',

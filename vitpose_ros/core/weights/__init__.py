@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from vitpose_ros.core.model.vit import PUBLIC_UDP, ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import PUBLIC_UDP, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import files, folding
 from vitpose_ros.core.weights.files import CheckpointError, State

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_ros.core.errors import shorten
-from vitpose_ros.core.model.vit import LAYER_NORM_EPS, PATCH_SIZE
+from vitpose_ros.core.model.config import PATCH_SIZE
+from vitpose_ros.core.model.vit import LAYER_NORM_EPS
 from vitpose_ros.core.weights.files import CheckpointError
 
 # Of the backbone_config of Hugging Face, and what we call it.

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from vitpose_ros.core.model.vit import ViTPoseConfig
+from vitpose_ros.core.model.config import ViTPoseConfig
 from vitpose_ros.core.weights.files import State
 
 BATCH_NORM_EPS = 1e-5

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitpose_ros.core.errors import shorten
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights.files import CheckpointError, locate
 

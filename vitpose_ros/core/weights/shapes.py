@@ -9,15 +9,15 @@ from typing import cast
 import torch
 
 from vitpose_ros.core.errors import shorten
-from vitpose_ros.core.model.vit import (
+from vitpose_ros.core.model.config import (
     DEFAULT_WINDOW_SIZE,
     PATCH_SIZE,
     PUBLIC_UDP,
     SIZES,
     AttentionKind,
-    ViTPose,
     ViTPoseConfig,
 )
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights.files import CheckpointError
 from vitpose_ros.core.weights.layouts import Weights

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import torch
 
-from vitpose_ros.core.model.vit import SIZES
+from vitpose_ros.core.model.config import SIZES
 from vitpose_ros.core.runtime import BackendError, choose, processor
 from vitpose_ros.core.runtime.cache import CACHE_VARIABLE
 from vitpose_ros.core.runtime.options import MOST_THREADS

@@ -10,7 +10,7 @@ import torch
 
 from vitpose_ros.core.geometry.crops import Cuts, crop_regions
 from vitpose_ros.core.jpeg import read_jpeg
-from vitpose_ros.core.model.vit import PUBLIC_UDP
+from vitpose_ros.core.model.config import PUBLIC_UDP
 from vitpose_ros.core.runtime import Decoding
 from vitpose_ros.core.runtime.base import decode_set
 from vitpose_ros.core.runtime.cuda import CudaCrops

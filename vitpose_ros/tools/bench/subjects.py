@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitpose_ros.core.model.vit import SIZES, ViTPose, ViTPoseConfig
+from vitpose_ros.core.model.config import SIZES, ViTPoseConfig
+from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame, Precision
 from vitpose_ros.core.weights import load_network, write_checkpoint

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vitpose_ros.core.model.vit import SIZES
+from vitpose_ros.core.model.config import SIZES
 from vitpose_ros.core.types import Frame, Precision
 from vitpose_ros.tools.bench.subjects import xywh
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops, crop_steps, sample_crops
 from vitpose_ros.core.jpeg import Jpeg
-from vitpose_ros.core.model.vit import PATCH_SIZE
+from vitpose_ros.core.model.config import PATCH_SIZE
 from vitpose_ros.core.runtime.cuda.device import event, finish, on_device, pinned, stream, wait
 from vitpose_ros.core.runtime.cuda.jpeg import Decoder
 from vitpose_ros.core.runtime.cuda.network import cut_patches

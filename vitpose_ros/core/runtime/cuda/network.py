@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vitpose_ros.core.geometry.crops import MEAN, STD, normalise
+from vitpose_ros.core.model.config import PATCH_SIZE
+from vitpose_ros.core.model.decoders import ClassicDecoder
 from vitpose_ros.core.model.vit import (
     LAYER_NORM_EPS,
     PATCH_PADDING,
-    PATCH_SIZE,
     Attention,
     Block,
-    ClassicDecoder,
     Experts,
     ViTPose,
 )

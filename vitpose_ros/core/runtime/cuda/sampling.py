@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from vitpose_ros.core.geometry.crops import crop_steps, sample_crops
-from vitpose_ros.core.model.vit import PATCH_PADDING, PATCH_SIZE
+from vitpose_ros.core.model.config import PATCH_SIZE
+from vitpose_ros.core.model.vit import PATCH_PADDING
 from vitpose_ros.core.runtime.cuda import kernels
 from vitpose_ros.core.runtime.cuda.device import on_device
 from vitpose_ros.core.runtime.cuda.network import (
