@@ -34,6 +34,7 @@ setup(
         'hub': ['huggingface_hub>=0.30'],
         'openvino': ['openvino>=2024.4'],
         'evaluate': ['pycocotools'],
+        'detector': ['transformers>=4.52', 'pillow'],
         'onnx': ['onnxruntime', 'onnx', 'onnxscript'],  # with an NVIDIA GPU onnxruntime-gpu
     },
     entry_points={'console_scripts': ['vitpose_ros = vitpose_ros.__main__:main']},

@@ -14,7 +14,7 @@ PACKAGE = ROOT / 'vitpose_ros'
 CORE = PACKAGE / 'core'
 ALLOWED_IN_CORE = {'cv2', 'numpy', 'safetensors', 'scipy', 'torch', 'vitpose_ros'}
 OPTIONAL = {  # within functions
-    'boxes': {'PIL', 'transformers'},
+    'boxes': {'PIL', 'openvino', 'transformers'},
     'poses': {'supervision'},
     'runtime': {'nvidia', 'onnx', 'onnxruntime', 'openvino', 'torchvision', 'triton'},
 }
@@ -23,7 +23,8 @@ OPTIONAL = {  # within functions
 CORE_FLOORS = [
     {'__init__'},
     {'pipeline'},
-    {'estimator'},
+    {'estimator', 'follower'},
+    {'captures'},
     {'tracks', 'boxes'},
     {'work'},
     {'passes'},

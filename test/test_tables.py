@@ -69,6 +69,7 @@ def test_the_package_declares_what_it_imports():
         'transformers',
         'pycocotools',
         'supervision',
+        'yolo_msgs',
     }
     # The package tf2_ros is the one for C++.
     ros = {'tf2_ros_py' if name == 'tf2_ros' else name for name in needed}

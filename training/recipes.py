@@ -105,6 +105,25 @@ _WIDE = Recipe(
     styled=0.6,
 )
 
+_CROWD = Recipe(
+    samples=64_000,
+    sets=('coco',),
+    pictures=8,
+    picture=(256, 384),
+    attention=('window', 'window', 'window', 'full'),
+    window=(8, 12),
+    seed=4,
+    pool=1200,
+    rate=6e-4,
+    averaging=0.998,
+    cool_down=0.4,
+    sport=0.15,
+    close=0.12,
+    covered=0.6,
+    styled=0.4,
+    front=0.2,
+)
+
 RECIPES = {
     'nano': Recipe(samples=520_000, restarts=(414_096,)),
     'nano-wide': _WIDE,  # the second stage, from the weights of 'nano'
@@ -120,22 +139,18 @@ RECIPES = {
         glance=GLANCE,
         front=0.5,
     ),
-    # Everybody in a picture; from the weights of 'nano-front'.
-    'crowd': Recipe(
-        samples=60_000,
-        sets=('coco',),
+    # Everybody in a picture; from the weights of 'nano-front'. In small pictures first, of which
+    # twice as many are seen in the same time.
+    'crowd': _CROWD,
+    'crowd-large': replace(
+        _CROWD,
+        samples=16_000,
+        picture=(384, 512),
+        window=(12, 16),
         pictures=4,
-        attention=('window', 'window', 'window', 'full'),
-        seed=4,
-        pool=1600,
-        rate=6e-4,
-        averaging=0.998,
-        cool_down=0.4,
-        sport=0.15,
-        close=0.12,
-        covered=0.6,
-        styled=0.4,
-        front=0.2,
+        seed=5,
+        rate=3e-4,
+        cool_down=0.9,
     ),
     'smoke': Recipe(
         samples=320,

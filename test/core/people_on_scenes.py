@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitpose_ros.core import Frame, Poses
+from vitpose_ros.core.captures import Capture
 from vitpose_ros.core.geometry.depth import Depth
 from vitpose_ros.core.geometry.lifting import MEASURED
-from vitpose_ros.core.pipeline import Capture, PosePipeline
+from vitpose_ros.core.pipeline import PosePipeline
 from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.core.tracks.tracks import LOST
 from world.bodies import indices_of

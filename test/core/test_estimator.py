@@ -324,3 +324,18 @@ def test_a_bottom_up_network_is_told_apart(tmp_path):
     assert load_network(path).config.bottom_up
     with pytest.raises(CheckpointError, match='bottom-up network, which takes no boxes'):
         PoseEstimator.load(path, device='cpu', backend='torch')
+
+
+def test_estimators_that_share_a_backend_take_turns(estimator):
+    other = PoseEstimator(estimator.backend)
+    assert other._passes.lock is estimator._passes.lock
+    assert other.work()._passes.lock is estimator.backend.lock
+
+
+def test_nobody_has_as_many_keypoints_as_others(estimator):
+    image = np.zeros((100, 100, 3), np.uint8)
+    some, nobody = estimator.estimate(image, [[10, 10, 50, 90]]), estimator.estimate(image, [])
+    for poses in (nobody, some[:0], some[np.array([False])], some.of_skeleton('coco')[:0]):
+        assert poses.keypoints.shape == (0, 17, 2) and poses.scores.shape == (0, 17)
+    assert some.of_skeleton('mpii').keypoints.shape == (0, 16, 2)
+    assert np.concatenate((some.keypoints, nobody.keypoints)).shape == (1, 17, 2)

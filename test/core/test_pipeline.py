@@ -7,9 +7,10 @@ import pytest
 from geometry.beads import CAMERA, SIZE, joints_of, person, plane, poses_of
 
 from vitpose_ros.core import Frame, FrameError, PoseEstimator
+from vitpose_ros.core.captures import Capture
 from vitpose_ros.core.geometry.depth import Depth
 from vitpose_ros.core.geometry.lifting import MEASURED
-from vitpose_ros.core.pipeline import Capture, PosePipeline
+from vitpose_ros.core.pipeline import PosePipeline
 from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.core.tracks.tracks import LOST, PREDICTED, TRACKED
 

@@ -27,8 +27,8 @@ from vitpose_ros.core.runtime.torch import TorchBackend
 from vitpose_ros.ros import pairing
 from vitpose_ros.ros.outputs import CameraOutput
 from vitpose_ros.ros.process import run
+from vitpose_ros.ros.reading import Reader
 from vitpose_ros.ros.stamps import stamp_nanoseconds
-from vitpose_ros.ros.worker import Worker
 
 WHITE, BLACK = 250, 5  # mean brightness
 
@@ -54,13 +54,13 @@ def publish(output, result, *rest, **options):
     return real_publish(output, result, *rest, **options)
 
 
-def read_once_broken(worker, waiting):
-    Worker._read = real_read
+def read_once_broken(reader, arrived):
+    Reader.read = real_read
     raise RuntimeError('broken')
 
 
 real_put, real_publish = Mailboxes.put, CameraOutput.publish
-real_read = Worker._read
+real_read = Reader.read
 
 
 def rig(compute):
@@ -102,5 +102,5 @@ if __name__ == '__main__':
         kind.decodes_jpeg = os.environ['RIG'] == 'jpeg'
     Mailboxes.put, CameraOutput.publish = put, publish
     if os.environ['RIG'] == 'broken':
-        Worker._read = read_once_broken
+        Reader.read = read_once_broken
     run('vitpose_ros.ros.pose_node:PoseNode')

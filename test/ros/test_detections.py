@@ -1,23 +1,37 @@
 """Which detections become subjects."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from harness import detections_of, image_of
 
-from vitpose_ros.ros.classes import ClassNames
-from vitpose_ros.ros.detections import Filter, read_detections, whole_image
+from vitpose_ros.core.boxes.classes import ClassNames
+from vitpose_ros.core.boxes.objects import Filter, choose
+from vitpose_ros.ros.detections import faults_of, read_detections
 
 IMAGE = image_of(np.zeros((200, 300, 3), np.uint8))
 
 
 def read(boxes, *, classes=None, ids=None, wanted=(), min_score=0.0, max_subjects=64, edit=None):
+    """Return what is chosen of the detections of a message, and what is said of the rest."""
     message = detections_of(IMAGE, boxes, ids=ids, classes=classes)
     if edit is not None:
         edit(message.detections)
-    chosen = Filter(ClassNames('coco80'), wanted, min_score, max_subjects)
-    return read_detections(message, chosen, width=300, height=200)
+    objects = read_detections(message)
+    filter_ = Filter(ClassNames('coco80'), wanted, min_score, max_subjects)
+    chosen = choose(objects, filter_, 300, 200)
+    return SimpleNamespace(
+        boxes=chosen.objects.boxes,
+        ids=list(chosen.objects.track_ids),
+        class_ids=chosen.objects.class_names,
+        scores=chosen.objects.scores.tolist(),
+        faults=faults_of(objects, chosen, filter_),
+        faulty=len(chosen.faults),
+        filtered=chosen.filtered,
+        left_out=chosen.left_out,
+    )
 
 
 def test_boxes_become_corners():
@@ -84,9 +98,3 @@ def test_unusable_boxes_are_counted_and_named_by_their_place():
 def test_nobody_there_is_no_trouble():
     found = read([])
     assert found.boxes.shape == (0, 4) and list(found.ids) == []
-
-
-def test_the_whole_image_is_one_subject():
-    found = whole_image(300, 200)
-    assert found.boxes.tolist() == [[0, 0, 300, 200]]
-    assert list(found.ids) == list(found.class_ids) == [''] and math.isnan(found.scores[0])

@@ -14,10 +14,10 @@ from visualization_msgs.msg import Marker
 from vitpose_ros.msg import Keypoints3D, Keypoints3DArray, KeypointsArray
 
 from vitpose_ros.core import SKELETONS, Frame
+from vitpose_ros.core.captures import Sighting
 from vitpose_ros.core.drawing import Style
 from vitpose_ros.core.geometry.lifting import INFERRED, MEASURED, UNKNOWN, Joints
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
-from vitpose_ros.core.pipeline import Sighting
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.tracks.tracks import PREDICTED, TENTATIVE, TRACKED, Tracks
 from vitpose_ros.ros.camera_info import intrinsics

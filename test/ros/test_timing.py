@@ -11,6 +11,7 @@ FRAME = FrameTimes(
     latency=0.1,
     arrival=0.01,
     wait=0.02,
+    detect=0.0,
     crop=0.003,
     network=0.06,
     decode=0.004,

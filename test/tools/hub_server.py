@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Hub:
-    """Serves one file of one commit as huggingface.co does."""
+    """Serves one large file of one commit, and small ones, as huggingface.co does."""
 
     def __init__(self, path, content):
         self.path = path
@@ -15,6 +15,7 @@ class Hub:
         self.breaks_after = None  # bytes; from then on it is out of order
         self.out_of_order = False
         self.ranges = []  # of the requests for the content
+        self.small = {}  # path → content of other files, which git has, and not its large storage
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -22,6 +23,17 @@ class Hub:
 
             def log_message(self, *arguments):
                 pass
+
+            def small(self):
+                """Answer a request for a small file; return its content."""
+                content = hub.small[self.path]
+                blob = b'blob %d\0' % len(content) + content
+                self.send_response(200)
+                self.send_header('X-Repo-Commit', hub.path.split('/')[4])
+                self.send_header('ETag', f'"{hashlib.sha1(blob).hexdigest()}"')
+                self.send_header('Content-Length', str(len(content)))
+                self.end_headers()
+                return content
 
             def head(self):
                 if hub.out_of_order or self.path != hub.path:
@@ -49,9 +61,15 @@ class Hub:
                 return start, part
 
             def do_HEAD(self):
-                self.head()
+                if self.path in hub.small:
+                    self.small()
+                else:
+                    self.head()
 
             def do_GET(self):
+                if self.path in hub.small:
+                    self.wfile.write(self.small())
+                    return
                 found = self.head()
                 if found is None:
                     return

@@ -16,6 +16,7 @@ from hub_server import Hub
 from tool_process import run_tool
 
 from vitpose_ros.__main__ import TOOLS
+from vitpose_ros.core.boxes.known import KNOWN_DETECTORS
 from vitpose_ros.core.model.config import ViTPoseConfig
 from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.skeletons import SKELETONS
@@ -215,6 +216,39 @@ def test_two_fetches_at_once_do_not_mix(hub, folder):
 
 
 # The rest, in this process
+
+
+@pytest.fixture
+def detector_hub():
+    """A hub with a detector; what its files say does not matter to who fetches them."""
+    known = KNOWN_DETECTORS['dfine-nano']
+    place = f'/{known.repository}/resolve/main'
+    server = Hub(f'{place}/model.safetensors', b'weights' * 1000)
+    server.small = {
+        f'{place}/config.json': b'{}',
+        f'{place}/preprocessor_config.json': b'{"size": 640}',
+    }
+    yield server
+    server.close()
+
+
+def test_a_detector_is_fetched_file_by_file_and_pinned(detector_hub, folder):
+    fetched = run('fetch', 'dfine-nano', hub=detector_hub)
+    assert fetched.returncode == 0, fetched.stderr
+    assert f"'dfine-nano' is ready: {folder / 'dfine-nano'}" in fetched.stdout
+    assert (folder / 'dfine-nano' / 'model.safetensors').read_bytes() == detector_hub.content
+    assert (folder / 'dfine-nano' / 'config.json').read_bytes() == b'{}'
+    assert f'{detector_hub.etag}  model.safetensors' in fetched.stdout
+    assert 'already there' in run('fetch', 'dfine-nano').stdout
+
+    # Later ones have to be the same.
+    for name in ('config.json', 'model.safetensors'):
+        (folder / 'dfine-nano' / name).unlink()
+    [config] = [path for path in detector_hub.small if path.endswith('/config.json')]
+    detector_hub.small[config] = b'[]'
+    other = run('fetch', 'dfine-nano', hub=detector_hub)
+    assert other.returncode == 1 and 'removed' in other.stderr
+    assert not (folder / 'dfine-nano' / 'config.json').exists()
 
 
 def test_what_is_known_is_listed(folder, capsys):

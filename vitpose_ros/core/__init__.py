@@ -24,16 +24,18 @@ from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.core.types import Frame, FrameError, Pose, box_fault
 
 if TYPE_CHECKING:
+    from vitpose_ros.core.captures import Capture, Sighting
     from vitpose_ros.core.estimator import PoseEstimator
-    from vitpose_ros.core.pipeline import Capture, PosePipeline, Sighting
+    from vitpose_ros.core.pipeline import PosePipeline
     from vitpose_ros.core.runtime import BackendError, DeviceError, ExportError, Options
     from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError
 
 # What imports PyTorch, which takes seconds, is imported when it is asked for: programs without a
 # network, as cameras and drawings, do not wait for it.
 _WITH_PYTORCH = {
+    'captures': ('Capture', 'Sighting'),
     'estimator': ('PoseEstimator',),
-    'pipeline': ('Capture', 'PosePipeline', 'Sighting'),
+    'pipeline': ('PosePipeline',),
     'runtime': ('BackendError', 'DeviceError', 'ExportError', 'Options'),
     'weights': ('EMBEDDED_MODEL', 'CheckpointError'),
 }

@@ -1,6 +1,5 @@
 """Forward passes: subjects of several frames go through crops, network and decoding together."""
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,8 +63,9 @@ class Passes:
         """Take a backend, what to do with its heatmaps, and the most crops of a pass."""
         self.backend = backend
         self.decoding = decoding
-        self.lock = threading.Lock()
-        self.max_batch = self._ready = backend.prepare(decoding, max_batch)
+        self.lock = backend.lock  # several estimators may share it
+        with self.lock:
+            self.max_batch = self._ready = backend.prepare(decoding, max_batch)
         # What the network estimates, in the order of its heads.
         self.skeletons: tuple[Skeleton, ...] = tuple(
             SKELETONS[name] for name in backend.config.keypoint_sets
@@ -105,7 +105,12 @@ class Passes:
     def unfilled(self, frame: Frame, sets: NDArray[np.int64]) -> Poses:
         """Return the poses of a frame, without numbers yet."""
         skeletons = [self.skeletons[index].name for index in sets.tolist()]
-        return Poses.to_be_filled(frame, skeletons, with_spread=self.decoding.heatmap_spread)
+        return Poses.to_be_filled(
+            frame,
+            skeletons,
+            with_spread=self.decoding.heatmap_spread,
+            of_nobody=self.skeletons[0].name,
+        )
 
     def run(self, batch: Sequence[Part]) -> None:
         """Estimate the poses of the subjects in a batch, and fill them in."""

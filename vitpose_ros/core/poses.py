@@ -1,7 +1,7 @@
 """What comes out: the poses of the subjects in a frame."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -40,10 +40,19 @@ class Poses:
 
     @classmethod
     def to_be_filled(
-        cls, frame: Frame, skeletons: Sequence[str], *, with_spread: bool = False
+        cls,
+        frame: Frame,
+        skeletons: Sequence[str],
+        *,
+        with_spread: bool = False,
+        of_nobody: str = 'coco',
     ) -> 'Poses':
-        """Return poses of a frame, with these skeletons, without numbers yet."""
-        shape = len(skeletons), max((len(SKELETONS[name]) for name in skeletons), default=0)
+        """Return poses of a frame, with these skeletons, without numbers yet.
+
+        of_nobody: the skeleton by which arrays are as wide as ever where there is nobody.
+        """
+        k = max(len(SKELETONS[name]) for name in skeletons or [of_nobody])
+        shape = len(skeletons), k
         height, width = frame.image.shape[:2]
         return cls(
             width,
@@ -93,7 +102,7 @@ class Poses:
             chosen = slice(0, 0)
         rows = np.arange(len(self))[chosen].tolist()
         skeletons = tuple(self.skeletons[row] for row in rows)
-        k = max((len(SKELETONS[name]) for name in skeletons), default=0)
+        k = max((len(SKELETONS[name]) for name in skeletons), default=self.scores.shape[1])
         return Poses(
             self.width,
             self.height,
@@ -109,7 +118,16 @@ class Poses:
 
     def of_skeleton(self, name: str) -> 'Poses':
         """Return the subjects of one skeleton: keypoints (m, its own k, 2) without padding."""
-        return self[np.array([skeleton == name for skeleton in self.skeletons], dtype=bool)]
+        found = self[np.array([skeleton == name for skeleton in self.skeletons], dtype=bool)]
+        if len(found) or name not in SKELETONS:
+            return found
+        k, spread = len(SKELETONS[name]), found.heatmap_spread
+        return replace(
+            found,
+            keypoints=np.empty((0, k, 2), np.float32),
+            scores=np.empty((0, k), np.float32),
+            heatmap_spread=None if spread is None else np.empty((0, k, 2, 2), np.float32),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON takes: the size of the image, and its subjects.

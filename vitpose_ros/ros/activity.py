@@ -3,20 +3,19 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from vision_msgs.msg import Detection2DArray
-
 from vitpose_ros.core.pipeline import PosePipeline
 from vitpose_ros.core.realtime import Mailboxes
 from vitpose_ros.ros.camera import Camera
 from vitpose_ros.ros.gathering import OnReady, Space
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.network import Network
-from vitpose_ros.ros.pairing import AnyImage
+from vitpose_ros.ros.pairing import AnyDetections, AnyImage
 from vitpose_ros.ros.parameters import Parameters
 from vitpose_ros.ros.people_output import PeopleOutput
+from vitpose_ros.ros.reading import Arrival
 from vitpose_ros.ros.stamps import nanoseconds_of
 from vitpose_ros.ros.transforms import Transforms
-from vitpose_ros.ros.worker import Arrival, Worker
+from vitpose_ros.ros.worker import Worker
 
 
 class Activity:
@@ -57,6 +56,9 @@ class Activity:
             pipeline=PosePipeline(
                 network.estimator,
                 values.track_options,
+                detector=network.detector,
+                detector_every=values.detector_every,
+                refine=values.refine,
                 depth_error=values.depth_error,
             ),
             people=people,
@@ -90,7 +92,7 @@ class Activity:
 
 
 def _putting(mailboxes: Mailboxes[Arrival], camera: str) -> OnReady:
-    def put(image: AnyImage, detections: Detection2DArray | None, space: Space) -> None:
+    def put(image: AnyImage, detections: AnyDetections | None, space: Space) -> None:
         mailboxes.put(camera, Arrival(image, detections, space), nanoseconds_of(image))
 
     return put

@@ -6,9 +6,9 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from vitpose_ros.core import Frame
+from vitpose_ros.core.captures import Capture
 from vitpose_ros.core.geometry.depth import Depth, registered
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
-from vitpose_ros.core.pipeline import Capture
 from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.depth_images import read_depth
 from vitpose_ros.ros.gathering import Reason, Space

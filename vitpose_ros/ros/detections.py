@@ -1,96 +1,56 @@
-"""Detection messages to boxes: which subjects of a frame get keypoints, and which ones."""
+"""Detection messages to objects, and what is to be said of those that get no keypoints."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesis
+from vision_msgs.msg import Detection2D, ObjectHypothesis
 
-from vitpose_ros.core.types import box_fault
-from vitpose_ros.ros.classes import ClassNames
+from vitpose_ros.core.boxes.objects import Chosen, Filter, Objects
+from vitpose_ros.ros import yolo
 from vitpose_ros.ros.logs import InputError
 
 NAN = float('nan')
 
 
-@dataclass(frozen=True)
-class Detections:
-    """The subjects of one image, as parallel sequences, and what became of the others."""
+def read_detections(message: Any) -> Objects:
+    """Return what a detector found, in the order of the message.
 
-    boxes: NDArray[np.float32]  # (n, 4) float32, pixels: x_min, y_min, x_max, y_max
-    ids: Sequence[str]  # track ids, empty where there is none
-    class_ids: Sequence[str]  # empty where the detector gave none
-    scores: Sequence[float]  # NaN where the detector gave none
-    faults: Sequence[InputError] = ()  # what is to be said of the others
-    faulty: int = 0  # those that are no boxes in the image
-    filtered: int = 0  # those of another class, or below the score
-    left_out: int = 0  # those beyond max_subjects
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which detections are wanted."""
-
-    names: ClassNames
-    classes: Sequence[str]  # names or numbers; empty: all
-    min_score: float  # detections without a score pass
-    max_subjects: int  # the largest ones
-
-    def wants(self, best: ObjectHypothesis | None) -> bool:
-        """Tell whether a detection is wanted, by its likeliest class."""
-        if best is not None and self.min_score > 0 and best.score < self.min_score:
-            return False
-        class_id = best.class_id if best is not None else ''
-        return not self.classes or self.names.is_one_of(class_id, self.classes)
-
-
-def whole_image(width: int, height: int) -> Detections:
-    """Return the one subject of an image that holds a single one, with the image as its box."""
-    box = np.array([[0, 0, width, height]], dtype=np.float32)
-    return Detections(box, [''], [''], [NAN])
-
-
-def read_detections(
-    message: Detection2DArray, wanted: Filter, *, width: int, height: int
-) -> Detections:
-    """Read the detections of an image of the given size; the order is that of the message."""
+    message: Detection2DArray, of which the likeliest class of each object counts, or one of
+    yolo_msgs.
+    """
+    if yolo.is_one(message):
+        return yolo.read(message)
     best = [_best(detection) for detection in message.detections]
-    chosen = [index for index, hypothesis in enumerate(best) if wanted.wants(hypothesis)]
-    boxes = _corners([message.detections[index] for index in chosen])
-    faults = []
-    usable = []  # of those chosen
-    for position, index in enumerate(chosen):
-        fault = box_fault(boxes[position], width, height)
-        if fault is None:
-            usable.append(position)
-        else:
-            faults.append(_fault(message.detections[index], index, fault))
-    faulty = len(faults)
-    left_out = max(len(usable) - wanted.max_subjects, 0)
-    if left_out:
+    return Objects(
+        _corners(message.detections),
+        np.array([NAN if h is None else h.score for h in best], dtype=np.float32),
+        ['' if h is None else h.class_id for h in best],
+        [detection.id for detection in message.detections],
+    )
+
+
+def faults_of(objects: Objects, chosen: Chosen, wanted: Filter) -> list[InputError]:
+    """Return what is to be said of objects that were wanted, and get no keypoints."""
+    faults = [
+        InputError(
+            f'box {fault}',
+            f'box of detection {row} (x_min, y_min, x_max, y_max: '
+            f'{", ".join(f"{value:g}" for value in objects.boxes[row])}) {fault}; it is left out',
+        )
+        for row, fault in chosen.faults
+    ]
+    if chosen.left_out:
+        count = len(chosen.objects) + chosen.left_out
         faults.append(
             InputError(
                 'many subjects',
-                f'{len(usable)} boxes in one frame, {left_out} more than '
-                f'max_subjects = {wanted.max_subjects}; the smallest are left out',
+                f'{count} boxes in one frame, {chosen.left_out} more than max_subjects = '
+                f'{wanted.max_subjects}; the smallest are left out',
             )
         )
-        area = np.prod(boxes[usable, 2:] - boxes[usable, :2], axis=1)
-        largest = np.argsort(-area, kind='stable')[: wanted.max_subjects]
-        usable = sorted(usable[position] for position in largest)
-    kept = [chosen[position] for position in usable]
-    hypotheses = [best[index] for index in kept]
-    return Detections(
-        boxes=boxes[usable],
-        ids=[message.detections[index].id for index in kept],
-        class_ids=['' if h is None else h.class_id for h in hypotheses],
-        scores=[NAN if h is None else h.score for h in hypotheses],
-        faults=faults,
-        faulty=faulty,
-        filtered=len(best) - len(chosen),
-        left_out=left_out,
-    )
+    return faults
 
 
 def _best(detection: Detection2D) -> ObjectHypothesis | None:
@@ -117,13 +77,3 @@ def _corners(detections: Sequence[Detection2D]) -> NDArray[np.float32]:
         cosine, sine = np.abs(np.cos(values[:, 4:])), np.abs(np.sin(values[:, 4:]))
         half = (values[:, 2:4] * cosine + values[:, 3:1:-1] * sine) / 2
         return np.hstack((values[:, :2] - half, values[:, :2] + half)).astype(np.float32)
-
-
-def _fault(detection: Detection2D, index: int, fault: str) -> InputError:
-    box = detection.bbox
-    return InputError(
-        f'box {fault}',
-        f'box of detection {index} (centre {box.center.position.x:g}, '
-        f'{box.center.position.y:g}, size {box.size_x:g} x {box.size_y:g}) {fault}; it is left '
-        'out',
-    )

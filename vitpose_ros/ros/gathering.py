@@ -11,12 +11,11 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2DArray
 
 from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.depth_input import AnyDepth, DepthInput
 from vitpose_ros.ros.leaving import LeavingGroup
-from vitpose_ros.ros.pairing import AnyImage
+from vitpose_ros.ros.pairing import AnyDetections, AnyImage
 from vitpose_ros.ros.stamps import stamp_nanoseconds
 from vitpose_ros.ros.transforms import Matrix, Missing, Transforms, frame_name
 
@@ -53,11 +52,11 @@ class Space:
 @dataclass(frozen=True, eq=False)
 class _Frame:
     image: AnyImage
-    detections: Detection2DArray | None
+    detections: AnyDetections | None
     since_s: float
 
 
-OnReady = Callable[[AnyImage, Detection2DArray | None, Space], None]
+OnReady = Callable[[AnyImage, AnyDetections | None, Space], None]
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Gathering:
                 self._waiting.clear()
                 self._group.destroy(self._timer, self._node.destroy_timer)
 
-    def add(self, image: AnyImage, detections: Detection2DArray | None) -> None:
+    def add(self, image: AnyImage, detections: AnyDetections | None) -> None:
         """Take a frame."""
         with self._lock:
             if self._closed:

@@ -69,6 +69,8 @@ def _values_of(network: Network) -> dict[str, object]:
         'backend': estimator.backend.description,
         'max_batch': estimator.max_batch,
     }
+    if network.detector is not None:
+        values['detector'] = network.detector.kind
     if device.type == 'cuda':
         values['cuda_memory_mb'] = f'{torch.cuda.memory_reserved(device) / 1e6:.0f}'
     return values

@@ -1,15 +1,20 @@
 """The network of a configured node."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from vitpose_ros.core import Frame, Options, PoseEstimator
-from vitpose_ros.ros.classes import KeypointSetChoice
+from vitpose_ros.core.boxes.bottom_up import BottomUp
+from vitpose_ros.core.boxes.classes import KeypointSetChoice
+from vitpose_ros.core.boxes.detector import LEAST_SCORE
+from vitpose_ros.core.boxes.known import load_detector
+from vitpose_ros.core.boxes.objects import Finder
+from vitpose_ros.core.types import NO_BOXES
 from vitpose_ros.ros.memory import release_memory
-from vitpose_ros.ros.parameters import Parameters
+from vitpose_ros.ros.parameters import SOURCES_INSIDE, Parameters
 
 
 class Logger(Protocol):
@@ -27,6 +32,7 @@ class Network:
     model: str
     estimator: PoseEstimator
     keypoint_sets: KeypointSetChoice
+    detector: Finder | None  # None: boxes come from elsewhere
     max_batch: int  # as asked for; the estimator's is less once memory ran out
     warning: str  # why it does not run as asked for
 
@@ -34,19 +40,23 @@ class Network:
     def description(self) -> str:
         """Say what runs, and why so."""
         backend = self.estimator.backend
+        beside = '' if self.detector is None else f', and a {self.detector.kind} detector'
         sets = ', '.join(skeleton.name for skeleton in self.estimator.skeletons)
         return (
             f"network '{self.model}' is ready with {backend.description} ({backend.reason}), "
-            f'for {sets}'
+            f'for {sets}{beside}'
         )
 
 
-def load(values: Parameters, log: Logger, *, with_depth: bool) -> Network:
+def load(
+    values: Parameters, log: Logger, *, with_depth: bool, box_sources: Collection[str] = ()
+) -> Network:
     """Load the network that the parameters name, and run it once, so that what fails does so now.
 
     Without the device asked for, it runs on the CPU. with_depth: it measures how far heatmaps
-    spread, by which errors in metres are told. Raises the errors of PoseEstimator.load, and
-    ValueError for keypoint sets that are not in use.
+    spread, by which errors in metres are told. box_sources: those of all cameras. Raises the
+    errors of PoseEstimator.load, Detector.load and BottomUp.load, and ValueError for what does
+    not go together.
     """
     options = Options(
         device=values.device,
@@ -65,10 +75,40 @@ def load(values: Parameters, log: Logger, *, with_depth: bool) -> Network:
     if warning:
         log.error(warning)
     release_memory(log.warning)  # what loading took
-    estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
+    black = np.zeros((64, 64, 3), np.uint8)
+    estimator.predict([Frame(black, np.array([[0, 0, 64, 64]]))])
+    detector = _finder(values, options, estimator, box_sources)
+    if detector is not None:
+        detector.find([Frame(black, NO_BOXES)], LEAST_SCORE)
     keypoint_sets = KeypointSetChoice(
         values.numbered_class_names(),
         [skeleton.name for skeleton in estimator.skeletons],
         values.keypoint_sets_by_class(),
     )
-    return Network(values.model, estimator, keypoint_sets, values.max_batch, warning)
+    return Network(values.model, estimator, keypoint_sets, detector, values.max_batch, warning)
+
+
+def _finder(
+    values: Parameters, options: Options, estimator: PoseEstimator, box_sources: Collection[str]
+) -> Finder | None:
+    """Return what looks for boxes inside the node, if some camera wants that."""
+    inside = [name for name in SOURCES_INSIDE if name in box_sources]
+    if len(inside) > 1:
+        raise ValueError(
+            f'box_source is {inside[0]} of some cameras, and {inside[1]} of others; give all the '
+            'same'
+        )
+    if 'detector' in inside:
+        return load_detector(values.detector, estimator.backend)
+    if 'bottom_up' not in inside:
+        return None
+    if not values.bottom_up_model:
+        raise ValueError('bottom_up_model is empty; give the file of a bottom-up network')
+    found = BottomUp.load(values.bottom_up_model, replace(options, keypoint_sets=None))
+    known = [skeleton.name for skeleton in estimator.skeletons]
+    if found.keypoint_set not in known:
+        raise ValueError(
+            f'keypoint_sets has {", ".join(known)}, and bottom_up_model gives '
+            f"'{found.keypoint_set}'; add that to keypoint_sets"
+        )
+    return found

@@ -14,8 +14,8 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from vitpose_ros.core import Frame, Poses, Skeleton
+from vitpose_ros.core.captures import Sighting
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
-from vitpose_ros.core.pipeline import Sighting
 from vitpose_ros.msg import Keypoints3DArray, KeypointsArray, SkeletonInfoArray
 from vitpose_ros.ros.camera_info import intrinsics
 from vitpose_ros.ros.conversions import keypoints_message, skeletons_message

@@ -94,7 +94,8 @@ class PairWatch:
             return Trouble(
                 'no detections',
                 f"images arrive on '{images}' but no detections on '{detections}'; is the "
-                'detector running? It must publish an empty array, too, when it sees nobody',
+                'detector running? It must publish an empty array, too, when it sees nobody. '
+                'Without one of your own, set box_source to detector',
             )
         if images not in self._newest:
             return Trouble(

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
+from vitpose_ros.ros import yolo
 from vitpose_ros.ros.leaving import LeavingGroup
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.pair_watch import PairWatch, Trouble
@@ -21,7 +22,8 @@ from vitpose_ros.ros.subscriptions import MatchedSubscription
 CHECK_PERIOD_S = 0.5
 
 AnyImage: TypeAlias = Image | CompressedImage
-OnFrame: TypeAlias = Callable[[AnyImage, Detection2DArray | None], None]
+AnyDetections: TypeAlias = Any  # Detection2DArray, or yolo_msgs' own
+OnFrame: TypeAlias = Callable[[AnyImage, AnyDetections | None], None]
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,11 @@ class CameraInput:
         if self._detections_topic is not None:
             self._subscriptions.append(
                 MatchedSubscription(
-                    self._node, Detection2DArray, self._detections_topic, self._on_detections
+                    self._node,
+                    Detection2DArray,
+                    self._detections_topic,
+                    self._on_detections,
+                    others=yolo.message_types(),
                 )
             )
 
@@ -178,7 +184,7 @@ class CameraInput:
         else:
             self._arrived(0, self.image_topic, message)
 
-    def _on_detections(self, message: Detection2DArray) -> None:
+    def _on_detections(self, message: AnyDetections) -> None:
         self._detections += 1
         assert self._detections_topic is not None
         self._arrived(1, self._detections_topic, message)
@@ -229,7 +235,7 @@ class CameraInput:
                     if now_s - since_s > self._limits.seconds:
                         queue.pop(key, None)
 
-    def _paired(self, image: AnyImage, detections: Detection2DArray | None) -> None:
+    def _paired(self, image: AnyImage, detections: AnyDetections | None) -> None:
         self._pairs += 1
         self._watch.paired(time.monotonic())
         self._on_frame(image, detections)

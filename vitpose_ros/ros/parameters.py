@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
+from vitpose_ros.core.boxes import carrying
+from vitpose_ros.core.boxes.classes import NUMBERINGS, ClassNames
+from vitpose_ros.core.boxes.objects import Filter
 from vitpose_ros.core.drawing import MIN_SCORE, PALETTES, THICKEST, THINNEST, Style
 from vitpose_ros.core.errors import either
 from vitpose_ros.core.geometry.surfaces import STEREO, DepthError
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.tracks.options import TrackOptions
-from vitpose_ros.ros.classes import NUMBERINGS, ClassNames
-from vitpose_ros.ros.detections import Filter
 from vitpose_ros.ros.parameter import check, option, parameter
 
 TAKEN = ('network',)  # names in diagnostics that are those of no camera
+# Sources of boxes that are looked for in the node, by one thing for all cameras.
+SOURCES_INSIDE = ('detector', 'bottom_up')
 CAMERA_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]*')
 
 
@@ -67,19 +70,43 @@ class Parameters:
     )
     box_source: str = parameter(
         'topic',
-        "Where the boxes come from: 'topic', or 'full_image' for a camera that sees one subject "
-        'and has no detector',
-        choices=('topic', 'full_image'),
+        "Where the boxes come from: 'topic'; 'detector', the one that the parameter detector "
+        "names; 'bottom_up', the network that bottom_up_model names, which finds people and their "
+        "keypoints in the whole image; or 'full_image' for a camera that sees one subject",
+        choices=('topic', *SOURCES_INSIDE, 'full_image'),
         per_camera=True,
+    )
+    detector: str = parameter(
+        'dfine-nano',
+        "Where box_source is 'detector', which one: a known name ('ros2 run vitpose_ros models "
+        "list' shows them), or a directory with a detector of Hugging Face transformers",
+    )
+    bottom_up_model: str = parameter(
+        '',
+        "Where box_source is 'bottom_up', which network: a file of weights that "
+        "'python -m training.train crowd' made",
+    )
+    refine: bool = parameter(
+        False,
+        "Where box_source is 'bottom_up', whether the network of model estimates whom that finds",
+    )
+    detector_every: int = parameter(
+        1,
+        'Of how many frames of a camera the detector looks at one; between them, boxes are where '
+        'the tracks of the subjects expect them. More than 1 needs tracking',
+        minimum=1,
+        maximum=100,
     )
     detection_classes: tuple[str, ...] = parameter(
         (),
-        'Classes that get keypoints, by name or number, as in [person, dog]; empty: all',
+        'Classes that get keypoints, by name or number, as in [person, dog]; empty: all, and of '
+        'the detector inside those that a keypoint set is for',
         live=True,
     )
     min_detection_score: float = parameter(
         0.0,
-        'Detections below this score get no keypoints; those without a score do',
+        'Detections below this score get no keypoints; those without a score do. 0: none are '
+        'too low, and with the detector inside those below 0.3',
         minimum=0.0,
         maximum=1.0,
         live=True,
@@ -235,7 +262,7 @@ class Parameters:
             )
         self.keypoint_sets_by_class()
         self.numbered_class_names()
-        _ = self.track_options
+        carrying.check(self.track_options, self.detector_every)
 
     @property
     def style(self) -> Style:

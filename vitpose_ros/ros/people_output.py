@@ -10,7 +10,7 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
-from vitpose_ros.core.pipeline import Sighting
+from vitpose_ros.core.captures import Sighting
 from vitpose_ros.core.tracks.people import People
 from vitpose_ros.core.tracks.tracks import LOST, TRACKED
 from vitpose_ros.msg import Keypoints3D, Keypoints3DArray

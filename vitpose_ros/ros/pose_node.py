@@ -96,8 +96,14 @@ class PoseNode(BusyLifecycleNode):
         try:
             values = self._settings.prepare()
             names = values.camera_names()
-            with_depth = any(self._settings.of(name)().depth != 'off' for name in names)
-            self._network = network.load(values, self.get_logger(), with_depth=with_depth)
+            of_cameras = [self._settings.of(name)() for name in names]
+            with_depth = any(own.depth != 'off' for own in of_cameras)
+            self._network = network.load(
+                values,
+                self.get_logger(),
+                with_depth=with_depth,
+                box_sources={own.box_source for own in of_cameras},
+            )
             skeletons = self._network.estimator.skeletons
             self._skeletons = SkeletonOutput(self, skeletons, values.model)
             self._open_space(values, with_depth=with_depth)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from vitpose_ros.core import Skeleton
-from vitpose_ros.core.pipeline import Sighting
+from vitpose_ros.core.captures import Sighting
 from vitpose_ros.core.tracks.tracks import TRACKED
 from vitpose_ros.msg import Keypoints3D, Keypoints3DArray
 

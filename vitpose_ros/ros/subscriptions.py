@@ -64,18 +64,20 @@ class MatchedSubscription:
         *,
         depth: int = 10,
         count_lost: bool = False,
+        others: Sequence[type] = (),
     ) -> None:
         """Subscribe; messages of the kind have a header.
 
         count_lost: whether lost is kept, which costs the executor a little with every callback.
+        others: kinds that take its place where publishers have those alone.
         """
         self.topic_name: str = node.resolve_topic_name(topic)
-        self.type_name = f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
+        self._kinds = {_type_name(one): one for one in (kind, *others)}
+        self.type_name = _type_name(kind)
         self.mismatch: str | None = None  # why some publisher is not heard
         self.lost = 0  # messages, of which the middleware says so
         self._node = node
         self._group = LeavingGroup(node)
-        self._kind = kind
         self._callback = callback
         self._depth = depth
         self._count_lost = count_lost
@@ -88,7 +90,9 @@ class MatchedSubscription:
         self._settled_s = float('inf')  # since when there is one subscription
         self._heard: deque[tuple[int, int]] = deque(maxlen=64)  # stamps, before that
         try:
-            self._settle(self._wanted(self._publishers()) or self._undecided())
+            publishers = self._publishers()
+            self.type_name = self._spoken(publishers)
+            self._settle(self._wanted(publishers) or self._undecided())
         except Exception:
             self._unsubscribe()
             raise
@@ -130,6 +134,12 @@ class MatchedSubscription:
         found: Sequence[Any] = self._node.get_publishers_info_by_topic(self.topic_name)
         return found
 
+    def _spoken(self, publishers: Sequence[Any]) -> str:
+        """Return which of the kinds these publishers have; the one of now, where they do."""
+        there = [publisher.topic_type for publisher in publishers]
+        names = (self.type_name, *self._kinds)
+        return next((name for name in names if name in there), self.type_name)
+
     def _profile(self, *, reliable: bool, latched: bool) -> QoSProfile:
         """Return a profile, as far as the overrides allow."""
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
@@ -158,7 +168,10 @@ class MatchedSubscription:
         ]
 
     def _settle(self, profiles: Sequence[QoSProfile]) -> None:
-        """Subscribe with these profiles, and no others."""
+        """Subscribe with these profiles, and no others.
+
+        After an error, as where those of another type have not left yet, there are none.
+        """
         old = self._subscriptions
         kept = [(profile, s) for profile, s in old if profile in profiles]
         missing = [profile for profile in profiles if profile not in [known for known, _ in kept]]
@@ -173,7 +186,7 @@ class MatchedSubscription:
     def _subscribe(self, profile: QoSProfile) -> Any:
         def subscription(**events: Any) -> Any:
             return self._node.create_subscription(
-                self._kind,
+                self._kinds[self.type_name],
                 self.topic_name,
                 self._on_message,
                 copy(profile),  # rclpy writes the overrides into it
@@ -206,16 +219,31 @@ class MatchedSubscription:
 
     def _check(self) -> None:
         publishers = self._publishers()
-        wanted = self._wanted(publishers)
         with self._changing:
             if self._closed:
                 return
+            spoken = self._spoken(publishers)
+            if spoken != self.type_name:
+                # The middleware has no two types of a topic: those of now leave first.
+                self._settle(())
+                self.type_name = spoken
+                return
+            wanted = self._wanted(publishers)
             if wanted and wanted != [profile for profile, _ in self._subscriptions]:
-                self._settle(wanted)
+                try:
+                    self._settle(wanted)
+                except Exception as error:
+                    if self._subscriptions:
+                        raise
+                    self._node.get_logger().warning(
+                        f"'{self.topic_name}' cannot be subscribed yet: {error}"
+                    )
+                    return
                 [profile] = wanted
                 self._node.get_logger().info(
-                    f"'{self.topic_name}' is subscribed {profile.reliability.name.lower()}, "
-                    f'{profile.durability.name.lower()} now, as its publishers offer it'
+                    f"'{self.topic_name}' ({self.type_name}) is subscribed "
+                    f'{profile.reliability.name.lower()}, {profile.durability.name.lower()} now, '
+                    'as its publishers offer it'
                 )
         complaints = [text for text in map(self._complaint, publishers) if text]
         self.mismatch = complaints[0] if complaints else None
@@ -249,3 +277,8 @@ class MatchedSubscription:
             f'{who} with incompatible quality of service ({reason.strip("; ")}), so nothing '
             f"arrives from it; set {parameters} to '{MATCH}', or change the publisher"
         )
+
+
+def _type_name(kind: type) -> str:
+    """Return the name of a kind of messages, as ROS has it."""
+    return f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'

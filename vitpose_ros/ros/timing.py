@@ -17,6 +17,7 @@ class FrameTimes:
     latency: float  # from the image's stamp to the published keypoints: the stages together
     arrival: float  # from the stamp until image and detections were here
     wait: float  # for its turn, and for other frames of the turn
+    detect: float  # finding the boxes, with those of other frames, where a detector inside does
     crop: float  # reading the image and the detections, cutting out the crops
     network: float  # the forward passes that the frame took part in
     decode: float  # of those passes

@@ -3,55 +3,22 @@
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
-from vision_msgs.msg import Detection2DArray
-
-from vitpose_ros.core import Frame
 from vitpose_ros.core.passes import Outcome
-from vitpose_ros.core.pipeline import Capture, PosePipeline
-from vitpose_ros.core.realtime import Mailboxes, Waiting
-from vitpose_ros.core.runtime.faults import is_device_lost
+from vitpose_ros.core.pipeline import PosePipeline
+from vitpose_ros.core.realtime import Mailboxes
 from vitpose_ros.core.work import Work
 from vitpose_ros.ros.camera import Camera
-from vitpose_ros.ros.captures import capture_of
-from vitpose_ros.ros.detections import read_detections, whole_image
-from vitpose_ros.ros.gathering import Space
-from vitpose_ros.ros.images import read_encoded, read_image
-from vitpose_ros.ros.logs import InputError, ThrottledLog
+from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.network import Network
 from vitpose_ros.ros.outputs import Published, Result
-from vitpose_ros.ros.pairing import AnyImage
 from vitpose_ros.ros.people_output import PeopleOutput
+from vitpose_ros.ros.reading import Arrival, Pending, Reader
 from vitpose_ros.ros.timing import FrameTimes
+from vitpose_ros.ros.troubles import Troubles
 
 RECOVERY_S = 0.5  # after an error that should not be, before the work goes on
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A complete frame, as it came."""
-
-    image: AnyImage
-    detections: Detection2DArray | None  # None: the image holds a single subject
-    space: Space
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-        depth = self.space.depth
-        return len(self.image.data) + (0 if depth is None else len(depth.data))
-
-
-@dataclass(frozen=True, eq=False)
-class Pending:
-    """A frame that was read and is not answered yet."""
-
-    waiting: Waiting[Arrival]
-    camera: Camera
-    capture: Capture
-    read_s: float  # how long reading took
 
 
 class Worker:
@@ -84,19 +51,16 @@ class Worker:
         self.fault = ''  # what went wrong that should not; empty again once the work goes on
         self._estimator = network.estimator
         self._max_batch = network.estimator.max_batch  # as it was last told
-        self._keypoint_sets = network.keypoint_sets
-        self._cameras = cameras
         self._mailboxes = mailboxes
         self._stamp_clock = stamp_clock
         self._log = log
         self._is_running = is_running
         self._on_device_lost = on_device_lost
         self._pipeline = pipeline
-        self._takes_ids = pipeline.options.tracking == 'detections'
         self._people = people
         self._has_device = True
-        decodes_jpeg = self._estimator.backend.decodes_jpeg
-        self._read_image = read_encoded if decodes_jpeg else read_image
+        self._troubles = Troubles(cameras, log, is_running, self._end_without_device)
+        self._reader = Reader(network, cameras, pipeline, self._troubles)
         self._thread = threading.Thread(target=self._run, name='worker', daemon=True)
         self._thread.start()
 
@@ -104,6 +68,10 @@ class Worker:
         """Finish the forward pass that runs, and end; frames that wait are dropped."""
         self._mailboxes.close()
         self._thread.join()
+
+    def _end_without_device(self, error: Exception) -> None:
+        self._has_device = False
+        self._on_device_lost(error)
 
     def _run(self) -> None:
         """Work until the mailboxes are closed, whatever happens."""
@@ -126,10 +94,13 @@ class Worker:
             arrived = self._mailboxes.take(busy)
             if arrived is None:
                 break
-            for waiting in arrived:
-                job = self._read(waiting)
-                if job is not None:
+            answered = []
+            for job in self._reader.read(arrived):
+                if job.poses is None:
                     jobs[work.add(job.capture.frame)] = job
+                else:
+                    answered.append((job, Outcome(0, job.poses)))
+            self._answer(answered)
             if work:
                 self._pass(work, jobs)
             self.fault = ''
@@ -140,20 +111,21 @@ class Worker:
 
     def _pass(self, work: Work, jobs: dict[int, Pending]) -> None:
         """Run one forward pass, and publish the frames that are done with it."""
+        self._answer([(jobs.pop(outcome.index), outcome) for outcome in work.step()])
+
+    def _answer(self, outcomes: Sequence[tuple[Pending, Outcome]]) -> None:
+        """Publish frames that are done."""
         done: list[tuple[Pending, Published]] = []
-        for outcome in work.step():
-            job = jobs.pop(outcome.index)
+        for job, outcome in outcomes:
             if outcome.error is not None:
-                self._lost(job.waiting, outcome.error)
-                if is_device_lost(outcome.error):
-                    self._has_device = False
-                    self._on_device_lost(outcome.error)
+                self._troubles.lost(job.waiting, outcome.error)
+                if not self._has_device:
                     return
                 continue
             try:
                 published = self._publish(job, outcome)
             except Exception as error:
-                self._lost(job.waiting, error)
+                self._troubles.lost(job.waiting, error)
             else:
                 done.append((job, published))
         if done and self._estimator.max_batch < self._max_batch:
@@ -169,58 +141,7 @@ class Worker:
             try:
                 job.camera.output.publish_pictures(published, job.camera.parameters())
             except Exception as error:
-                self._trouble(job.camera, error, 'markers or overlay are lost')
-
-    def _read(self, waiting: Waiting[Arrival]) -> Pending | None:
-        begin_s = time.monotonic()
-        camera = self._cameras[waiting.camera]
-        try:
-            image, channels = self._read_image(waiting.item.image)
-            height, width = image.shape[:2]
-            if waiting.item.detections is None:
-                detections = whole_image(width, height)
-            else:
-                detections = read_detections(
-                    waiting.item.detections,
-                    camera.parameters().detection_filter,
-                    width=width,
-                    height=height,
-                )
-            keypoint_sets = [self._keypoint_sets.keypoint_set(c) for c in detections.class_ids]
-            frame = Frame(
-                image,
-                detections.boxes,
-                channels,
-                keypoint_sets,
-                detections.class_ids,
-                detections.ids if self._takes_ids else [''] * len(detections.ids),
-                detections.scores,
-            )
-        except Exception as error:
-            self._lost(waiting, error)
-            return None
-        for fault in detections.faults:
-            self._trouble(camera, fault)
-        camera.tally.add(
-            filtered=detections.filtered,
-            left_out=detections.left_out,
-            faulty_boxes=detections.faulty,
-        )
-        capture = self._capture(waiting, camera, frame)
-        return Pending(waiting, camera, capture, time.monotonic() - begin_s)
-
-    def _capture(self, waiting: Waiting[Arrival], camera: Camera, frame: Frame) -> Capture:
-        """Add what tells of space to a frame; say what is missing."""
-        capture, reason = capture_of(frame, waiting.stamp_ns, waiting.camera, waiting.item.space)
-        if camera.parameters().depth == 'off':
-            return capture
-        camera.tally.add_space('' if reason is None else reason.text)
-        if reason is not None:
-            where = f"camera '{camera.name}': " if camera.name else ''
-            self._log.warning(
-                f'{camera.name} {reason.kind}', f'{where}not in metres: {reason.text}'
-            )
-        return capture
+                self._troubles.tell(job.camera, error, 'markers or overlay are lost')
 
     def _publish(self, job: Pending, outcome: Outcome) -> Published:
         begin_s = time.monotonic()
@@ -235,12 +156,14 @@ class Worker:
         latency_s = (self._stamp_clock() - job.waiting.stamp_ns) / 1e9
         here_s = end_s - job.waiting.arrived_s
         crop_s, publish_s = job.read_s + outcome.crop_s, end_s - begin_s
+        work_s = job.detect_s + crop_s + outcome.network_s + outcome.decode_s + publish_s
         job.camera.tally.add(published=1, subjects=len(outcome.poses))
         job.camera.tally.add_times(
             FrameTimes(
                 latency=latency_s,
                 arrival=latency_s - here_s,
-                wait=here_s - crop_s - outcome.network_s - outcome.decode_s - publish_s,
+                wait=here_s - work_s,
+                detect=job.detect_s,
                 crop=crop_s,
                 network=outcome.network_s,
                 decode=outcome.decode_s,
@@ -251,20 +174,3 @@ class Worker:
             )
         )
         return published
-
-    def _lost(self, waiting: Waiting[Arrival], error: Exception) -> None:
-        """Say that a frame is lost."""
-        camera = self._cameras[waiting.camera]
-        camera.tally.add(failed=1)
-        seconds, nanoseconds = divmod(waiting.stamp_ns, 1_000_000_000)
-        self._trouble(camera, error, f'the frame of stamp {seconds}.{nanoseconds:09d} is lost')
-
-    def _trouble(self, camera: Camera, error: Exception, consequence: str = '') -> None:
-        if not self._is_running():
-            return
-        where = f"camera '{camera.name}': " if camera.name else ''
-        if isinstance(error, InputError):
-            self._log.error(f'{camera.name} {error.kind}', f'{where}{error}')
-        else:
-            what = type(error).__name__
-            self._log.error(f'{camera.name} {what}', f'{where}{consequence}: {what}: {error}')

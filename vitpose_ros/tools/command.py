@@ -54,6 +54,10 @@ def run(
     except BrokenPipeError:  # the reader, head for example, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a disk that is full
+        where = f"'{error.filename}': " if error.filename else ''
+        print(f'{parser.prog}: {where}{error.strerror or error}', file=sys.stderr)
+        return 1
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

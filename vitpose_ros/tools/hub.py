@@ -7,18 +7,35 @@ import fcntl
 import hashlib
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
+from vitpose_ros.core.boxes.detector import FILES
+from vitpose_ros.core.boxes.known import KnownDetector
 from vitpose_ros.core.weights import KnownModel, models_directory, path_of
 from vitpose_ros.core.weights.known import DIRECTORY_VARIABLE
 from vitpose_ros.tools.command import ToolError
 
 SHA256 = re.compile(r'[0-9a-f]{64}')
+OF_GIT = 40  # digits of git's hash
+GIT_HASH = re.compile(rf'[0-9a-f]{{{OF_GIT}}}')
 CHUNK = 1 << 20  # bytes
 
 
 class FetchError(ToolError):
     """Weights could not be fetched; says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file of the hub, and where it goes."""
+
+    repository: str
+    revision: str
+    filename: str  # in the repository
+    path: Path
+    pin: Path  # keeps the checksum of what was first fetched, where none is known
+    sha256: str = ''  # empty: not known
 
 
 def is_there(model: KnownModel) -> bool:
@@ -34,7 +51,11 @@ def pin_of(model: KnownModel) -> Path:
 
     For models whose checksum is not in the table: later fetches have to bring the same.
     """
-    return models_directory() / 'pins' / f'{model.name}.sha256'
+    return _pin(model.name)
+
+
+def _pin(name: str) -> Path:
+    return models_directory() / 'pins' / f'{name}.sha256'
 
 
 def fetch(model: KnownModel) -> Path:
@@ -43,8 +64,26 @@ def fetch(model: KnownModel) -> Path:
     What an interrupted download brought is kept, and the next one goes on from there. Raises
     FetchError.
     """
-    path = path_of(model)
     assert model.repository is not None, 'nothing to fetch'
+    place = model.repository, model.revision, model.filename
+    return download(Download(*place, path_of(model), pin_of(model), model.sha256))
+
+
+def fetch_detector(detector: KnownDetector) -> dict[str, str]:
+    """Download the files of a known detector, as fetch does; return the checksum of each."""
+    checksums = {}
+    for name in FILES:
+        pin = _pin(f'{detector.name}.{name}')
+        if not (detector.folder / name).is_file():
+            place = detector.repository, detector.revision, name
+            download(Download(*place, detector.folder / name, pin))
+        checksums[name] = pin.read_text().strip() if pin.is_file() else 'not known'
+    return checksums
+
+
+def download(wanted: Download) -> Path:
+    """Download a file, and check it; see fetch. Raises FetchError."""
+    path = wanted.path
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
         from huggingface_hub.file_download import http_get
@@ -53,11 +92,11 @@ def fetch(model: KnownModel) -> Path:
             "fetching needs huggingface_hub: pip install 'huggingface_hub>=0.30'"
         ) from error
 
-    url = hf_hub_url(model.repository, model.filename, revision=model.revision)
-    partial = path.with_name(f'{path.name}.{model.revision[:8]}.partial')
+    url = hf_hub_url(wanted.repository, wanted.filename, revision=wanted.revision)
+    partial = path.with_name(f'{path.name}.{wanted.revision[:8]}.partial')
     try:
         about = get_hf_file_metadata(url, library_name='vitpose_ros')
-        checksum = _checksum(model, url, about.etag)
+        checksum = _checksum(wanted, url, about.etag)
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open('ab') as file:
             _lock(file.fileno(), partial)
@@ -75,17 +114,21 @@ def fetch(model: KnownModel) -> Path:
                 headers={'Accept-Encoding': 'identity'},
                 displayed_filename=path.name,
             )
-        found = sha256_of(partial)
-        if found != checksum:
+        found, kind = sha256_of(partial), 'sha256'
+        if len(checksum) == OF_GIT:
+            given, kind = git_hash_of(partial), 'of git'
+        else:
+            given = found
+        if given != checksum:
             partial.unlink()
             raise FetchError(
-                f'{url}: what came has the checksum (sha256) {found}, expected {checksum}; it was '
+                f'{url}: what came has the checksum ({kind}) {given}, expected {checksum}; it was '
                 'removed. Fetch it again; if that does not help, something between here and the '
                 'hub changes files'
             )
-        if not model.sha256:
-            pin_of(model).parent.mkdir(exist_ok=True)
-            pin_of(model).write_text(f'{found}\n')
+        if not wanted.sha256:
+            wanted.pin.parent.mkdir(exist_ok=True)
+            wanted.pin.write_text(f'{found}\n')
         partial.replace(path)
     except FetchError:
         raise
@@ -108,13 +151,24 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _checksum(model: KnownModel, url: str, etag: str | None) -> str:
-    """Return the checksum to expect: the known one, else the pinned, else what the hub states."""
+def git_hash_of(path: Path) -> str:
+    """Return the hash that git gives a file, as the hub states it of small ones."""
+    content = path.read_bytes()
+    return hashlib.sha1(b'blob %d\0' % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _checksum(wanted: Download, url: str, etag: str | None) -> str:
+    """Return the checksum to expect: the known one, else the pinned, else what the hub states.
+
+    That is a sha256, or git's hash of a small file, which counts only where nothing else is known.
+    """
     stated = etag if etag and SHA256.fullmatch(etag) else ''
-    known, whence = model.sha256, 'it is not the one that is known'
-    if not known and pin_of(model).is_file():
-        known = pin_of(model).read_text().strip()
-        whence = f'what was fetched here before had that; if this is meant, remove {pin_of(model)}'
+    known, whence = wanted.sha256, 'it is not the one that is known'
+    if not known and wanted.pin.is_file():
+        known = wanted.pin.read_text().strip()
+        whence = f'what was fetched here before had that; if this is meant, remove {wanted.pin}'
+    if not (known or stated) and etag and GIT_HASH.fullmatch(etag):
+        return etag
     if not (known or stated):
         raise FetchError(f'{url}: the hub states no checksum (sha256), it says {etag!r}')
     if known and stated and known != stated:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vitpose_ros.core.boxes.known import KNOWN_DETECTORS, KnownDetector
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.model.config import PUBLIC_UDP, SIZES, ViTPoseConfig
 from vitpose_ros.core.runtime.export import write_onnx
@@ -27,7 +28,7 @@ from vitpose_ros.core.weights import (
 )
 from vitpose_ros.core.weights.known import LICENCE, unknown_model
 from vitpose_ros.tools import command
-from vitpose_ros.tools.hub import fetch, is_there, pin_of
+from vitpose_ros.tools.hub import fetch, fetch_detector, is_there, pin_of
 from vitpose_ros.tools.quantize import MOST, about_calibration, quantize
 
 
@@ -40,10 +41,12 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition(': ')[2])
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
-    part = commands.add_parser('list', help='show the networks that are known by name')
+    part = commands.add_parser(
+        'list', help='show the networks and detectors that are known by name'
+    )
     part.set_defaults(run=_list)
 
-    part = commands.add_parser('fetch', help='download the weights of a known network')
+    part = commands.add_parser('fetch', help='download a known network or detector')
     part.add_argument('name', metavar='NAME')
     part.set_defaults(run=_fetch)
 
@@ -127,6 +130,18 @@ def _list(_: argparse.Namespace) -> None:
                 model.source,
             )
         )
+    for detector in KNOWN_DETECTORS.values():
+        rows.append(
+            (
+                detector.name,
+                'detector',
+                'boxes of 80 classes',
+                str(detector.megabytes),
+                detector.licence,
+                'yes' if detector.is_here else 'no',
+                detector.source,
+            )
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -134,6 +149,9 @@ def _list(_: argparse.Namespace) -> None:
 
 
 def _fetch(chosen: argparse.Namespace) -> None:
+    if detector := KNOWN_DETECTORS.get(chosen.name):
+        _fetch_detector(detector)
+        return
     model = KNOWN_MODELS.get(chosen.name)
     if model is None:
         raise unknown_model(chosen.name)
@@ -149,6 +167,19 @@ def _fetch(chosen: argparse.Namespace) -> None:
             f'its checksum (sha256), {told}: {pin_of(model).read_text().strip()}; no later fetch '
             f'may bring another ({pin_of(model)})'
         )
+
+
+def _fetch_detector(detector: KnownDetector) -> None:
+    if detector.is_here:
+        print(f"'{detector.name}' is already there: {detector.folder}")
+        return
+    size = f'{detector.megabytes} MB, {detector.licence}'
+    print(f"fetching '{detector.name}', {size}, from {detector.source}")
+    checksums = fetch_detector(detector)
+    print(f"'{detector.name}' is ready: {detector.folder}")
+    print('the checksums (sha256) as first fetched here, which no later fetch may change:')
+    for name, checksum in checksums.items():
+        print(f'  {checksum}  {name}')
 
 
 def _convert(chosen: argparse.Namespace) -> None:

@@ -11,8 +11,11 @@ from typing import TextIO
 
 import numpy as np
 
+from vitpose_ros.core.boxes.detector import LEAST_SCORE
+from vitpose_ros.core.boxes.known import find_detector, load_detector
+from vitpose_ros.core.captures import Capture
 from vitpose_ros.core.estimator import PoseEstimator
-from vitpose_ros.core.pipeline import Capture, PosePipeline
+from vitpose_ros.core.pipeline import PosePipeline
 from vitpose_ros.core.poses import Poses
 from vitpose_ros.core.skeletons import keypoint_set_of_class
 from vitpose_ros.core.types import Frame, as_boxes, box_fault
@@ -42,12 +45,22 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     parser.add_argument(
         '--boxes', type=Path, metavar='FILE',
         help="of the subjects, in COCO's results format: bbox as x, y, width, height; the picture "
-        'by file_name, else by image_id as its index in sorted order, from 0. Without it each '
-        'picture is one subject',
+        'by file_name, else by image_id as its index in sorted order, from 0. Without it and '
+        '--detector each picture is one subject',
     )  # fmt: skip
     parser.add_argument(
-        '--box-threshold', type=command.number, default=0.0, help='least score of a box; 0'
-    )
+        '--detector', metavar='DETECTOR',
+        help='finds the subjects: a known name, or a directory of Hugging Face transformers',
+    )  # fmt: skip
+    parser.add_argument(
+        '--detector-every', type=command.whole(1), default=1, metavar='N',
+        help='of how many frames of a video the detector looks at one; between them, boxes are '
+        'where the tracks expect them, which needs --tracking on; 1',
+    )  # fmt: skip
+    parser.add_argument(
+        '--box-threshold', type=command.number, default=0.0,
+        help=f'least score of a box; 0, and {LEAST_SCORE} with --detector',
+    )  # fmt: skip
     parser.add_argument(
         '--json', type=command.new_file, metavar='FILE', help='write the poses there'
     )
@@ -63,6 +76,9 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
 def _predict(chosen: argparse.Namespace) -> None:
     """Do all of it; what cannot be read or written is named before the network is loaded."""
     options, tracks = command.read_options(chosen), command.read_tracking(chosen)
+    if chosen.detector is not None and chosen.boxes is not None:
+        raise command.ToolError('--boxes and --detector both tell of boxes; give one of them')
+    folder = None if chosen.detector is None else find_detector(chosen.detector)
     files = find_files(chosen.sources)
     if chosen.json is not None:
         command.keep('--json', chosen.json, [*files, *filter(None, [chosen.boxes])])
@@ -84,7 +100,16 @@ def _predict(chosen: argparse.Namespace) -> None:
         stack.callback(progress.close)
         subjects = shots = 0
         unreadable: list[Path] = []
-        pipeline = PosePipeline(estimator, tracks)
+        detector = None
+        if folder is not None:
+            detector = load_detector(folder, estimator.backend)
+        pipeline = PosePipeline(
+            estimator,
+            tracks,
+            detector=detector,
+            detector_every=chosen.detector_every,
+            least_score=chosen.box_threshold or LEAST_SCORE,
+        )
         for shot, poses in _poses(pipeline, read_shots(files, unreadable), boxes):
             if listing is not None:
                 listing.add(shot, poses)
@@ -125,7 +150,7 @@ def _poses(
 def _frame(estimator: PoseEstimator, shot: Shot, boxes: BoxFile | None) -> Frame:
     """Return a shot with its boxes; those that are none are left out, and that is said."""
     height, width = shot.image.shape[:2]
-    if boxes is None:
+    if boxes is None:  # a detector does not look at it
         return Frame(shot.image, as_boxes((0, 0, width, height)), 'bgr')
     found = boxes.of(shot)
     corners, good = as_boxes(found.corners), []

@@ -87,7 +87,7 @@ def test_the_network_that_is_handed_over_is_the_same(tmp_path, monkeypatch):
     network = load_network('nano', ['coco', 'mpii'])
     given = []
     monkeypatch.setattr(
-        conversion, '_run_process', lambda folder, *_: given.append(conversion._read(folder))
+        conversion, 'run_process', lambda _, folder, *__: given.append(conversion._read(folder))
     )
     assert in_a_thread(lambda: convert(network, tmp_path, 'onnx')) == []
     [(other, calibration)] = given
@@ -99,7 +99,7 @@ def test_the_network_that_is_handed_over_is_the_same(tmp_path, monkeypatch):
 def test_the_process_does_not_look_at_a_gpu_which_may_be_busy(tmp_path, monkeypatch):
     program = (
         'import os, pathlib, sys\n'
-        "pathlib.Path(sys.argv[2], 'seen').write_text(os.environ['CUDA_VISIBLE_DEVICES'])\n"
+        "pathlib.Path(sys.argv[3], 'seen').write_text(os.environ['CUDA_VISIBLE_DEVICES'])\n"
     )
     monkeypatch.setattr(conversion, 'PROGRAM', program)
     network = load_network('nano', image_size=SIZE)

@@ -6,7 +6,6 @@ that the results are those of its pipeline.
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +15,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vitpose_ros.core.boxes import graphs
+from vitpose_ros.core.boxes.graphs import Run
+from vitpose_ros.core.boxes.objects import Objects
 from vitpose_ros.core.errors import VitposeError, shorten
 from vitpose_ros.core.geometry.crops import TO_RGB
-from vitpose_ros.core.types import Frame
+from vitpose_ros.core.runtime.processor import torch_threads
+from vitpose_ros.core.types import Frame, Precision
 
-NEEDED = ('config.json', 'preprocessor_config.json', 'model.safetensors')
+FILES = ('config.json', 'preprocessor_config.json', 'model.safetensors')
+DTYPES: dict[Precision, torch.dtype] = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
+LEAST_SCORE = 0.3  # of an object, if nobody asks for another
 REMEDY = "pip install 'transformers>=4.52' pillow"
 
 
@@ -28,35 +33,45 @@ class DetectorError(VitposeError, ValueError):
     """A detector that cannot be loaded."""
 
 
-@dataclass(frozen=True, eq=False)
-class Objects:
-    """What a detector found in an image, best first."""
-
-    boxes: NDArray[np.float32]  # (n, 4) pixels: x_min, y_min, x_max, y_max
-    scores: NDArray[np.float32]  # (n,) 0 to 1
-    class_names: tuple[str, ...]  # (n,) as the detector calls them
-
-
 class Detector:
     """Finds objects in images. For one thread at a time."""
 
-    def __init__(self, network: Any, processor: Any, device: torch.device) -> None:
-        """Take a network of the library, its image processor, and where it runs."""
-        self._network = network.eval().requires_grad_(False).to(device)
+    def __init__(
+        self, run: Run, processor: Any, about: Any, *, device: torch.device, threads: int = 0
+    ) -> None:
+        """Take what runs a network, its image processor, and what its config.json says.
+
+        device: where the network reads pixels. threads: of the processor; 0: as many as PyTorch
+        has.
+        """
+        self._run = run
         self._processor = processor
         self._device = device
-        self.class_names: dict[int, str] = dict(network.config.id2label)
+        self._threads = threads
+        self.class_names: dict[int, str] = dict(about.id2label)
+        self.kind: str = about.model_type  # as the library calls it: 'd_fine'
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = 'cpu') -> 'Detector':
+    def load(
+        cls,
+        folder: str | Path,
+        device: str = 'cpu',
+        *,
+        runtime: str = 'torch',
+        precision: Precision = 'float32',
+        threads: int = 0,
+    ) -> 'Detector':
         """Load a detector from a directory, as save_pretrained writes it. Raises DetectorError.
 
-        Nothing is fetched, and no code of the directory is run.
+        device, runtime ('torch', 'openvino', 'onnx') and precision: of the network it works for;
+        what a detector cannot compute with is float32. Nothing is fetched, and no code of the
+        directory is run. Raises BackendError and ExportError, too, where the runtime cannot be
+        had.
         """
         folder = Path(folder).expanduser()
         _check(folder)
         transformers = _library()
-        with _explained(folder):
+        with _explained(folder, transformers):
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
             known = transformers.AutoModelForObjectDetection._model_mapping
             if type(config) not in known:
@@ -64,30 +79,41 @@ class Detector:
                     f"detector '{folder}': its config.json says {config.model_type}, which is no "
                     'object detector; give a directory of D-FINE or RT-DETR'
                 )
-            network = transformers.AutoModelForObjectDetection.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True
-            )
             processor = transformers.AutoImageProcessor.from_pretrained(
                 folder, local_files_only=True
             )
-        return cls(network, processor, torch.device(device))
+        size = _fixed_size(processor)
+        if runtime == 'torch' or size is None:  # graphs are for one size
+            with _explained(folder, transformers):
+                network = transformers.AutoModelForObjectDetection.from_pretrained(
+                    folder, local_files_only=True, use_safetensors=True
+                )
+            dtype = DTYPES.get(precision, torch.float32)
+            place = torch.device('cpu' if device == 'intel_gpu' else device)
+            run = graphs.in_torch(network, place, dtype)
+        else:
+            place = torch.device('cpu')
+            run = graphs.opened(
+                folder, size, runtime, where=device, precision=precision, threads=threads
+            )
+        return cls(run, processor, config, device=place, threads=threads)
 
-    @torch.inference_mode()
-    def find(self, frames: Sequence[Frame], min_score: float = 0.3) -> list[Objects]:
+    def find(self, frames: Sequence[Frame], min_score: float = LEAST_SCORE) -> list[Objects]:
         """Return what is in frames, all in one forward pass; their boxes are not looked at."""
         if not frames:
             return []
-        images = [_rgb(frame) for frame in frames]
-        inputs = self._processor(images=images, return_tensors='pt').to(self._device)
-        found = self._network(**inputs)
-        results = self._processor.post_process_object_detection(
-            SimpleNamespace(logits=found.logits.float(), pred_boxes=found.pred_boxes.float()),
-            threshold=min_score,
-            target_sizes=[image.shape[:2] for image in images],
-        )
-        return [
-            self._objects(result, frame) for result, frame in zip(results, frames, strict=True)
-        ]
+        with torch_threads(self._threads), torch.inference_mode():
+            images = [rgb(frame) for frame in frames]
+            inputs = self._processor(images=images, return_tensors='pt')
+            logits, boxes = self._run(inputs['pixel_values'].to(self._device))
+            results = self._processor.post_process_object_detection(
+                SimpleNamespace(logits=logits, pred_boxes=boxes),
+                threshold=min_score,
+                target_sizes=[image.shape[:2] for image in images],
+            )
+            return [
+                self._objects(result, frame) for result, frame in zip(results, frames, strict=True)
+            ]
 
     def _objects(self, result: dict[str, torch.Tensor], frame: Frame) -> Objects:
         order = result['scores'].argsort(descending=True, stable=True)
@@ -98,17 +124,25 @@ class Detector:
         return Objects(boxes, result['scores'][order].cpu().numpy().astype(np.float32), names)
 
 
-def _rgb(frame: Frame) -> NDArray[np.uint8]:
+def rgb(frame: Frame) -> NDArray[np.uint8]:
     """Return the pixels of a frame, (h, w, 3) RGB."""
     if frame.channels == 'rgb':
         return frame.pixels
     return np.asarray(cv2.cvtColor(frame.pixels, TO_RGB[frame.channels]), np.uint8)
 
 
+def _fixed_size(processor: Any) -> tuple[int, int] | None:
+    """Return height and width of what a network sees; None where they depend on the image."""
+    try:
+        return int(processor.size['height']), int(processor.size['width'])
+    except (KeyError, TypeError):
+        return None
+
+
 def _check(folder: Path) -> None:
     if not folder.is_dir():
-        raise DetectorError(f"detector '{folder}' is no directory; give one with {NEEDED[0]}")
-    absent = [name for name in NEEDED if not (folder / name).is_file()]
+        raise DetectorError(f"detector '{folder}' is no directory; give one with {FILES[0]}")
+    absent = [name for name in FILES if not (folder / name).is_file()]
     if absent:
         raise DetectorError(
             f"detector '{folder}' lacks {', '.join(absent)}; give a directory as save_pretrained "
@@ -128,8 +162,14 @@ def _library() -> Any:
 
 
 @contextmanager
-def _explained(folder: Path) -> Any:
-    """Turn what the library says into an error that names the directory and the remedy."""
+def _explained(folder: Path, transformers: Any) -> Any:
+    """Turn what the library says into an error that names the directory and the remedy.
+
+    Its progress bars are for downloads of its own, which there are none of.
+    """
+    logging: Any = transformers.utils.logging
+    shows = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         yield
     except DetectorError:
@@ -140,3 +180,6 @@ def _explained(folder: Path) -> Any:
             f"detector '{folder}' cannot be loaded ({type(error).__name__}: {text}); fetch it "
             f'again, or take a newer library: {REMEDY}'
         ) from error
+    finally:
+        if shows:
+            logging.enable_progress_bar()

@@ -1,9 +1,11 @@
 """What every backend gives, and what the estimator needs of it."""
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,16 +72,30 @@ class Seconds:
 
 
 class Backend(ABC):
-    """Runs one network on one device. For one thread at a time: memory is used again."""
+    """Runs one network on one device. For one thread at a time: memory is used again.
+
+    Whoever uses it holds its lock meanwhile.
+    """
 
     config: ViTPoseConfig
     precision: Precision
     device: torch.device  # where crops and heatmaps are
+    runtime: str = 'torch'  # what computes: 'torch', 'onnx' or 'openvino'
     description: str  # for log and diagnostics: 'torch on cpu, float32, 3 threads'
     reason: str = ''  # why this one
     warning: str = ''  # what it could not have, and the remedy
     threads: int = 0  # that PyTorch gets in a pass; 0: as many as it has
     decodes_jpeg: bool = False  # whether frames had better come as Jpeg
+
+    @cached_property
+    def lock(self) -> threading.Lock:
+        """What keeps threads, also those of several estimators, from using it at a time."""
+        return threading.Lock()
+
+    @property
+    def place(self) -> str:
+        """The device as the options name it, for what is to run beside the network."""
+        return str(self.device)
 
     def crops(self) -> Crops:
         """Return what cuts crops out of frames for this backend."""
@@ -101,7 +117,8 @@ class Backend(ABC):
         """Map crops (n, h, w, 3) uint8 RGB to heatmaps, a tensor for each keypoint set.
 
         The crops stand in the order of config.keypoint_sets; counts tells how many belong to
-        each. Of each set the heatmaps are (count, k, h/4, w/4) float32.
+        each. Of each set the heatmaps are (count, k, h/4, w/4) float32; those of bottom-up
+        networks have more maps behind them.
         """
 
     def keypoints(
@@ -141,9 +158,9 @@ class GraphBackend(Backend):
     def heatmaps(self, crops: torch.Tensor, counts: Sequence[int]) -> list[torch.Tensor]:
         """Map crops to heatmaps; see Backend."""
         heatmaps: list[torch.Tensor] = []
-        keypoints = self.config.num_keypoints.values()
+        counts_of_maps = self.config.num_maps.values()
         parts = torch.split(crops, list(counts))
-        for graph, own, k in zip(self._graphs, parts, keypoints, strict=True):
+        for graph, own, k in zip(self._graphs, parts, counts_of_maps, strict=True):
             maps = torch.empty(len(own), k, *self.config.heatmap_size, device=self.device)
             for start in range(0, len(own), self._most):
                 part = slice(start, start + self._most)

@@ -29,7 +29,9 @@ from vitpose_ros.core.types import Precision
 LOG = logging.getLogger(__name__)
 
 NETWORK, CALIBRATION = 'network.pt', 'calibration.json'  # what the process is given
-PROGRAM = f'import sys, {__name__} as conversion; sys.exit(conversion.main(*sys.argv[1:]))'
+PROGRAM = (
+    'import importlib, sys; sys.exit(importlib.import_module(sys.argv[1]).main(*sys.argv[2:]))'
+)
 REFUSED = 3  # its exit code after an ExportError, which it printed
 
 
@@ -54,7 +56,7 @@ def convert(
         torch.save((asdict(network.config), network.state_dict()), Path(given, NETWORK))
         if calibration is not None:
             calibration.write(Path(given, CALIBRATION))
-        _run_process(given, str(folder), kind, precision)
+        run_process(__name__, given, str(folder), kind, precision)
 
 
 def _convert(
@@ -109,11 +111,14 @@ def openvino_graph(module: nn.Module, example: Tensor, *, in_integers: bool) -> 
     return model
 
 
-def _run_process(*arguments: str) -> None:
-    """Run main in a process, which ends when its input does, as when this process dies."""
+def run_process(module: str, *arguments: str) -> None:
+    """Run main of a module in a process of its own. Raises ExportError.
+
+    main is to begin with end_with_parent, and to return REFUSED after it printed an ExportError.
+    """
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     process = subprocess.Popen(
-        [sys.executable, '-c', PROGRAM, *arguments],
+        [sys.executable, '-c', PROGRAM, module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -145,14 +150,19 @@ def _read(given: str) -> tuple[ViTPose, Calibration | None]:
     return network.eval().requires_grad_(False), found
 
 
-def _end_with_parent() -> None:
-    os.read(0, 1)  # sys.stdin would be locked when the process ends
-    os._exit(1)
+def end_with_parent() -> None:
+    """End this process when its input ends, as it does when the one that waits for it dies."""
+
+    def wait() -> None:
+        os.read(0, 1)  # sys.stdin would be locked when the process ends
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def main(given: str, folder: str, kind: str, precision: Precision) -> int:
     """Convert, in a process of its own; return the exit code."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     network, calibration = _read(given)
     torch.set_num_threads(processor.default_threads())
     try:

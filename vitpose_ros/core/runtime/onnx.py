@@ -71,6 +71,8 @@ def choose_device(device: str) -> str:
 class OnnxBackend(GraphBackend):
     """Runs ONNX files, one per keypoint set, on the best provider that is there."""
 
+    runtime = 'onnx'
+
     def __init__(
         self,
         files: Sequence[Path],
@@ -208,7 +210,7 @@ class OnnxBackend(GraphBackend):
         crops = torch.zeros(
             size, *self.config.image_size, 3, dtype=torch.uint8, device=self.device
         )
-        for graph, k in zip(self._graphs, self.config.num_keypoints.values(), strict=True):
+        for graph, k in zip(self._graphs, self.config.num_maps.values(), strict=True):
             maps = torch.empty(size, k, *self.config.heatmap_size, device=self.device)
             self._run(graph, crops, maps)
 

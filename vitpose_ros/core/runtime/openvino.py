@@ -55,6 +55,8 @@ def check_device(device: str) -> None:
 class OpenVinoBackend(GraphBackend):
     """Runs the graphs of a network in OpenVINO."""
 
+    runtime = 'openvino'
+
     def __init__(
         self,
         network: ViTPose,
@@ -96,6 +98,11 @@ class OpenVinoBackend(GraphBackend):
                 f'openvino-{self._digest}',
             )
 
+    @property
+    def place(self) -> str:
+        """The device as the options name it; see Backend."""
+        return next(name for name, own in DEVICES.items() if own == self._where)
+
     def _models(self, network: ViTPose, calibration: Calibration | None) -> list[Any]:
         """Return the graphs of a network, from the cache if they are there."""
         import openvino
@@ -130,16 +137,21 @@ class OpenVinoBackend(GraphBackend):
         return choices[1] if integers.gain(plain, short, ROUNDS, 1) > 1 else choices[0]
 
     def _compile(self, model: Any, precision: Precision) -> Any:
-        rest = precision  # of what is not quantised
-        if precision == 'int8':
-            rest = 'bfloat16' if processor.has_bfloat16() else 'float32'
-        options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': HINTS[rest]}
-        if self._where == 'CPU':
-            options['INFERENCE_NUM_THREADS'] = str(self.threads)
-            # Threads bound to a core stay there when another program takes it.
-            options['ENABLE_CPU_PINNING'] = 'NO'
-        return self._core.compile_model(model, self._where, options).create_infer_request()
+        return compiled(self._core, model, self._where, precision, self.threads)
 
     def _run(self, graph: Any, crops: torch.Tensor, heatmaps: torch.Tensor) -> None:
         found = graph.infer([crops.numpy()], share_inputs=True, share_outputs=True)
         heatmaps.copy_(torch.from_numpy(found[0]))
+
+
+def compiled(core: Any, model: Any, where: str, precision: Precision, threads: int) -> Any:
+    """Return an infer request for a model; where: one of DEVICES' values."""
+    rest = precision  # of what is not quantised
+    if precision == 'int8':
+        rest = 'bfloat16' if processor.has_bfloat16() else 'float32'
+    options = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': HINTS[rest]}
+    if where == 'CPU':
+        options['INFERENCE_NUM_THREADS'] = str(threads)
+        # Threads bound to a core stay there when another program takes it.
+        options['ENABLE_CPU_PINNING'] = 'NO'
+    return core.compile_model(model, where, options).create_infer_request()

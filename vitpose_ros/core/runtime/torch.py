@@ -52,7 +52,7 @@ class TorchBackend(Backend):
         """Map crops to heatmaps; see Backend."""
         heatmaps = [
             torch.empty(count, k, *self.config.heatmap_size)
-            for count, k in zip(counts, self.config.num_keypoints.values(), strict=True)
+            for count, k in zip(counts, self.config.num_maps.values(), strict=True)
         ]
         done = [0] * len(counts)
         for part, own_counts in chunks(counts, CHUNK):

@@ -7,7 +7,7 @@ the numbers of its annotation files, 1 to 90 with gaps ('coco91').
 
 from collections.abc import Collection, Mapping, Sequence
 
-from vitpose_ros.core.skeletons import keypoint_set_of_class
+from vitpose_ros.core.skeletons import SKELETONS, keypoint_set_of_class
 
 COCO_NAMES = (
     'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat',
@@ -81,6 +81,11 @@ class KeypointSetChoice:
         self._names = names
         self._keypoint_sets = keypoint_sets
         self._by_class = {names.name(class_id): key for class_id, key in by_class.items()}
+
+    def fitting(self) -> list[str]:
+        """Return the names of all classes that some keypoint set is meant for."""
+        fitting = [name for key in self._keypoint_sets for name in SKELETONS[key].classes]
+        return list(dict.fromkeys((*self._by_class, *fitting)))
 
     def keypoint_set(self, class_id: str) -> str:
         """Return the keypoint set for a class."""
