@@ -206,7 +206,8 @@ def cameras_in(path, name, namespace):
         for section in ('/**', f'/**/{name}', name, full):  # the later ones count
             values = (sections.get(section) or {}).get('ros__parameters') or {}
             given = values.get('cameras', cameras)
-            cameras = words_of(given) if isinstance(given, str) else tuple(given or ())
+            words = [given] if isinstance(given, str) else given or ()
+            cameras = words_of(','.join(map(str, words)))
     return cameras
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from training.crowds import HIDDEN, SEEN, SIZE, Crowd, CrowdComposer
 from vitpose_ros.core.geometry.crops import normalise
-from vitpose_ros.core.geometry.grouping import Found, find
+from vitpose_ros.core.geometry.grouping import Subjects, find
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.weights import load_network
 from world import panoramas
@@ -54,7 +54,7 @@ def held_out(
     ]
 
 
-def predict(network: Callable[[Tensor], Tensor], crowds: Sequence[Crowd]) -> list[Found]:
+def predict(network: Callable[[Tensor], Tensor], crowds: Sequence[Crowd]) -> list[Subjects]:
     """Return whom a network finds in pictures."""
     found = []
     for crowd in crowds:
@@ -64,7 +64,7 @@ def predict(network: Callable[[Tensor], Tensor], crowds: Sequence[Crowd]) -> lis
     return found
 
 
-def measure(found: Sequence[Found], crowds: Sequence[Crowd]) -> dict[str, float]:
+def measure(found: Sequence[Subjects], crowds: Sequence[Crowd]) -> dict[str, float]:
     """Return the figures of what was found in pictures."""
     truth, results = _truth(crowds), _results(found)
     figures: dict[str, float] = {}
@@ -138,7 +138,7 @@ def _annotation(image: int, box: Array, points: Array, *, ignored: bool) -> dict
     }
 
 
-def _results(found: Sequence[Found]) -> list[dict[str, Any]]:
+def _results(found: Sequence[Subjects]) -> list[dict[str, Any]]:
     results = []
     for index, one in enumerate(found):
         for points, heights, score in zip(

@@ -27,7 +27,7 @@ def arrival_lines(frames: int, answers: Sequence[Any], latencies_ms: Sequence[fl
     median, high = np.percentile(latencies_ms, (50, 95))
     return [
         f'frames:    {frames} from the camera, {len(answers)} with keypoints',
-        f'people:    {people} detected, {people / len(answers):.1f} a frame',
+        f'people:    {people} detected, {people / len(answers):.1f} per frame',
         f'latency:   {median:.0f} ms median, {high:.0f} ms 95th percentile, '
         'from image stamp to keypoints received',
     ]

@@ -25,7 +25,7 @@ AREA_OF_BOX = 0.53  # a person covers about this part of its box
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Subjects:
     """Subjects in n images, MOST in each, best first; those with a score of 0 are none."""
 
     keypoints: Tensor  # (n, MOST, k, 2) float32, pixels of the network's input
@@ -34,7 +34,7 @@ class Found:
     box_scores: Tensor  # (n, MOST), 0 to 1
 
 
-def find(maps: Tensor, skeleton: Skeleton) -> Found:
+def find(maps: Tensor, skeleton: Skeleton) -> Subjects:
     """Return the subjects of maps (n, k + more, h/4, w/4), as a bottom-up network gives them."""
     k = len(skeleton)
     heatmaps, cells = maps[:, :k], grouping.unfolded(maps[:, k:])
@@ -60,7 +60,7 @@ def find(maps: Tensor, skeleton: Skeleton) -> Found:
         shape = order.reshape(*order.shape, *(1,) * (values.ndim - 2))
         return values.gather(1, shape.expand_as(values))
 
-    return Found(*(sorted_(values) for values in (keypoints, heights, boxes, scores)))
+    return Subjects(*(sorted_(values) for values in (keypoints, heights, boxes, scores)))
 
 
 def _peaks(maps: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class ViTPoseConfig:
     image_size: tuple[int, int] = (256, 192)  # height, width in pixels, multiples of 16
     decoder: Literal['classic', 'simple'] = 'classic'
     deconv_channels: int = 256  # classic decoder only
-    attention: AttentionKind | tuple[AttentionKind, ...] = 'full'  # of all blocks, or one a block
+    attention: AttentionKind | tuple[AttentionKind, ...] = 'full'  # of all blocks, or of each
     window_size: tuple[int, int] = DEFAULT_WINDOW_SIZE  # height, width in tokens
     # Keypoint sets that it was trained for in the unbiased convention; of its own sets alone.
     udp: tuple[str, ...] = PUBLIC_UDP

@@ -1,9 +1,10 @@
 """Networks in integers of 8 bits: what is calibrated, the file of it, and layers that round.
 
 The inputs and weights of the products of a transformer's blocks, and of the decoder's two
-deconvolutions, are rounded to integers (QUANTISED); all else stays as it is. Weights have a step
-an output channel, the largest magnitude over 127; inputs one a layer, which a calibration gives:
-the magnitude at which they are cut, over 127. Nothing is shifted: zero is zero, as TensorRT wants.
+deconvolutions, are rounded to integers (QUANTISED); all else stays as it is. Weights have one
+step per output channel, the largest magnitude over 127; inputs have one per layer, which a
+calibration gives: the magnitude at which they are cut, over 127. Nothing is shifted: zero is zero,
+as TensorRT wants.
 
 A calibration lies beside the weights, as JSON, and serves all runtimes.
 """

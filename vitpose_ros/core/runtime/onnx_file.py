@@ -39,7 +39,7 @@ def _attention() -> Check:
     fits, expected = _one_of(*get_args(AttentionKind))
     return (
         lambda v: fits(v) or (isinstance(v, list) and all(map(fits, v))),
-        f'{expected}, or a list of them, one a block',
+        f'{expected}, or a list of them, one for each block',
     )
 
 

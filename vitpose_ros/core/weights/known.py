@@ -17,7 +17,7 @@ LICENCE = 'Apache-2.0'  # of all of them
 # The authors' own files, as mirrored by the maintainer of their Hugging Face conversion.
 ORIGINALS = 'nielsr/vitpose-original-checkpoints'
 ORIGINALS_REVISION = 'e8141930a5f66b269e22713bbd9ee3f06bbe89b0'
-# The authors' files, split into one dense network a keypoint set.
+# The authors' files, split into one dense network per keypoint set.
 SPLITS = 'JunkyByte/easy_ViTPose'
 SPLITS_REVISION = '2757e82adcccda02f9f7fef66e5a115b7be439fe'
 
