@@ -256,7 +256,7 @@ def test_what_is_known_is_listed(folder, capsys):
     lines = capsys.readouterr().out.splitlines()
     header = 'NAME SIZE KEYPOINT SETS MB LICENCE HERE SOURCE'
     assert ' '.join(lines[0].split()) == header
-    assert [line.split()[0] for line in lines[1:]] == list(KNOWN_MODELS)
+    assert [line.split()[0] for line in lines[1:]] == [*KNOWN_MODELS, *KNOWN_DETECTORS]
     by_name = {line.split()[0]: line.split() for line in lines[1:]}
     assert by_name['nano'][5] == 'yes' and by_name[NAME][5] == 'no'
     assert 'Apache-2.0' in by_name[NAME] and f'huggingface.co/{MODEL.repository}' in by_name[NAME]
