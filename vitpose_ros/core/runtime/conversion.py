@@ -99,7 +99,7 @@ def openvino_graph(module: nn.Module, example: Tensor, *, in_integers: bool) -> 
 
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # tracing says that sizes become constants
-        traced = torch.jit.trace(module, (example,), check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(module, (example,), check_trace=False)
     decoder = TorchScriptPythonDecoder(traced, example_input=example)  # must outlive what follows
     frontend = FrontEndManager().load_by_framework('pytorch')
     model = frontend.convert(frontend.load(decoder))

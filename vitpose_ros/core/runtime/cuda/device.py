@@ -49,7 +49,7 @@ def event(device: torch.device) -> Event:
     """Return an event. Waiting for it leaves the core to others."""
     if device.type != 'cuda':
         return _Passed()
-    found: Event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+    found: Event = torch.cuda.Event(blocking=True)
     return found
 
 
@@ -57,7 +57,7 @@ def stream(device: torch.device) -> Any:
     """Return a new stream, None on a processor."""
     if device.type != 'cuda':
         return None
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return torch.cuda.Stream(device)
 
 
 @functools.cache
@@ -262,10 +262,7 @@ def milliseconds(
     times: list[float] = []
     for _ in range(rounds):
         if device.type == 'cuda':
-            begin, end = (
-                torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-                for _ in range(2)
-            )
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             begin.record()
             for _ in range(REPEATS):
                 run()
