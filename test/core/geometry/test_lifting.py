@@ -171,7 +171,7 @@ def test_without_depth_nothing_is_known(hole):
 def test_depth_without_subjects_gives_none():
     poses = poses_of(joints_of())[[]]
     found = lift(poses, seen(joints_of()), CAMERA)
-    assert found.points.shape == (0, 0, 3) and found.position.shape == (0, 3)
+    assert found.points.shape == (0, 17, 3) and found.position.shape == (0, 3)
 
 
 def test_keypoints_that_are_not_sure_are_not_looked_at():
