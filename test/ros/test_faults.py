@@ -144,7 +144,7 @@ def test_memory_is_freed_at_cleanup(backend, start, probe, tmp_path):
     assert probe.transition('cleanup')
     after = node.memory_mb
     print(f'memory: {before:.0f} MB, with the network {held:.0f} MB, after cleanup {after:.0f} MB')
-    # Caches of the libraries stay, about 100 MB; a dozen more transitions add nothing to them.
+    # About 100 MB stay with the libraries; a dozen more transitions add nothing to them.
     assert after < before + 0.25 * size_mb
     assert probe.set_parameter('model', 'nano').successful
     assert probe.transition('configure') and probe.transition('activate')
