@@ -139,8 +139,8 @@ RECIPES = {
         glance=GLANCE,
         front=0.5,
     ),
-    # Everybody in a picture; from the weights of 'nano-front'. In small pictures first, of which
-    # twice as many are seen in the same time.
+    # Everybody in a picture; from the weights of 'nano-front'. In pictures of half the pixels
+    # first, then in those that the network is for.
     'crowd': _CROWD,
     'crowd-large': replace(
         _CROWD,
