@@ -28,10 +28,12 @@ nodes() {
   grep -lE "$starts" test/ros/test_*.py | grep -v -e $alone -e test_training
 }
 computing() {
+  # Short ones last: so no lane is left with a long one.
   echo pytest test/core/runtime
-  echo pytest test/tools
-  echo pytest test/core --ignore=test/core/runtime
+  echo pytest test/core --ignore=test/core/runtime --ignore=test/core/model
   echo pytest test --ignore=test/ros --ignore=test/core --ignore=test/tools
+  echo pytest test/tools
+  echo pytest test/core/model
   echo mypy
   echo pytest $(grep -LE "$starts" test/ros/test_*.py) # without nodes
 }

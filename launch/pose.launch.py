@@ -54,7 +54,11 @@ ARGUMENTS = {
         str(CONFIG / 'pose.yaml'),
         'parameters of the node; those that are given as arguments go before',
     ),
-    'use_sim_time': ('false', 'take the time from /clock, as with recordings and simulators'),
+    'use_sim_time': (
+        '',
+        'take the time from /clock, as with recordings and simulators; empty: as in params_file, '
+        'else false',
+    ),
     'log_level': ('info', 'what the node logs: debug, info, warn, error or fatal'),
     'respawn': (
         'false',
@@ -197,18 +201,22 @@ def existing(path):
     return path
 
 
-def cameras_in(path, name, namespace):
-    """Return the names of the cameras that a file of parameters gives the node."""
+def parameters_in(path, name, namespace):
+    """Return the parameters that a file gives the node: name → value."""
     sections = yaml.safe_load(Path(path).read_text()) or {}
-    cameras = ()
+    found = {}
     if isinstance(sections, dict):
         full = f'/{namespace}/{name}'.replace('//', '/')
         for section in ('/**', f'/**/{name}', name, full):  # the later ones count
-            values = (sections.get(section) or {}).get('ros__parameters') or {}
-            given = values.get('cameras', cameras)
-            words = [given] if isinstance(given, str) else given or ()
-            cameras = words_of(','.join(map(str, words)))
-    return cameras
+            found.update((sections.get(section) or {}).get('ros__parameters') or {})
+    return found
+
+
+def cameras_in(found):
+    """Return the names of the cameras among the parameters of a file."""
+    given = found.get('cameras') or ()
+    words = [given] if isinstance(given, str) else given
+    return words_of(','.join(map(str, words)))
 
 
 def start(context, kinds):
@@ -225,10 +233,13 @@ def start(context, kinds):
         if argument(parameter):
             value = value_of(argument(parameter), kind)
             given[parameter] = ParameterValue(value, value_type=type(value))
-    given['use_sim_time'] = flag('use_sim_time')
     params_file = existing(argument('params_file'))
     name, namespace = argument('node_name'), argument('namespace').strip('/')
-    cameras = words_of(argument('cameras')) or cameras_in(params_file, name, namespace)
+    of_file = parameters_in(params_file, name, namespace)
+    if argument('use_sim_time'):
+        given['use_sim_time'] = flag('use_sim_time')
+    sim_time = given.get('use_sim_time', of_file.get('use_sim_time', False))
+    cameras = words_of(argument('cameras')) or cameras_in(of_file)
     remappings = topics(
         cameras,
         argument('image_topic'),
@@ -247,7 +258,7 @@ def start(context, kinds):
                 executable='rviz2',
                 namespace=namespace,
                 arguments=['-d', str(CONFIG / 'pose.rviz'), '-f', argument('fixed_frame')],
-                parameters=[{'use_sim_time': given['use_sim_time']}],
+                parameters=[{'use_sim_time': sim_time}],
                 remappings=rviz_remappings(cameras, remappings, name),
                 output='log',
             )

@@ -1,6 +1,7 @@
 """What the launch files offer and start; with launch itself where that is installed."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_the_topics_of_every_camera_are_found():
 
 
 def test_cameras_are_those_of_the_argument_or_of_the_file(tmp_path):
-    [cameras_in] = parts_of(POSE, 'cameras_in')
+    parameters_in, cameras_in = parts_of(POSE, 'parameters_in', 'cameras_in')
     path = tmp_path / 'mine.yaml'
     for written, found in (
         ('/**:\n  ros__parameters:\n    cameras: [front, rear]', ('front', 'rear')),
@@ -125,9 +126,9 @@ def test_cameras_are_those_of_the_argument_or_of_the_file(tmp_path):
         ('', ()),
     ):
         path.write_text(written)
-        assert cameras_in(path, 'pose_node', 'robot') == found, written
+        assert cameras_in(parameters_in(path, 'pose_node', 'robot')) == found, written
     path.write_text('/pose_node:\n  ros__parameters:\n    cameras: [front]')
-    assert cameras_in(path, 'pose_node', '') == ('front',)
+    assert cameras_in(parameters_in(path, 'pose_node', '')) == ('front',)
 
 
 def test_depth_is_found_beside_its_camera_info_or_where_that_is():
@@ -304,6 +305,33 @@ def test_the_command_of_the_node_has_what_was_given(run):
         'threads': 'many',
         'use_sim_time': True,
     }
+
+
+@pytest.fixture
+def rviz(tmp_path, monkeypatch):
+    """Something that launch finds as RViz; it is never started."""
+    for place in ('share/ament_index/resource_index/packages/rviz2', 'lib/rviz2/rviz2'):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).touch(mode=0o755)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path), prepend=os.pathsep)
+
+
+def test_the_time_of_the_file_of_parameters_counts_for_rviz_too(run, rviz, tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('/**:\n  ros__parameters:\n    use_sim_time: true')
+    for arguments, seen in (
+        ({}, [None, True]),
+        ({'use_sim_time': 'false'}, [False, False]),
+        ({'params_file': str(ROOT / 'config' / 'pose.yaml')}, [None, False]),
+    ):
+        commands = run(POSE, **{'params_file': str(path), 'rviz': 'true', **arguments})
+        given = []
+        for executable in ('pose_node', 'rviz2'):
+            files = re.findall(r'--params-file (\S+)', commands[executable][0])
+            [values] = yaml.safe_load(Path(files[-1]).read_text()).values()
+            own = files[-1] != arguments.get('params_file', str(path))
+            given.append(values['ros__parameters'].get('use_sim_time') if own else None)
+        assert given == seen, arguments
 
 
 def test_a_namespace_holds_all_nodes_of_the_demo(run):

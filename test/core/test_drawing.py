@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vitpose_ros.core import SKELETONS, FrameError, Pose, VitposeError, draw_poses
+from vitpose_ros.core import SKELETONS, DrawingError, FrameError, Pose, VitposeError, draw_poses
 from vitpose_ros.core.drawing import (
     LEFT,
     RIGHT,
@@ -193,5 +193,7 @@ def test_labels_are_one_per_pose():
     image = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(VitposeError, match='1 labels for 0 poses; give one per pose'):
         draw_poses(image, [], labels=['a'])
+    with pytest.raises(DrawingError, match='a label is 7; give text'):
+        draw_poses(image, [spread_pose(np.ones(17))], labels=[7])
     with pytest.raises(VitposeError, match="style is 'side'; give a Style"):
         draw_poses(image, [], style='side')

@@ -140,6 +140,8 @@ def test_coco_results_are_what_pycocotools_takes():
     assert results[1]['keypoints'][9:12] == [0.0, 0.0, 0.4]
     loaded = truth.loadRes(json.loads(json.dumps(results)))
     assert len(loaded.anns) == 2
+    poses.scores[1, 4] = NAN
+    assert [result['score'] for result in poses.to_coco(4)] == [pytest.approx(0.15), 0.0]
 
 
 def test_supervision_takes_the_arrays(monkeypatch):
@@ -177,6 +179,13 @@ def test_what_is_no_index_is_named(index):
 
 def empty(count):
     return np.zeros((count, 17, 2), np.float32), np.zeros((count, 17), np.float32)
+
+
+def test_a_whole_number_of_numpy_is_one_subject():
+    poses = filled(['coco', 'mpii'])
+    for index in (np.int32(1), np.array(1), -1):
+        assert poses[index].skeleton == 'mpii'
+        assert np.array_equal(poses[index].keypoints, poses[1].keypoints)
 
 
 def test_numbers_of_numpy_become_those_of_json():

@@ -118,21 +118,24 @@ def test_a_bottom_up_network_needs_no_boxes(refine, start, probe, tmp_path):
     assert probe.values()['detect_median_ms'] > 0
 
 
-@pytest.mark.parametrize(
-    ('settings', 'words'),
-    [
-        ({'box_source': 'bottom_up'}, 'bottom_up_model is empty'),
-        ({'box_source': 'bottom_up', 'bottom_up_model': 'nano'}, 'top-down network, which needs'),
-        ({'detector': '/nowhere/at/all'}, "detector '/nowhere/at/all' is no directory"),
+def test_a_detector_that_cannot_be_is_a_failed_configure(start, probe, tmp_path):
+    environment = {'VITPOSE_ROS_MODELS': str(tmp_path)}
+    settings = {'box_source': 'bottom_up', 'autostart': False, **SETTINGS}
+    node = start('pose_node', environment=environment, **settings)
+    probe.wait_for_status(DiagnosticStatus.OK, '', 'network', 100)
+    for changes, words in (
+        ({}, 'bottom_up_model is empty'),
+        ({'bottom_up_model': 'nano'}, 'top-down network, which needs'),
+        ({'box_source': 'detector', 'detector': '/nowhere/at/all'}, 'is no directory'),
         ({'detector': 'dfine-nan'}, "did you mean 'dfine-nano'?"),
         ({'detector': 'dfine-nano'}, 'ros2 run vitpose_ros models fetch dfine-nano'),
-        ({'tracking': 'off', 'detector_every': 3}, 'set tracking to on'),
-    ],
-)
-def test_a_detector_that_cannot_be_is_a_failed_configure(settings, words, start, probe, tmp_path):
-    environment = {'VITPOSE_ROS_MODELS': str(tmp_path)}
-    settings = {'box_source': 'detector', **SETTINGS, **settings}
-    node = start('pose_node', environment=environment, **settings)
-    status = probe.wait_for_status(DiagnosticStatus.ERROR, 'cannot configure', 'network', 100)
-    assert words in status.message, status.message
-    assert node.alive and 'Traceback' not in node.log
+    ):
+        for name, value in changes.items():
+            assert probe.set_parameter(name, value).successful, name
+        assert not probe.transition('configure')
+        status = probe.wait_for_status(DiagnosticStatus.ERROR, words, 'network', 100)
+        assert 'cannot configure' in status.message
+        assert node.alive and 'Traceback' not in node.log
+    assert probe.set_parameter('tracking', 'off').successful
+    refused = probe.set_parameter('detector_every', 3)
+    assert not refused.successful and 'set tracking to on' in refused.reason

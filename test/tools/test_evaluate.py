@@ -317,7 +317,7 @@ def test_what_does_not_fit_is_named(dataset, tmp_path, capsys):
     for arguments, words in (
         ((people, tmp_path), f'{tmp_path}/0.png: no image there'),
         ((tmp_path / 'none.json', dataset), "none.json': No such file"),
-        ((empty, dataset), 'empty.json: not a COCO keypoint file'),
+        ((empty, dataset), 'empty.json: not a COCO annotation file; it has no images'),
         ((people, dataset / 'images', '--boxes', people), "not COCO's results format"),
     ):
         given = [*arguments, '--results', tmp_path / 'results.json']
@@ -394,7 +394,7 @@ def test_categories_may_have_names_of_keypoints(dataset, tmp_path):
     def change(content):
         content['categories'][0].update(keypoints=['nose'], skeleton=[[1, 2]])
 
-    coco.read_annotations(Path(changed_file(dataset, tmp_path, change)))
+    coco.read_keypoint_file(Path(changed_file(dataset, tmp_path, change)))
 
 
 @pytest.mark.parametrize(

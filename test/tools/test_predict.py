@@ -138,6 +138,18 @@ def test_a_video_becomes_a_video_of_as_many_frames(named, video, tmp_path):
     assert frame.shape == (TRUTH['height'], TRUTH['width'], 3)
 
 
+def test_the_poses_may_lie_in_the_new_folder_and_none_is_left_where_nothing_was_made(
+    folder, tmp_path
+):
+    out = tmp_path / 'new' / 'out'
+    arguments = (folder / '0.png', '--output', out, '--json', out / 'x.json')
+    assert run(*arguments, '--model', tmp_path / 'absent.pth') == 1
+    assert not out.parent.exists()
+    assert run(*arguments) == 0
+    assert sorted(path.name for path in out.iterdir()) == ['0.png', 'x.json']
+    assert len(written(out / 'x.json')) == 1
+
+
 def test_without_boxes_each_picture_is_one_subject(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture = folder / '0.png'
@@ -194,6 +206,11 @@ def test_what_is_no_box_or_no_picture_costs_itself_alone(folder, tmp_path, capsy
         (['a.png', 'empty/../a.png', '--output', 'o'], "two sources would become 'o/a.png'"),
         (['a.png', '--output', 'object.json'], "'object.json': File exists"),
         (['a.png', '--model', 'absent.pth'], 'absent.pth'),
+        (['a.png', '--json', 'no/x.json'], '--json: there is no folder no'),
+        (['a.png', '--json', 'empty'], '--json: empty is a folder'),
+        (['a.png', '--json', 'x' * 300], 'File name too long'),
+        (['a.png', '--box-threshold', '0.5'], 'give --boxes or --detector'),
+        (['a.png', '--detector-every', '3'], 'give --detector'),
     ],
 )
 def test_what_cannot_be_is_named_in_one_line(
@@ -212,8 +229,6 @@ def test_what_cannot_be_is_named_in_one_line(
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        (['--json', 'no/x.json'], '--json: there is no folder no'),
-        (['--json', 'x' * 300], 'File name too long'),
         (['--threads', '-1'], '--threads: threads is -1; give 0 to 1024'),
         (['--threads', 'two'], "--threads: threads is 'two'; give a whole number, 0 to 1024"),
         (['--device', 'cpu:0'], "--device: device is 'cpu:0'; give auto, cpu, cuda, cuda:N"),
@@ -301,6 +316,14 @@ def test_what_is_null_is_not_known(folder, tmp_path):
     assert run(folder / '0.png', *arguments, '--box-threshold', 0.5) == 0
     [subject] = written(tmp_path / 'x.json')[0]['subjects']
     assert subject['class'] is subject['score'] is subject['track_id'] is None
+
+
+def test_numbers_of_tracks_out_of_a_table_have_no_point(folder, tmp_path):
+    (tmp_path / 'boxes.json').write_text(json.dumps([{**BOX, 'track_id': 7.0}]))
+    arguments = ('--boxes', tmp_path / 'boxes.json', '--json', tmp_path / 'x.json')
+    assert run(folder / '0.png', *arguments) == 0
+    [subject] = written(tmp_path / 'x.json')[0]['subjects']
+    assert subject['track_id'] == '7'
 
 
 def test_a_picture_that_claims_to_be_huge_costs_itself_alone(folder, tmp_path, capsys):

@@ -101,10 +101,26 @@ def test_boxes_say_where_the_subjects_are(images):
 
 
 def test_what_cannot_be_quantised_says_why(model, images, tmp_path, capsys):
+    deep, listed = tmp_path / 'deep.json', tmp_path / 'listed.json'
+    deep.write_text('[' * 100_000)
+    listed.write_text('[]')
     for arguments, words in (
         ([str(model), str(tmp_path / 'absent')], 'no such folder'),
         ([str(model), str(model.parent)], 'no images there'),
-        ([str(model), str(images), '--boxes', str(images / 'notes.txt')], 'not a COCO annotation'),
+        ([str(model), str(images), '--boxes', str(images / 'notes.txt')], "notes.txt': not JSON"),
+        (
+            [str(model), str(images), '--boxes', str(deep)],
+            "deep.json': not JSON (maximum recursion",
+        ),
+        ([str(model), str(images), '--boxes', str(listed)], 'not a COCO annotation file'),
+        (
+            [str(model), str(images), '--boxes', str(boxes(images, [(7, [1, 2, 9, 9])] * 3))],
+            'no image has the id 7 of a box',
+        ),
+        (
+            [str(model), str(images), '--boxes', str(boxes(images, [(0, [1, 2, 9])] * 2))],
+            'an annotation has bbox [1, 2, 9], expected 4 numbers',
+        ),
         ([str(model), str(images), '--boxes', str(boxes(images, []))], 'no boxes there'),
         (
             [str(model), str(images), '--boxes', str(boxes(images, [(0, [500, 0, 9, 9])]))],

@@ -12,7 +12,7 @@ except ModuleNotFoundError as error:
         name='cv2',
     ) from error
 
-from vitpose_ros.core.drawing import Style, draw_poses
+from vitpose_ros.core.drawing import DrawingError, Style, draw_poses
 from vitpose_ros.core.errors import VitposeError
 from vitpose_ros.core.geometry.depth import Depth
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
@@ -48,6 +48,7 @@ __all__ = [
     'CheckpointError',
     'Depth',
     'DeviceError',
+    'DrawingError',
     'ExportError',
     'Frame',
     'FrameError',

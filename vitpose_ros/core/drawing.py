@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.errors import VitposeError, either
+from vitpose_ros.core.errors import VitposeError, either, shorten
 from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
 from vitpose_ros.core.types import NO_BOXES, Channels, Frame, Pose
@@ -135,7 +135,7 @@ def draw_poses(
     image: uint8, (h, w, 3), (h, w, 4) or (h, w), stored as channels says: 'bgr' where OpenCV
     read a file. labels, one per pose, are written above the subjects; numbers, one per pose, are
     those of their tracks, for the colours. Raises FrameError for what is no such image,
-    DrawingError for labels or numbers of another count.
+    DrawingError for labels or numbers of another count, or labels that are no text.
     """
     if not isinstance(style, Style):
         raise DrawingError(f'style is {style!r}; give a Style')
@@ -143,6 +143,9 @@ def draw_poses(
     for name, given in (('labels', labels), ('numbers', numbers)):
         if given is not None and len(given) not in (len(poses), 0 if name == 'labels' else -1):
             raise DrawingError(f'{len(given)} {name} for {len(poses)} poses; give one per pose')
+    for text in labels:
+        if not isinstance(text, str):
+            raise DrawingError(f'a label is {shorten(repr(text))}; give text')
     image = Frame(image, NO_BOXES, channels).pixels  # checked, and decoded where it is a Jpeg
     canvas: NDArray[np.uint8] = np.ascontiguousarray(image).copy()
     unit = style.thickness * max(1.0, min(image.shape[:2]) / 240)  # of a line, in pixels

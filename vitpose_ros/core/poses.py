@@ -1,5 +1,6 @@
 """What comes out: the poses of the subjects in a frame."""
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -86,14 +87,15 @@ class Poses:
     ) -> 'Pose | Poses':
         """Return one subject, or several as Poses; arrays are views where numpy gives views."""
         spread = self.heatmap_spread
-        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
-            name = self.skeletons[index]
+        number = None if isinstance(index, bool) else _whole(index)
+        if number is not None:
+            name = self.skeletons[number]
             k = len(SKELETONS[name])
             return Pose(
                 name,
-                self.keypoints[index, :k],
-                self.scores[index, :k],
-                None if spread is None else spread[index, :k],
+                self.keypoints[number, :k],
+                self.scores[number, :k],
+                None if spread is None else spread[number, :k],
             )
         chosen = index if isinstance(index, slice) else np.asarray(index)
         if not isinstance(chosen, slice) and chosen.ndim != 1:
@@ -167,11 +169,15 @@ class Poses:
                 'category_id': int(category_id),
                 'bbox': self._bbox(index),
                 'keypoints': [number or 0.0 for number in _numbers(pose)],
-                'score': pose.score
-                * (1.0 if (score := self._box_score(index)) is None else score),
+                'score': self._coco_score(index),
             }
             for index, pose in enumerate(self)
         ]
+
+    def _coco_score(self, index: int) -> float:
+        """Return 0 where no keypoint has a score."""
+        score, of_box = self[index].score, self._box_score(index)
+        return score * (1.0 if of_box is None else of_box) if np.isfinite(score) else 0.0
 
     def to_supervision(self) -> Any:
         """Return supervision.KeyPoints (github.com/roboflow/supervision).
@@ -222,6 +228,14 @@ class Poses:
         """Return the score of a box; None where it has none."""
         score = float(self.box_scores[index]) if len(self.box_scores) else np.nan
         return score if np.isfinite(score) else None
+
+
+def _whole(index: Any) -> int | None:
+    """Return an index that is one number, of Python or numpy; None for any other."""
+    try:
+        return operator.index(index)
+    except TypeError:
+        return None
 
 
 def _rounded(values: NDArray[np.floating], digits: int) -> list[float | None]:

@@ -1,8 +1,7 @@
 """The network of a configured node."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -13,16 +12,9 @@ from vitpose_ros.core.boxes.detector import LEAST_SCORE
 from vitpose_ros.core.boxes.known import load_detector
 from vitpose_ros.core.boxes.objects import Finder
 from vitpose_ros.core.types import NO_BOXES
+from vitpose_ros.ros.logs import Logger
 from vitpose_ros.ros.memory import release_memory
 from vitpose_ros.ros.parameters import SOURCES_INSIDE, Parameters
-
-
-class Logger(Protocol):
-    """What is used of rclpy's logger."""
-
-    info: Callable[[str], None]
-    warning: Callable[[str], object]
-    error: Callable[[str], object]
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class BoxFile:
             boxes = self._of_number.setdefault(entry['image_id'], Boxes())
         boxes.corners.append((x, y, x + width, y + height))
         boxes.class_names.append(_class_name(entry))
-        boxes.track_ids.append(str(entry.get('track_id', '')))
+        boxes.track_ids.append(_track_id(entry))
         boxes.scores.append(score)
         boxes.indices.append(index)
         self._waiting[index] = entry
@@ -122,6 +122,12 @@ class BoxFile:
 def _extend(boxes: Boxes, more: Boxes) -> None:
     for name, values in vars(more).items():
         getattr(boxes, name).extend(values)
+
+
+def _track_id(entry: Mapping[str, Any]) -> str:
+    value = entry.get('track_id', '')
+    whole = isinstance(value, float) and value.is_integer()  # as tables of pandas write it
+    return str(int(value) if whole else value)
 
 
 def _class_name(entry: Mapping[str, Any]) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_ros.core.errors import shorten
 from vitpose_ros.core.paths import is_file
 from vitpose_ros.core.skeletons import Skeleton
 from vitpose_ros.core.types import box_fault
@@ -24,7 +23,7 @@ from vitpose_ros.tools.coco_json import (
     DatasetError,
     Result,
     check_entry,
-    read_json,
+    read_annotations,
 )
 
 ALIKE = 0.9  # OKS above which two poses are of one person
@@ -45,21 +44,9 @@ class Subjects:
     categories: list[int]
 
 
-def read_annotations(path: Path) -> Result:
+def read_keypoint_file(path: Path) -> Result:
     """Read a COCO keypoint file. Raises DatasetError."""
-    content = read_json(path)
-    if not isinstance(content, dict) or not {'images', 'annotations'} <= content.keys():
-        raise DatasetError(f'{path}: not a COCO keypoint file; it has no images')
-    for name, what, needed in (
-        ('images', 'an image', ('id', 'file_name')),
-        ('annotations', 'an annotation', ()),
-        ('categories', 'a category', ('id',)),
-    ):
-        entries = content.get(name, [])
-        if not isinstance(entries, list):
-            raise DatasetError(f'{path}: {name} is {shorten(repr(entries))}, expected a list')
-        for entry in entries:
-            check_entry(f'{path}: {what}', entry, needed, ('width', 'height'))
+    content = read_annotations(path)
     people = [entry for entry in content['annotations'] if 'keypoints' in entry]
     if not people:
         raise DatasetError(f'{path}: no annotation has keypoints')
@@ -86,7 +73,7 @@ class Dataset:
         """
         self.images = images
         self.skeleton = skeleton
-        content = read_annotations(annotations) if content is None else content
+        content = read_keypoint_file(annotations) if content is None else content
         people = [entry for entry in content['annotations'] if 'keypoints' in entry]
         for entry in people:
             entry['keypoints'] = self._joined(entry, annotations)

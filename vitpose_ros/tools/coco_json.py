@@ -33,6 +33,24 @@ def read_json(path: Path) -> Any:
         raise DatasetError(f"'{path}': not JSON ({error})") from error
 
 
+def read_annotations(path: Path) -> Result:
+    """Read a COCO annotation file: its images, annotations and categories. Raises DatasetError."""
+    content = read_json(path)
+    if not isinstance(content, dict) or not {'images', 'annotations'} <= content.keys():
+        raise DatasetError(f'{path}: not a COCO annotation file; it has no images')
+    for name, what, needed in (
+        ('images', 'an image', ('id', 'file_name')),
+        ('annotations', 'an annotation', ()),
+        ('categories', 'a category', ('id',)),
+    ):
+        entries = content.get(name, [])
+        if not isinstance(entries, list):
+            raise DatasetError(f'{path}: {name} is {shorten(repr(entries))}, expected a list')
+        for entry in entries:
+            check_entry(f'{path}: {what}', entry, needed, ('width', 'height'))
+    return content
+
+
 def read_boxes(path: Path, needed: Sequence[str], possible: Sequence[str] = ()) -> list[Result]:
     """Read boxes in COCO's results format, without what is null in them. Raises DatasetError."""
     entries = read_json(path)

@@ -200,17 +200,24 @@ def keep(option: str, out: Path, sources: Iterable[Path]) -> None:
 def new_file(text: str) -> Path:
     """Read the name of a file to write; it fails before any work, not after it."""
     path = Path(text)
+    if fault := new_file_fault(path):
+        raise argparse.ArgumentTypeError(fault)
+    return path
+
+
+def new_file_fault(path: Path) -> str:
+    """Say why a file cannot be written; '' if it can."""
     try:
         path.exists()
     except OSError as error:
-        raise argparse.ArgumentTypeError(f'{path}: {error.strerror}') from error
+        return f'{path}: {error.strerror}'
     if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f'there is no folder {path.parent}')
+        return f'there is no folder {path.parent}'
     if path.is_dir():
-        raise argparse.ArgumentTypeError(f'{path} is a folder; give the name of a file')
+        return f'{path} is a folder; give the name of a file'
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f'{path} cannot be written; give another name')
-    return path
+        return f'{path} cannot be written; give another name'
+    return ''
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from vitpose_ros.tools.coco import (
     Dataset,
     Subjects,
     average_precision,
-    read_annotations,
+    read_keypoint_file,
     without_doubles,
 )
 from vitpose_ros.tools.coco_json import DatasetError, Result, read_boxes
@@ -69,7 +69,7 @@ def _run(chosen: argparse.Namespace) -> None:
     if importlib.util.find_spec('pycocotools') is None:
         raise DatasetError('pycocotools is missing: pip install pycocotools')
     command.keep('--results', chosen.results, filter(None, [chosen.annotations, chosen.boxes]))
-    content = read_annotations(chosen.annotations)
+    content = read_keypoint_file(chosen.annotations)
     found = None if chosen.boxes is None else read_boxes(chosen.boxes, BOX)
     options = replace(
         command.read_options(chosen),

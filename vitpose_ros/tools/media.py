@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,7 +131,9 @@ class Pictures:
             if place in self._places.values():
                 raise MediaError(f"two sources would become '{place}'; do them one by one")
             self._places[path] = place
+        self._made: list[Path] = []  # from the inside out
         try:
+            self._made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MediaError(f"'{folder}': {error.strerror}; give another --output") from error
@@ -144,7 +147,7 @@ class Pictures:
                 raise MediaError(f"'{place}' cannot be written")
             return
         if self._video is None or self._video[0] != shot.path:
-            self.close()
+            self._finish()
             size = image.shape[1], image.shape[0]
             codec = cv2.VideoWriter_fourcc(*'mp4v')
             writer = cv2.VideoWriter(str(place), codec, rate_of(shot.path), size)
@@ -154,7 +157,13 @@ class Pictures:
         self._video[1].write(cv2.resize(image, self._video[2]))
 
     def close(self) -> None:
-        """Finish the video that is written."""
+        """Finish the video that is written; of folders that were made none stays empty."""
+        self._finish()
+        with suppress(OSError):  # there is something in it
+            for path in self._made:
+                path.rmdir()
+
+    def _finish(self) -> None:
         if self._video is not None:
             self._video[1].release()
             self._video = None

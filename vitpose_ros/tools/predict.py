@@ -58,12 +58,10 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         'where the tracks expect them, which needs --tracking on; 1',
     )  # fmt: skip
     parser.add_argument(
-        '--box-threshold', type=command.number, default=0.0,
-        help=f'least score of a box; 0, and {LEAST_SCORE} with --detector',
+        '--box-threshold', type=command.number, metavar='SCORE',
+        help=f'least score of a box; with --boxes 0, with --detector {LEAST_SCORE} if left out',
     )  # fmt: skip
-    parser.add_argument(
-        '--json', type=command.new_file, metavar='FILE', help='write the poses there'
-    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the poses there')
     parser.add_argument(
         '--output', type=Path, metavar='FOLDER',
         help=f'write pictures and videos with the poses there; {OUTPUT}, if there is no --json',
@@ -78,17 +76,23 @@ def _predict(chosen: argparse.Namespace) -> None:
     options, tracks = command.read_options(chosen), command.read_tracking(chosen)
     if chosen.detector is not None and chosen.boxes is not None:
         raise command.ToolError('--boxes and --detector both tell of boxes; give one of them')
+    if chosen.box_threshold is not None and chosen.detector is None and chosen.boxes is None:
+        raise command.ToolError('--box-threshold is for boxes; give --boxes or --detector')
+    if chosen.detector_every > 1 and chosen.detector is None:
+        raise command.ToolError('--detector-every is for a detector; give --detector')
     folder = None if chosen.detector is None else find_detector(chosen.detector)
     files = find_files(chosen.sources)
     if chosen.json is not None:
         command.keep('--json', chosen.json, [*files, *filter(None, [chosen.boxes])])
-    boxes = None if chosen.boxes is None else BoxFile(chosen.boxes, chosen.box_threshold)
+    boxes = None if chosen.boxes is None else BoxFile(chosen.boxes, chosen.box_threshold or 0.0)
     output = chosen.output or (None if chosen.json else OUTPUT)
     with ExitStack() as stack:
         pictures = None
         if output is not None:
             pictures = Pictures(output, files)
             stack.callback(pictures.close)
+        if chosen.json is not None and (fault := command.new_file_fault(chosen.json)):
+            raise command.ToolError(f'--json: {fault}')
         estimator = PoseEstimator.with_options(chosen.model, options)
         if estimator.backend.warning:
             print(f'warning: {estimator.backend.warning}', file=sys.stderr)
@@ -108,7 +112,7 @@ def _predict(chosen: argparse.Namespace) -> None:
             tracks,
             detector=detector,
             detector_every=chosen.detector_every,
-            least_score=chosen.box_threshold or LEAST_SCORE,
+            least_score=LEAST_SCORE if chosen.box_threshold is None else chosen.box_threshold,
         )
         for shot, poses in _poses(pipeline, read_shots(files, unreadable), boxes):
             if listing is not None:

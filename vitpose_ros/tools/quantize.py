@@ -1,6 +1,5 @@
 """The calibration of a network for precision int8, on crops out of a user's images."""
 
-import json
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from vitpose_ros.core.weights import (
     read_checkpoint,
 )
 from vitpose_ros.tools import command
+from vitpose_ros.tools.coco_json import DatasetError, check_entry, read_annotations
 from vitpose_ros.tools.media import PICTURES
 
 LOG = logging.getLogger(__name__)
@@ -91,7 +91,8 @@ def crops_of_images(
 
     boxes: a COCO annotation file; without it an image is one subject. udp: the sets whose crops
     are unbiased. Where there are more than most, those taken are spread over all. What is not
-    usable is left out, and logged. Raises CheckpointError where nothing is left.
+    usable is left out, and logged. Raises DatasetError for what is no such file, CheckpointError
+    where nothing is left.
     """
     subjects = list(_subjects(folder, boxes))
     if not subjects:
@@ -133,15 +134,12 @@ def _subjects(
             if path.suffix.lower() in PICTURES and path.is_file():
                 yield path, None
         return
-    try:
-        content = json.loads(boxes.read_text())
-        files = {entry['id']: entry['file_name'] for entry in content['images']}
-        for entry in content['annotations']:
-            x, y, width, height = entry['bbox']
-            if width > 0 and height > 0:
-                yield folder / files[entry['image_id']], (x, y, x + width, y + height)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"'{boxes}': not a COCO annotation file ({error!r}), which has images with file_name "
-            'and annotations with bbox'
-        ) from error
+    content = read_annotations(boxes)
+    files = {entry['id']: entry['file_name'] for entry in content['images']}
+    for entry in content['annotations']:
+        check_entry(f'{boxes}: an annotation', entry, ('image_id', 'bbox'))
+        if entry['image_id'] not in files:
+            raise DatasetError(f'{boxes}: no image has the id {entry["image_id"]!r} of a box')
+        x, y, width, height = entry['bbox']
+        if width > 0 and height > 0:
+            yield folder / files[entry['image_id']], (x, y, x + width, y + height)

@@ -561,7 +561,8 @@ def test_metadata_that_contradicts_the_tensors_is_refused(tmp_path):
     assert 'attention for 3 blocks' in message(attention='full,full,full')
     assert "metadata says udp = 'hands', which is no keypoint set" in message(udp='hands')
     for name in ('num_heads', 'image_size', 'window_size', 'attention', 'depth'):
-        assert len(message(**{name: '9' * 5000})) < 700  # more digits than int() takes
+        for digits in (4000, 5000):  # int() takes the former
+            assert len(message(**{name: '9' * digits})) < 800
 
 
 def test_an_unknown_width_without_heads_is_refused(tmp_path):

@@ -161,8 +161,8 @@ def _num_heads(path: Path, metadata: Mapping[str, str], width: int) -> int:
     )
     if heads < 1 or width % heads:
         raise CheckpointError(
-            f"weights '{path}': no number of attention heads fits its width of {width} "
-            f'(got {heads}); known without a configuration, by width: {HEADS_BY_WIDTH}'
+            f"weights '{path}': no number of attention heads fits its width of {width} (got "
+            f'{shorten(str(heads))}); known without a configuration, by width: {HEADS_BY_WIDTH}'
         )
     return heads
 
@@ -196,7 +196,7 @@ def _attention(metadata: Mapping[str, str]) -> AttentionKind | tuple[AttentionKi
 def _check_metadata(weights: Weights, config: ViTPoseConfig) -> None:
     """Refuse a file whose metadata and tensors disagree."""
     path, metadata = weights.path, weights.metadata
-    found = write_metadata(config)
+    found = {'bottom_up': 'false', **write_metadata(config)}
     for name in sorted(found.keys() & metadata.keys() - {'architecture', 'format'}):
         if metadata[name] != found[name]:
             raise CheckpointError(

@@ -1,7 +1,5 @@
 """How many images of several different cameras one pose_node answers; nobody is in them."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Collection
 from typing import TypeAlias
@@ -13,10 +11,16 @@ from rclpy.node import Node
 from vitpose_ros.tools.bench import sender
 from vitpose_ros.tools.bench.images import transports
 from vitpose_ros.tools.bench.options import BenchOptions
-from vitpose_ros.tools.bench.over_dds import LIMIT_S, camera_values, running_node
+from vitpose_ros.tools.bench.over_dds import (
+    LIMIT_S,
+    Sender,
+    camera_values,
+    running_node,
+    send,
+)
 
 # Name → width, height, Hz, encoding, and by how many seconds its detections are late.
-CAMERAS: dict[str, tuple[int, int, float, str, float]] = {
+CAMERAS: dict[str, Sender] = {
     'uhd': (3840, 2160, 5.0, 'bgr8', 0.0),
     'hd': (1920, 1080, 15.0, 'bgr8', 0.0),
     'infrared': (640, 480, 15.0, 'mono16', 0.0),
@@ -47,38 +51,14 @@ def cameras(options: BenchOptions, model: str) -> None:
         with running_node(options, model, cameras=','.join(CAMERAS), **transport):
             listener = Listener()
             listener.next_values(CAMERAS)  # all are active
-            sent = _send(listener, SECONDS * options.rounds)
+            with transports(True):
+                sent = send(CAMERAS, SECONDS * options.rounds, listener.spin)
             values = listener.next_values(CAMERAS)
         for name, (width, height, rate, encoding, _) in CAMERAS.items():
             arrived, answered = (int(values[name][key]) for key in ('images', 'published'))
             share = 100 * answered / sent[name]
             image = f'{width} x {height}'
             table.add(name, image, encoding, rate, sent[name], arrived, answered, share)
-
-
-def _send(listener: 'Listener', seconds: float) -> dict[str, int]:
-    """Let all cameras send at once; return how many images each has sent."""
-    file = sender.__file__  # what the package would import takes seconds
-    with transports(True):
-        senders = {
-            name: subprocess.Popen(
-                [sys.executable, file, name, str(seconds), *map(str, about)],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for name, about in CAMERAS.items()
-        }
-    try:
-        while any(process.poll() is None for process in senders.values()):
-            listener.spin(0.1)
-    finally:
-        for process in senders.values():
-            process.kill()
-    said = {name: process.communicate()[0] for name, process in senders.items()}
-    for name, process in senders.items():
-        if process.returncode:
-            raise RuntimeError(f"camera '{name}' ended with {process.returncode}")
-    return {name: int(text) for name, text in said.items()}
 
 
 class Listener(Node):

@@ -7,7 +7,6 @@ DDS as it is and with the profile of this package.
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -16,15 +15,12 @@ import rclpy
 from ament_index_python.packages import get_package_share_directory
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
-from vision_msgs.msg import Detection2DArray
+from rclpy.qos import QoSProfile
 
 from vitpose_ros.msg import KeypointsArray
 from vitpose_ros.tools.bench import timing
 from vitpose_ros.tools.bench.options import BenchOptions
-from vitpose_ros.tools.bench.over_dds import camera_values, running_node
-from vitpose_ros.tools.bench.resources import in_process
+from vitpose_ros.tools.bench.over_dds import camera_values, running_node, send
 from vitpose_ros.tools.bench.tables import Cell, Table
 
 SIZES = {  # width, height, Hz
@@ -33,9 +29,9 @@ SIZES = {  # width, height, Hz
     '1920 x 1080': (1920, 1080, 15.0),
     '3840 x 2160': (3840, 2160, 5.0),
 }
+CAMERA = 'camera'
 FRAMES = 8  # a round
 LIMIT_S = 60.0
-SETTLING_S = 2.0
 IDLE_S = 5.0
 # As in ros/large_images.py, which tools do not import. Distributions until Jazzy read the second.
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
@@ -66,7 +62,7 @@ def images(options: BenchOptions, model: str) -> None:
             'process, median. processor: time of the node, user and system, without what it takes '
             'idle (empty where it took no more). profile: config/fastdds.xml at the publisher.'
         )
-        with running_node(options, model) as process:
+        with running_node(options, model, cameras=CAMERA) as process:
             listener = Listener()
             listener.next_count()  # it is active
             usage = Usage(process.pid)
@@ -94,11 +90,8 @@ def _measure(
     listener.latencies.clear()
     arrived_before = listener.next_count()
     before, begin = usage.read(), time.monotonic()
-    with transports(transport == 'profile'), ThreadPoolExecutor() as pool:
-        sending = pool.submit(in_process, _send, width, height, rate, count)
-        while not sending.done():
-            listener.spin(0.1)
-        sending.result()
+    with transports(transport == 'profile'):
+        send({CAMERA: (width, height, rate, 'bgr8', 0.0)}, count / rate, listener.spin)
     after, seconds = usage.read(), time.monotonic() - begin
     arrived = listener.next_count() - arrived_before
     figures: list[Cell] = [None] * 4
@@ -150,7 +143,9 @@ class Listener(Node):
         self.latencies: list[float] = []  # seconds
         self._count: int | None = None
         many = QoSProfile(depth=100)
-        self.create_subscription(KeypointsArray, 'pose_node/keypoints', self._on_keypoints, many)
+        self.create_subscription(
+            KeypointsArray, f'pose_node/{CAMERA}/keypoints', self._on_keypoints, many
+        )
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
 
     def spin(self, seconds: float) -> None:
@@ -174,32 +169,5 @@ class Listener(Node):
         self.latencies.append(time.time() - stamp.sec - 1e-9 * stamp.nanosec)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        if values := camera_values(message):
+        if values := camera_values(message, CAMERA):
             self._count = int(values['images'])
-
-
-def _send(width: int, height: int, rate: float, count: int) -> None:
-    """Publish images with empty detections, once the node hears both."""
-    rclpy.init()
-    node = rclpy.create_node('camera')
-    best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-    publishers = [
-        node.create_publisher(Image, 'image', best_effort),
-        node.create_publisher(Detection2DArray, 'detections', 10),
-    ]
-    end = time.monotonic() + LIMIT_S
-    while not all(publisher.get_subscription_count() for publisher in publishers):
-        if time.monotonic() > end:
-            raise TimeoutError(f'pose_node does not subscribe within {LIMIT_S:.0f} s')
-        time.sleep(0.1)
-    time.sleep(SETTLING_S)
-    image = Image(height=height, width=width, encoding='bgr8', step=3 * width)
-    image.data.frombytes(bytes(3 * width * height))
-    begin = time.monotonic()
-    for index in range(count):
-        time.sleep(max(0.0, begin + index / rate - time.monotonic()))
-        image.header.stamp = node.get_clock().now().to_msg()
-        publishers[0].publish(image)
-        publishers[1].publish(Detection2DArray(header=image.header))
-    time.sleep(SETTLING_S)  # so that the last ones arrive
-    rclpy.shutdown()

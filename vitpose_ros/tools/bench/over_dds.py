@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import TypeAlias
 
 import cv2
 import rclpy
@@ -17,9 +19,12 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from vitpose_ros.msg import KeypointsArray
-from vitpose_ros.tools.bench import subjects, timing
+from vitpose_ros.tools.bench import sender, subjects, timing
 from vitpose_ros.tools.bench.options import BenchOptions
 from vitpose_ros.tools.bench.tables import Table
+
+Sender: TypeAlias = tuple[int, int, float, str, float]  # as sender.py takes it after seconds
+Spin: TypeAlias = Callable[[float], None]  # seconds
 
 WIDTH, HEIGHT = 1280, 720
 PEOPLE = 10
@@ -57,6 +62,33 @@ def running_node(
         node.terminate()
         node.wait()
         rclpy.try_shutdown()
+
+
+def send(cameras: Mapping[str, Sender], seconds: float, spin: Spin) -> dict[str, int]:
+    """Let all cameras send at once, each from a process; return how many images each has sent.
+
+    The node has to know them by name. spin: called again and again meanwhile.
+    """
+    file = sender.__file__  # what the package would import takes seconds
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, file, name, str(seconds), *map(str, about)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name, about in cameras.items()
+    }
+    try:
+        while any(process.poll() is None for process in processes.values()):
+            spin(0.1)
+    finally:
+        for process in processes.values():
+            process.kill()
+    said = {name: process.communicate()[0] for name, process in processes.items()}
+    for name, process in processes.items():
+        if process.returncode:
+            raise RuntimeError(f"camera '{name}' ended with {process.returncode}")
+    return {name: int(text) for name, text in said.items()}
 
 
 def _measure(table: Table, options: BenchOptions, model: str) -> None:
