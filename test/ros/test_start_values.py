@@ -1,5 +1,8 @@
 """Values that the node starts with: wrong ones, lists however they are written, unknown names."""
 
+import threading
+import time
+
 import pytest
 import rclpy
 from harness import Probe, clip_frame, detections_of, image_of
@@ -12,6 +15,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 from vitpose_ros.msg import KeypointsArray
 
+from vitpose_ros.ros import node_parameters
 from vitpose_ros.ros.pose_node import PoseNode
 
 WRONG = {
@@ -125,6 +129,29 @@ def test_values_that_go_together_are_taken_in_any_order(embedded):
     with pytest.raises(ValueError, match=r'^threads is -3[^;]*; give[^;]*$'):
         node._settings.prepare()
     assert node._settings.values.track_options.track_high_score == 0.05
+
+
+def test_what_is_set_while_the_parameters_of_topics_are_declared_stays(embedded, monkeypatch):
+    node, merge = embedded(), node_parameters._with
+
+    def slow(values, changed):
+        merged = merge(values, changed)
+        time.sleep(0.1)
+        return merged
+
+    monkeypatch.setattr(node_parameters, '_with', slow)
+    threads = [
+        threading.Thread(target=node.declare_parameter, args=('qos_overrides./x.depth', 5)),
+        threading.Thread(target=node.set_parameters, args=([Parameter('max_subjects', value=3)],)),
+        threading.Thread(target=node.set_parameters, args=([Parameter('max_age_ms', value=7.0)],)),
+    ]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.03)
+    for thread in threads:
+        thread.join()
+    assert node._settings.values.max_subjects == 3
+    assert node._settings.values.max_age_ms == 7.0
 
 
 def test_cameras_have_names_of_their_own_in_diagnostics(embedded):

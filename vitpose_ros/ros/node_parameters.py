@@ -1,6 +1,7 @@
 """The parameters of a running node: declared, read and changed as the table has them."""
 
 import difflib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, replace
 from typing import Any
@@ -39,6 +40,8 @@ class NodeParameters:
         self._of_cameras: dict[str, dict[str, Value]] = {}  # camera → what differs for it
         self._merged: Mapping[str, Parameters] = {}  # camera → values
         self._fresh = ''  # a parameter that is being declared
+        # Those of the topics are declared in the thread that configures, while others are set.
+        self._lock = threading.RLock()
         # rclpy offers no other way to see values for parameters that nobody declares.
         self._given: Mapping[str, Any] = getattr(node, '_parameter_overrides', {})
         first: dict[str, Value] = {}
@@ -79,8 +82,9 @@ class NodeParameters:
                     value = self._declare(entry, name, type(default)())
                     if value:
                         own[entry.name] = value
-        self._merge()
-        self.locked = True
+        with self._lock:
+            self._merge()
+            self.locked = True
         self._warn_of_unknown()
         if faults := [text for name, text in self._faults.items() if self._counts(name)]:
             raise ValueError('; '.join(faults))
@@ -191,6 +195,11 @@ class NodeParameters:
 
     def _change(self, changes: Sequence[Parameter]) -> None:
         """Take changes, all or none. Raises ValueError."""
+        with self._lock:
+            self._take(changes)
+        self._on_change()
+
+    def _take(self, changes: Sequence[Parameter]) -> None:
         common: dict[str, Value] = {}
         of_cameras: list[tuple[str, str, Value]] = []
         for change in changes:
@@ -217,7 +226,6 @@ class NodeParameters:
         self._merge()
         for change in changes:
             self._faults.pop(change.name, None)
-        self._on_change()
 
 
 def _with(values: Parameters, changed: Mapping[str, Any]) -> Parameters:
