@@ -9,10 +9,12 @@ from depth_stage import FOCAL, Stage, assert_is_near, depth_of, known, person_fr
 from diagnostic_msgs.msg import DiagnosticStatus
 from harness import detections_of, image_of
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from vitpose_ros.msg import Keypoints3D, Keypoints3DArray
 
 from vitpose_ros.ros.depth_input import DepthInput
+from vitpose_ros.ros.gathering import Gathering, Sources
+from vitpose_ros.ros.stamps import nanoseconds_of
 
 WARN = DiagnosticStatus.WARN
 
@@ -151,6 +153,42 @@ def test_people_of_the_only_camera_with_a_name_keep_their_joints_where_depth_com
     assert all(count > 0 for count in joints[1:11]), joints  # those of 0.4 s before
     assert joints[-1] == 0, joints  # which is too long ago
     stage.destroy_node()
+
+
+def test_images_for_which_no_depth_is_foreseen_do_not_wait(ros):
+    probe, ready = Stage('gathering'), []
+    source = DepthInput(
+        probe, 'rates/depth', lambda: None, compressed=False, slop_s=0.02, most=5, most_bytes=1e9
+    )
+    info = CameraInfo(width=640, height=480, k=np.array([500, 0, 320, 0, 500, 240, 0, 0, 1.0]))
+    gathering = Gathering(
+        probe,
+        Sources(source, None, '', lambda: info, 'camera_info', 0.02),
+        lambda image, _, space: ready.append((nanoseconds_of(image) / 1e9, space)),
+        timeout_s=3600.0,
+        max_bytes=1e9,
+    )
+
+    def stamped(seconds):
+        message = Image()
+        message.header.stamp = Time(sec=int(seconds), nanosec=round(seconds % 1 * 1e9))
+        return message
+
+    for index in range(10):  # 5 Hz; images have 15
+        source._on_depth(stamped(index / 5))
+    for seconds in (1.8, 1.867, 1.933):
+        gathering.add(stamped(seconds), None)
+    assert [seconds for seconds, _ in ready] == [1.8, 1.867, 1.933]
+    assert [space.depth is not None for _, space in ready] == [True, False, False]
+    assert [reason.kind for reason in ready[1][1].reasons] == ['depth']
+    gathering.add(stamped(2.0), None)
+    assert len(ready) == 3, 'it waits for the depth image of its time'
+    source._on_depth(stamped(2.0))
+    gathering.advance()
+    assert ready[-1][0] == 2.0 and ready[-1][1].depth is not None
+    gathering.close()
+    source.close()
+    probe.destroy_node()
 
 
 def test_who_has_the_depth_of_another_rate_waits_only_for_what_may_come(ros):

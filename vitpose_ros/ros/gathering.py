@@ -33,6 +33,7 @@ class Reason:
 
     kind: str  # 'depth', 'camera_info' or 'transform'
     text: str
+    may_come: bool = True  # whether it is worth waiting for
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ class Gathering:
                 )
                 missing = self._note(space)
                 if may_wait and any(
-                    now_s - self._missing_s.get(kind, now_s) < GIVE_UP_S for kind in missing
+                    reason.may_come and now_s - self._missing_s.get(reason.kind, now_s) < GIVE_UP_S
+                    for reason in space.reasons
                 ):
                     break
                 held -= len(self._waiting.popleft().image.data)
@@ -239,7 +241,7 @@ class Gathering:
                 f'{self._sources.slop_s * 1e3:g}'
                 f'{"; are both on one clock?" if near.apart_s > CLOCKS_APART_S else ""}'
             )
-        reasons.append(Reason('depth', text))
+        reasons.append(Reason('depth', text, may_come=not near.is_final))
         return None
 
 
