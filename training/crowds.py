@@ -175,7 +175,7 @@ class CrowdComposer:
             left, right = wide - right, wide - left
         least = width / wide if left > -1e3 and right < 1e3 else 0.0
         scale = max(least, rng.uniform(0.45, 1.1) * height / tall)
-        x = rng.uniform(-0.2 * wide * scale, width - 0.8 * wide * scale)
+        x = rng.uniform(*sorted((-0.2 * wide * scale, width - 0.8 * wide * scale)))
         y = (
             height - tall * scale
             if bottom < 1e3

@@ -170,6 +170,14 @@ def test_depth_of_another_camera_is_reprojected():
     assert columns.min() == 28 + 25
 
 
+def test_a_focal_length_that_no_depth_camera_has_beside_the_image_is_said():
+    far = info(k=[50_000.0, 0.0, 31.5, 0.0, 50_000.0, 23.5, 0.0, 0.0, 1.0], width=64, height=48)
+    depth = depth_message(np.full((48, 64), 2.0), 'depth')
+    capture, reason = capture_of(FRAME, 0, '', Space(COLOUR, None, depth, far, np.eye(4)))
+    assert capture.depth is None
+    assert 'the focal length is 50000 pixels for the depth images, and 500' in reason.text
+
+
 def test_what_is_missing_or_empty_is_the_reason():
     reasons = (Reason('depth', 'one'), Reason('transform', 'two'), Reason('depth', 'one'))
     _, reason = capture_of(FRAME, 0, '', Space(COLOUR, reasons=reasons))

@@ -18,12 +18,12 @@ def frame():
 
 @pytest.fixture
 def stage_in_odom(start, ros, frame):
-    start(
+    node = start(
         'pose_node', depth='raw', depth_timeout_ms='3000.0', target_frame='odom',
         max_tf_bodies='2', smoothing_3d='"off"',
     )  # fmt: skip
     stage = Stage()
-    stage.people, stage.bodies = [], []
+    stage.people, stage.bodies, stage.pose_node = [], [], node
     stage.create_subscription(Keypoints3DArray, 'pose_node/people', stage.people.append, 10)
     stage.create_subscription(
         TFMessage, '/tf', lambda message: stage.bodies.extend(message.transforms), 100
@@ -96,3 +96,12 @@ def test_people_are_in_the_frame_that_is_asked_for(stage_in_odom, frame):
         _, found = stage.ask_with_depth(frame, depth_of(frame), stamp=Time(sec=second))
     tracked = [own for own in found.subjects if own.state != Keypoints3D.LOST]
     assert [own.track_id != first for own in tracked] == [True]
+    stage.wait(lambda: 'went back by 40' in stage.pose_node.log, 'a word on the clock in the log')
+    lost = [
+        own
+        for message in stage.people
+        for own in message.subjects
+        if own.state == Keypoints3D.LOST
+    ]
+    assert [own.track_id for own in lost] == [first]
+    assert lost[0].skeleton == 'coco' and np.isnan(lost[0].x).tolist() == [True] * 17

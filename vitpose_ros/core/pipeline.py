@@ -145,6 +145,13 @@ class PosePipeline:
             follower = self._followers[camera] = Follower(self._ids, self.options)
         return follower
 
+    def is_too_old(self, sighting: Sighting) -> bool:
+        """Tell whether others' stamps are so much newer that nobody seen here is on the list."""
+        people = sighting.people
+        return people is not None and (
+            people.stamp_ns - sighting.stamp_ns > self._people_tracker.longest_s * 1e9
+        )
+
     def follow(self, capture: Capture, poses: Poses) -> Sighting:
         """Return the people of a capture whose poses are there."""
         follower = self._follower(capture.camera)

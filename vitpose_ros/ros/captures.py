@@ -14,9 +14,9 @@ from vitpose_ros.ros.depth_images import read_depth
 from vitpose_ros.ros.gathering import Reason, Space
 from vitpose_ros.ros.logs import InputError
 
-ALIKE = (
-    0.02  # how far the proportions of two images may differ, one of which is the other, smaller
-)
+# How far the proportions of two images may differ, one of which is the other, smaller.
+ALIKE = 0.02
+FINEST = 8.0  # focal lengths of the image, beyond which that of the depth images is a mistake
 
 
 def capture_of(
@@ -62,6 +62,12 @@ def _depth_of(frame: Frame, space: Space, colour: PinholeCamera) -> Depth:
                 'depth camera_info',
                 'camera_info of the depth images is of other proportions than they are; publish '
                 'their own, or remap depth_camera_info to it',
+            )
+        if own.focal_x > FINEST * colour.focal_x or own.focal_y > FINEST * colour.focal_y:
+            raise InputError(
+                'focal length',
+                f'the focal length is {own.focal_x:g} pixels for the depth images, and '
+                f"{colour.focal_x:g} for the image: one camera's calibration is wrong",
             )
         return registered(values, own, space.depth_pose, colour, (width, height), frame.boxes)
     own = own or _smaller(colour, (width, height), (columns, rows))

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
+from vitpose_ros.core.tracks.tracker import JUMP_BACK_S
 from vitpose_ros.ros import yolo
 from vitpose_ros.ros.leaving import LeavingGroup
 from vitpose_ros.ros.logs import ThrottledLog
@@ -69,6 +70,7 @@ class CameraInput:
         self._limits = limits
         self._images = self._detections = self._pairs = 0
         self._newest_ns = [0, 0]  # stamps of images and detections
+        self._last_image_ns: int | None = None
         self._since_s: list[dict[Any, float]] = [{}, {}]  # key in a queue → since when it waits
         self._lock = threading.RLock()  # on the queues: they are closed in another thread
         self.image_topic: str = node.resolve_topic_name(image_topic)
@@ -178,11 +180,23 @@ class CameraInput:
 
     def _on_image(self, message: AnyImage) -> None:
         self._images += 1
+        self._look_at_clock(nanoseconds_of(message))
         if self._detections_topic is None:
             self._watch.arrived(self.image_topic, message.header.stamp, time.monotonic())
             self._paired(message, None)
         else:
             self._arrived(0, self.image_topic, message)
+
+    def _look_at_clock(self, stamp_ns: int) -> None:
+        """Say that the time of the images goes back, if by so much that tracks begin anew."""
+        last_ns, self._last_image_ns = self._last_image_ns, stamp_ns
+        if last_ns is not None and stamp_ns < last_ns - JUMP_BACK_S * 1e9:
+            self._log.warning(
+                f'clock of {self.image_topic}',
+                f"the stamps on '{self.image_topic}' went back by "
+                f'{(last_ns - stamp_ns) / 1e9:.1f} s: a recording began anew, or a clock was '
+                'set; whoever was followed gets a new id',
+            )
 
     def _on_detections(self, message: AnyDetections) -> None:
         self._detections += 1

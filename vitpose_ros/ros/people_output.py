@@ -37,6 +37,7 @@ class PeopleOutput:
         self._sent_ns = 0  # stamp of what is on TF
         # By camera and track: when its keypoints were known last, and which.
         self._views: dict[tuple[str, str], tuple[int, Keypoints3D]] = {}
+        self._shown: dict[str, Keypoints3D] = {}  # by id: the last keypoints told of each
 
     def close(self) -> None:
         """Destroy the publishers, soon."""
@@ -65,6 +66,7 @@ class PeopleOutput:
         told.header.stamp.sec, told.header.stamp.nanosec = divmod(people.stamp_ns, 10**9)
         for row in range(len(people)):
             told.subjects.append(self._subject(people, row))
+        self._shown = {own.track_id: own for own in told.subjects if own.state != LOST}
         self._publisher.publish(told)
         self._send_bodies(told, people.stamp_ns)
 
@@ -73,7 +75,8 @@ class PeopleOutput:
         keys = people.views[row]
         view = next((self._views[key] for key in keys if key in self._views), None)
         if view is None:
-            subject = Keypoints3D(score=float('nan'))
+            subject = copy(self._shown.get(people.ids[row], Keypoints3D(score=float('nan'))))
+            set_unknown(subject, len(subject.x))
         else:
             stamp_ns, seen = view
             subject = copy(seen)

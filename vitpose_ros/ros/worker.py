@@ -146,6 +146,14 @@ class Worker:
     def _publish(self, job: Pending, outcome: Outcome) -> Published:
         begin_s = time.monotonic()
         sighting = self._pipeline.follow(job.capture, outcome.poses)
+        if sighting.people is not None and self._pipeline.is_too_old(sighting):
+            behind_s = (sighting.people.stamp_ns - sighting.stamp_ns) / 1e9
+            self._troubles.warn(
+                job.camera,
+                'clock behind',
+                f'its images are {behind_s:.1f} s older than those of another camera, so that whom '
+                "it sees is not on ~/people; synchronise the clocks of the cameras' hosts",
+            )
         result = Result(job.waiting.item.image.header, job.capture.frame, sighting)
         published = job.camera.output.publish(
             result, job.camera.parameters(), since_s=job.waiting.item.space.since_s

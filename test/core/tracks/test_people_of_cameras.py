@@ -117,6 +117,55 @@ def test_who_was_taken_for_one_wrongly_is_two_again():
     assert said(people) == {'a_1': TRACKED, 'a_2': TRACKED}
 
 
+def test_who_stays_keeps_the_id_when_the_oldest_view_goes_far_away():
+    one = PeopleTracker()
+    for i in range(40):
+        one.update('left', tracks(i / 15, ('a_1', 2 if i < 8 else 4, 0)))
+        people = one.update('right', tracks(i / 15, ('a_2', 2, 0), ('a_3', 4.05, 0)))
+        assert LOST not in people.states[[name == 'a_1' for name in people.ids]]
+    person = of_views(people)
+    assert said(people) == {'a_1': TRACKED, 'a_3': TRACKED}
+    assert person['right', 'a_2'] == 'a_1'
+    assert person['left', 'a_1'] == person['right', 'a_3'] == 'a_3'
+
+
+NOWHERE = float('nan')
+
+
+@pytest.mark.parametrize('camera', ['', 'front'])
+def test_who_is_followed_without_a_place_comes_back_under_the_same_id(camera):
+    one = PeopleTracker()
+    for i in range(60):
+        placed = i < 10 or i >= 45
+        person = ('a_1', 2.0, 0.0) if placed else ('a_1', NOWHERE, NOWHERE)
+        people = one.update(camera, tracks(i / 15, person))
+        assert said(people) == ({'a_1': TRACKED} if placed else {})
+    assert said(one.update(camera, tracks(4.0, ('a_1', NOWHERE, NOWHERE)))) == {}
+    assert said(one.update(camera, tracks(4.1))) == {'a_1': LOST}, 'once the camera loses it'
+    assert said(one.update(camera, tracks(4.2))) == {}
+
+
+def test_whom_a_camera_follows_without_a_place_is_lost_when_that_camera_tells_no_more():
+    one = PeopleTracker()
+    one.update('front', tracks(0, ('a_1', 2.0, 0.0)))
+    one.update('front', tracks(0.1, ('a_1', NOWHERE, NOWHERE)))
+    lost = [
+        t for t in range(10)
+        if said(one.update('left', tracks(0.2 + t, ('a_2', 5, 0)))).get('a_1') == LOST
+    ]  # fmt: skip
+    assert len(lost) == 1
+
+
+def test_who_is_seen_by_another_camera_meanwhile_is_one_again():
+    one = PeopleTracker()
+    for i in range(60):
+        place = (2.0, 0.0) if i < 10 or i >= 45 else (NOWHERE, NOWHERE)
+        one.update('front', tracks(i / 15, ('a_1', *place)))
+        people = one.update('left', tracks(i / 15, ('a_2', 2.05, 0)))
+        assert said(people) == {'a_1': TRACKED}
+    assert set(people.views[0]) == {('front', 'a_1'), ('left', 'a_2')}
+
+
 def test_the_oldest_view_goes_too_where_another_person_is_nearer():
     one = PeopleTracker()
     for i in range(20):

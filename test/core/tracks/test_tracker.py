@@ -101,6 +101,14 @@ def test_frames_that_come_twice_or_out_of_order_end_nothing():
         assert said(one.update(ns(t), poses((200, 300, 200)))) == {'a_1': TRACKED}
 
 
+def test_a_stamp_that_comes_twice_ends_nothing_where_the_timeout_is_short():
+    one = tracker(track_timeout_s=0.05)
+    before = said(walk(one, 1.0, speed=0))
+    assert list(before.values()) == [TRACKED]
+    for t in (14 / 15, 14 / 15, 15 / 15):
+        assert said(one.update(ns(t), poses((200, 300, 200)))) == before
+
+
 def test_stamps_may_be_irregular():
     one, rng, t = tracker(), np.random.default_rng(0), 0.0
     for _ in range(40):

@@ -58,28 +58,39 @@ class PeopleTracker:
         self._people_so_far = 0
         self._told_before: list[str] = []
         self._ended: dict[str, None] = {}  # names that were told to be lost, the oldest first
+        # Those whom a camera follows, but nobody knows where they are: name, and stamp of that.
+        self._nowhere: dict[View, tuple[str, int]] = {}
         self._apart_since: dict[View, int] = {}
         self._together_since: dict[tuple[str, str], int] = {}
+
+    @property
+    def longest_s(self) -> float:
+        """How much older than the newest of all may be what a camera tells, to count."""
+        return max(self.options.track_timeout_s, RECENT_S)
 
     def update(self, camera: str, tracks: Tracks) -> People:
         """Take the tracks of a camera; return all people at the newest time.
 
         tracks: with positions in the frame that all cameras share; those without one, and the
-        tentative ones, are left out.
+        tentative ones, are left out. Who had one, and is followed on, is not lost meanwhile.
         """
         views, stamp_ns = self._views, tracks.stamp_ns
         if stamp_ns < self._newest_ns.get(camera, 0) - JUMP_BACK_S * 1e9:
             views.keep(np.zeros(len(views.keys), dtype=bool))
             self._newest_ns.clear()
+            self._nowhere.clear()
             self._stamp_ns = stamp_ns
         self._newest_ns[camera] = max(self._newest_ns.get(camera, 0), stamp_ns)
         self._stamp_ns = max(self._stamp_ns, stamp_ns)
-        told = np.isfinite(tracks.positions[:, 0])
-        told &= (tracks.states == TRACKED) | (tracks.states == PREDICTED)
-        for own, name in views.take(camera, tracks, np.flatnonzero(told)):
+        longest_ns = self.longest_s * 1e9
+        followed = (tracks.states == TRACKED) | (tracks.states == PREDICTED)
+        placed = np.isfinite(tracks.positions[:, 0])
+        nowhere = np.flatnonzero(followed & ~placed)
+        left = self._without_place(camera, tracks, nowhere, longest_ns)
+        for own, name in views.take(camera, tracks, np.flatnonzero(followed & placed)):
             views.people.append(self._begin(own, name))
-        longest_s = max(self.options.track_timeout_s, RECENT_S)
-        old = self._stamp_ns - views.stamps_ns > longest_s * 1e9
+        self._nowhere = left
+        old = self._stamp_ns - views.stamps_ns > longest_ns
         if old.any():
             views.keep(~old)
         now = _Now.of(views, self._stamp_ns)
@@ -87,11 +98,41 @@ class PeopleTracker:
             now = _Now.of(views, self._stamp_ns)
         return self._told(now)
 
+    def _without_place(
+        self, camera: str, tracks: Tracks, nowhere: NDArray[np.int64], longest_ns: float
+    ) -> dict[View, tuple[str, int]]:
+        """Return whom cameras follow without a place, given those of one (indices of tracks)."""
+        before = self._nowhere
+        if not len(nowhere) and not before:
+            return before
+        person_of = dict(zip(self._views.keys, self._views.people, strict=True))
+        found = {
+            view: (name, stamp_ns)
+            for view, (name, stamp_ns) in before.items()
+            if view[0] != camera and self._stamp_ns - stamp_ns <= longest_ns
+        }
+        for row in nowhere.tolist():
+            view = camera, tracks.ids[row]
+            name = person_of.get(view) or before.get(view, ('', 0))[0]
+            if name:
+                found[view] = name, tracks.stamp_ns
+        return found
+
     def _begin(self, camera: str, name: str) -> str:
-        """Return the name of a new person: that of the track, if nobody has or had it."""
+        """Return the name of a new person.
+
+        That of whom the track showed before nobody knew where; else that of the track, if nobody
+        has or had it.
+        """
         self._people_so_far += 1
-        choices = name, f'{camera}_{name}', f'{name}_{self._people_so_far}'
-        taken = {*self._views.people, *self._ended}
+        before, _ = self._nowhere.get((camera, name), ('', 0))
+        if before and before not in self._views.people:
+            self._ages.setdefault(before, self._people_so_far)
+            return before
+        choices = [name, f'{name}_{self._people_so_far}']
+        if camera:
+            choices.insert(1, f'{camera}_{name}')
+        taken = {*self._views.people, *self._ended, *(own for own, _ in self._nowhere.values())}
         name = next((own for own in choices if own not in taken), choices[-1])
         self._ages.setdefault(name, self._people_so_far)
         return name
@@ -123,6 +164,8 @@ class PeopleTracker:
                     views.people[row] = ''
                     views.people[row] = self._begin(*key)
                     parted = True
+                    if is_first:
+                        break  # the others were compared with it, and are the person now
         self._apart_since = apart
         return parted
 
@@ -149,9 +192,12 @@ class PeopleTracker:
     def _told(self, now: '_Now') -> People:
         """Return all people, and those who are no more since the last time."""
         names = list(now.rows)
-        lost = [name for name in self._told_before if name not in now.rows]
-        self._told_before = names
-        self._ages = {name: age for name, age in self._ages.items() if name in now.rows}
+        away = dict.fromkeys(name for name, _ in self._nowhere.values() if name not in now.rows)
+        lost = [name for name in self._told_before if name not in now.rows and name not in away]
+        self._told_before = [*names, *away]
+        self._ages = {
+            name: age for name, age in self._ages.items() if name in now.rows or name in away
+        }
         for name in lost:
             if self.options.tracking != 'detections':  # whose names may come again
                 self._ended[name] = None

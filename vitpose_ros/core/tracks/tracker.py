@@ -55,6 +55,7 @@ class Tracker:
         self._ids = ids
         self._rows = Rows()
         self._stamp_ns: int | None = None
+        self._newest_ns: int | None = None
         self._step_s = 0.0  # between the last two frames
         self._camera_pose: Array | None = None
         self._has_fixed_frame = False
@@ -146,7 +147,7 @@ class Tracker:
         size: tuple[int, int],
     ) -> None:
         """Forget who was told to be lost, move the others on, and say who is lost now."""
-        rows, last_ns, last_pose = self._rows, self._stamp_ns, self._camera_pose
+        rows, last_ns, last_pose = self._rows, self._newest_ns, self._camera_pose
         if (rows.states == LOST).any():
             rows.keep(rows.states != LOST)
         pose = None if camera_pose is None else np.asarray(camera_pose, dtype=np.float64)
@@ -156,10 +157,13 @@ class Tracker:
         self._stamp_ns, self._camera_pose = stamp_ns, pose
         dt_s = 0.0 if last_ns is None else (stamp_ns - last_ns) * 1e-9
         longest_s = max(self.options.track_timeout_s, SLOWER * self._step_s)
-        self._step_s = max(dt_s, 0.0)
+        if dt_s > 0:
+            self._step_s = dt_s
         if dt_s < -JUMP_BACK_S or dt_s > longest_s:
             rows.states[:] = LOST
+            self._newest_ns = stamp_ns
             return
+        self._newest_ns = stamp_ns if last_ns is None else max(stamp_ns, last_ns)
         if len(rows):
             if camera is not None and pose is not None and last_pose is not None:
                 step = inverse_of(pose) @ last_pose
