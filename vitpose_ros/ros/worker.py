@@ -151,7 +151,7 @@ class Worker:
             self._troubles.warn(
                 job.camera,
                 'clock behind',
-                f'its images are {behind_s:.1f} s older than those of another camera: whom it sees '
+                f'its images are {behind_s:.1f} s older than another camera has: whom it sees '
                 "is not on ~/people; synchronise the clocks of the cameras' hosts",
             )
         result = Result(job.waiting.item.image.header, job.capture.frame, sighting)
