@@ -18,8 +18,8 @@ alone=test/ros/test_overload.py
 check timeout -k 5 $limit python -m pytest $alone
 
 # Each file that starts nodes has a process and a domain of its own; most of the time it waits, so
-# two run at a time. What computes goes by folder, in what the nodes leave of the processor; two
-# lanes more once all nodes are done.
+# two run at a time (node_tests.py). What computes goes by folder, in what the nodes leave of the
+# processor; two lanes more once all nodes are done.
 folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$folder"' EXIT
 starts='start\(|subprocess'
@@ -37,7 +37,6 @@ computing() {
   echo mypy
   echo pytest $(grep -LE "$starts" test/ros/test_*.py) # without nodes
 }
-nodes | sed 's/^/pytest /' >"$folder/nodes"
 computing >"$folder/computing"
 
 # take LIST: print its first line and remove it; false if there is none.
@@ -50,29 +49,24 @@ take() {
   return $found
 }
 run() {
-  local priority=0 output TIMEFORMAT='took %R s; processor %U s, and %S s in the system'
-  if [[ $* != *test/ros/* ]]; then
-    priority=19
-    export OMP_NUM_THREADS=1 # those of several processes would wait for each other
-  fi
-  output=$({ time nice -n $priority timeout -k 5 $limit python -m "$@"; } 2>&1) ||
+  local output TIMEFORMAT='took %R s; processor %U s, and %S s in the system'
+  export OMP_NUM_THREADS=1 # those of several processes would wait for each other
+  output=$({ time nice -n 19 timeout -k 5 $limit python -m "$@"; } 2>&1) ||
     echo "$*" >>"$folder/failed"
   exec 9>"$folder/lock" && flock 9 && echo "== python -m $*" && echo "$output"
   exec 9>&-
 }
-# lane NUMBER LIST...: run what the lists have, one after the other.
+# lane LIST: run what the list has, one after the other.
 lane() {
-  export TEST_LANE=$1
-  local list job
-  for list in "${@:2}"; do
-    while job=$(take "$list"); do
-      (run $job)
-    done
+  local job
+  while job=$(take "$1"); do
+    (run $job)
   done
 }
-lane 0 computing &
-lane 1 nodes computing &
-lane 2 nodes computing &
+lane computing &
+python dev/node_tests.py "$folder/lock" "$folder/failed" $(nodes) || failed+=('node_tests.py')
+lane computing &
+lane computing &
 wait
 [ -e "$folder/failed" ] && mapfile -t -O ${#failed[@]} failed <"$folder/failed"
 
