@@ -1,6 +1,6 @@
 """Who is who: what a tracker must keep, tell and forget."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -115,6 +115,20 @@ def test_stamps_may_be_irregular():
         tracks = one.update(ns(t), poses((100 + 120 * t, 300, 200), (1100 - 120 * t, 320, 210)))
         t += rng.choice((0.01, 0.05, 0.3, 0.6))
     assert set(said(tracks)) == {'a_1', 'a_2'}
+
+
+def test_who_steps_before_somebody_at_the_border_is_somebody_else():
+    def cut(box):
+        seen = poses(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[3] - box[1]))
+        scores = np.where(np.arange(seen.scores.shape[1]) < 2, seen.scores, 0)
+        return replace(seen, boxes=np.array([box], np.float32), scores=scores)
+
+    one = tracker()
+    for t in range(5):
+        tracks = one.update(ns(t / 15), cut((600, 220, 639, 400)))
+    assert said(tracks) == {'a_1': TRACKED}
+    tracks = one.update(ns(5 / 15), cut((604, 50, 639, 479)))
+    assert said(tracks) == {'a_1': PREDICTED, 'a_2': TENTATIVE}
 
 
 def test_two_boxes_of_one_person_are_one_track():

@@ -31,6 +31,7 @@ Array = NDArray[np.float64]
 
 JUMP_BACK_S = 0.1  # a clock that goes back by more begins anew; by less, frames came out of order
 LEAST_OVERLAP = 0.3  # IoU by which a pose may be that of a track that no pose is likely for
+OTHER_HEIGHT = 0.5  # logarithm, of boxes that are not of one subject then
 LOW_LIKELY = 2.0  # log likelihood that poses with low scores need for a track
 SAME_POSE, SAME_BOX = 0.75, 0.5  # likeness of two poses, and of their boxes, of one subject
 POSITION_FLOOR = 0.05**2 * np.eye(3)  # metres squared: people are no points
@@ -234,6 +235,8 @@ class Tracker:
         if len(left) and len(free):
             common, _ = overlaps(self._rows.boxes[left], seen.boxes[free])
             common[np.isnan(likely[left[:, None], free])] = 0
+            heights = self._rows.filter.values[left, None, 2] - seen.numbers[free, 2]
+            common[np.abs(heights) > OTHER_HEIGHT] = 0
             i, j = pair(common, LEAST_OVERLAP)
             pose_of[left[i]] = free[j]
             high[free[j]] = False
