@@ -861,6 +861,29 @@ def test_threads_capture_one_after_the_other(driver):
     assert len(driver.captures) == 3 and set(most) == {1}
 
 
+def test_networks_are_opened_one_after_the_other(monkeypatch):
+    """All are tried on one stream, which a capture must have for itself."""
+    inside, most = [], []
+
+    def choose(self):
+        inside.append(None)
+        time.sleep(0.05)
+        most.append(len(inside))
+        inside.pop()
+
+    monkeypatch.setattr(CudaBackend, '_choose', choose)
+    network = nano()
+    threads = [
+        threading.Thread(target=CudaBackend, args=(network,), kwargs={'device': 'cpu'})
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]
+
+
 @pytest.mark.parametrize('failing', [(1,), (1, 2)])
 def test_a_capture_that_fails_leaves_its_pool_and_random_numbers(
     failing, driver, monkeypatch, caplog

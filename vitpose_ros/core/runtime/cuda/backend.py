@@ -24,8 +24,7 @@ from vitpose_ros.core.runtime.cuda.device import (
     exact_convolutions,
     free_cache,
     on_device,
-    on_own_stream,
-    trial_stream,
+    on_trial_stream,
 )
 from vitpose_ros.core.runtime.cuda.jpeg import Decoder, choose_decoder
 from vitpose_ros.core.runtime.cuda.measure import OFF, Trials, decode_fault, is_timed
@@ -70,7 +69,7 @@ class CudaBackend(Backend):
         # Of each decoding that was asked for: its passes, and for how many crops.
         self._prepared: dict[Decoding, Passes] = {}
         self._asked: dict[Decoding, int] = {}
-        with on_own_stream(self.device, trial_stream(self.device)):
+        with on_trial_stream(self.device):
             try:
                 self.precision: Precision = chosen or 'float16'
                 self._network = self._load(network)

@@ -137,6 +137,13 @@ def free_cache(device: torch.device) -> None:
 
 
 @contextlib.contextmanager
+def on_trial_stream(device: torch.device) -> Iterator[None]:
+    """Let what follows run on the stream of trials, which one thread at a time has."""
+    with _CAPTURING, on_own_stream(device, trial_stream(device)):
+        yield
+
+
+@contextlib.contextmanager
 def exact_convolutions(precision: str, *, by_measurement: bool = False) -> Iterator[None]:
     """Keep cuDNN from rounding float32 to TF32.
 
