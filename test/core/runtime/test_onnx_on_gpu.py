@@ -12,10 +12,12 @@ import pytest
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from vitpose_ros.core import PoseEstimator
 from vitpose_ros.core.model.config import ViTPoseConfig
 from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import Decoding, DeviceError, Options, open_backend, open_onnx
 from vitpose_ros.core.runtime.cuda import buckets
+from vitpose_ros.core.runtime.export import ExportError
 from vitpose_ros.core.runtime.nvidia import Driver
 from vitpose_ros.core.runtime.onnx import OnnxBackend
 from vitpose_ros.core.runtime.providers import CPU, CUDA, TENSORRT, library
@@ -195,6 +197,31 @@ def test_a_file_runs_on_the_processor_where_no_provider_starts(gpu, file):
     backend = open_onnx(file, Options(threads=1))
     assert backend.description == 'onnx on cpu, float32, 1 thread'
     assert 'the network runs on the CPU instead' in backend.warning
+
+
+def test_a_gpu_that_was_asked_for_is_replaced_only_where_that_was_asked_for_too(gpu, file):
+    gpu(silent=[CUDA])
+    wanted = Options(device='cuda:1', backend='onnx', precision='float32', threads=1)
+    with pytest.raises(DeviceError, match='cannot use cuda:1: CUDAExecutionProvider'):
+        open_backend(tiny_network(), wanted)
+    with pytest.raises(DeviceError, match='cannot use cuda:1: CUDAExecutionProvider'):
+        open_onnx(file, wanted)
+    backend = PoseEstimator.with_options(file, wanted, cpu_instead=True).backend
+    assert backend.description == 'onnx on cpu, float32, 1 thread'
+    assert 'cannot use cuda:1' in backend.warning
+
+
+def test_a_gpu_for_which_no_file_can_be_written_cannot_be_used(gpu, monkeypatch):
+    def refuse(*_, **__):
+        raise ExportError('cannot write ONNX: the GPU is busy')
+
+    gpu()
+    monkeypatch.setattr('vitpose_ros.core.runtime.onnx.convert', refuse)
+    wanted = Options(device='cuda:1', backend='onnx', precision='float16')
+    network = tiny_network()
+    network.backbone.last_norm.bias += 1  # of which there is no file yet
+    with pytest.raises(DeviceError, match=r"'cuda:1' cannot be used: .* ONNX: the GPU is busy"):
+        open_backend(network, wanted)
 
 
 @pytest.mark.filterwarnings('ignore:Specified provider')
