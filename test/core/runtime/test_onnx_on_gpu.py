@@ -155,6 +155,15 @@ def test_without_tensorrt_cuda_runs_on_the_same_device(how, gpu, file):
     assert 'TensorRT, which is faster, does not start: Tensorrt' in backend.warning
 
 
+def test_where_no_engine_can_be_kept_cuda_runs(gpu, file, tmp_path, monkeypatch):
+    gpu(tensorrt='101601')
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path / 'file' / 'cache'))
+    backend = on_gpu(file)
+    assert backend.description.endswith('with CUDA, float32')
+    assert 'does not start: TensorrtExecutionProvider: nothing can be kept in' in backend.warning
+
+
 @pytest.mark.parametrize('how', ['broken', 'silent', 'failing'])
 def test_where_no_provider_starts_it_is_named(how, gpu, file):
     gpu(tensorrt='101601', **{how: [TENSORRT, CUDA]})

@@ -286,5 +286,8 @@ class OnnxBackend(GraphBackend):
     def _tensorrt_options(self, file: Path, version: str) -> dict[str, str]:
         folder = tensorrt.engine_folder(file, version, self._index, self._most)
         size, most = self.config.image_size, self._most
-        options = tensorrt.options(folder, self.precision, size, most, file.stem)
+        try:
+            options = tensorrt.options(folder, self.precision, size, most, file.stem)
+        except OSError as error:  # a cache that cannot be written
+            raise ProviderError(f'{TENSORRT}: nothing can be kept in {folder}: {error}') from error
         return {'device_id': str(self._index), **options}
