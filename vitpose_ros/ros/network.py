@@ -1,12 +1,12 @@
 """The network of a configured node."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from vitpose_ros.core import Frame, Options, PoseEstimator
-from vitpose_ros.core.boxes.bottom_up import BottomUp
+from vitpose_ros.core.boxes.bottom_up import BottomUp, options_beside
 from vitpose_ros.core.boxes.classes import KeypointSetChoice
 from vitpose_ros.core.boxes.detector import LEAST_SCORE
 from vitpose_ros.core.boxes.known import load_detector
@@ -96,7 +96,8 @@ def _finder(
         return None
     if not values.bottom_up_model:
         raise ValueError('bottom_up_model is empty; give the file of a bottom-up network')
-    found = BottomUp.load(values.bottom_up_model, replace(options, keypoint_sets=None))
+    beside = options_beside(options, estimator.backend)
+    found = BottomUp.load(values.bottom_up_model, beside)
     known = [skeleton.name for skeleton in estimator.skeletons]
     if found.keypoint_set not in known:
         raise ValueError(

@@ -130,6 +130,7 @@ def test_cuda_gets_its_device_and_the_quick_search_of_algorithms(gpu, file, monk
     options = {'device_id': '1', 'cudnn_conv_algo_search': 'HEURISTIC'}
     assert Session.opened == [{CUDA: options}]
     assert backend.description == 'onnx on cuda:1 with CUDA, float32'
+    assert backend.place == 'cuda:1', 'for a network beside it; PyTorch may not have that'
     assert 'TensorRT, which is faster, is not installed; pip install' in backend.warning
 
 

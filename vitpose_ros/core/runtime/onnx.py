@@ -88,6 +88,7 @@ class OnnxBackend(GraphBackend):
         """
         device, max_batch = options.device, options.max_batch
         self._index = int(device.partition(':')[2] or 0)
+        self._place = 'cpu' if device == 'cpu' else f'cuda:{self._index}'
         self.threads = options.threads or processor.default_threads()
         super().__init__(config)
         self.precision = precision
@@ -182,6 +183,11 @@ class OnnxBackend(GraphBackend):
         if precision == 'int8' and options.device == 'cpu' and not processor.has_int8():
             opened.warning = f"'{file}' is in int8, which {integers.WITHOUT}"
         return opened
+
+    @property
+    def place(self) -> str:
+        """The device as the options name it, also where PyTorch does not have it; see Backend."""
+        return self._place
 
     def crops(self) -> Crops:
         """Return what cuts crops out of frames, where the first run reads them."""
