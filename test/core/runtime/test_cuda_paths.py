@@ -269,6 +269,26 @@ def test_where_memory_for_a_frame_runs_out_crops_are_cut_on_the_processor(monkey
     assert len(tried) == 1
 
 
+def test_what_a_backend_loses_while_frames_come_is_in_its_warning(monkeypatch):
+    def fail(size):
+        raise OUT_OF_MEMORY
+
+    backend = CudaBackend(nano(), device='cpu', precision='float32')
+    backend.prepare(Decoding(), 2)
+    before = backend.ways.copy()
+    for _ in range(2):  # of two estimators
+        crops = backend.crops()
+        crops._costs = Costs(1, 1, 0, 0)
+        for upload in crops._uploads:
+            monkeypatch.setattr(upload, 'room', fail)
+        crops.begin(1)
+        crops.cut(noise(), Cuts(np.array([[5.0, 5, 48, 64]]), np.ones(1, bool), np.array([0])))
+    assert backend.warning.count('the memory of cpu does not suffice for frames') == 1
+    lost = {way for way, text in backend.ways.items() if text.startswith('lost: the memory of')}
+    assert lost == {'bounding_area'}, 'the others were not taken before'
+    assert all(before[way] == text for way, text in backend.ways.items() if way not in lost)
+
+
 def test_other_errors_of_a_frame_are_not_hidden(monkeypatch):
     crops = CudaCrops(SIZE, CPU, costs=Costs(1, 1, 0, 0))
     for upload in crops._uploads:

@@ -101,6 +101,15 @@ class Backend(ABC):
         """Return what cuts crops out of frames for this backend."""
         return HostCrops(self.config.image_size)
 
+    def warn(self, text: str) -> None:
+        """Add to what it could not have, once."""
+        if text not in self.warning:
+            self.warning = '; '.join(filter(None, (self.warning, text)))
+
+    def lose(self, text: str, *ways: str) -> None:
+        """Note what it had up to now; ways: which of those that CudaBackend has."""
+        self.warn(text)
+
     def prepare(self, decoding: Decoding, max_batch: int) -> int:  # noqa: ARG002 - for others
         """Get ready for batches of up to so many crops; return how many there may be."""
         return max_batch

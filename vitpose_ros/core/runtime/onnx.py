@@ -192,7 +192,7 @@ class OnnxBackend(GraphBackend):
     def crops(self) -> Crops:
         """Return what cuts crops out of frames, where the first run reads them."""
         if self.device.type == 'cuda':
-            return CudaCrops(self.config.image_size, self.device)
+            return CudaCrops(self.config.image_size, self.device, lose=self.lose)
         return super().crops()
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:  # noqa: ARG002 - the same for all

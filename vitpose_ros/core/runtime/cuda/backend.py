@@ -75,7 +75,7 @@ class CudaBackend(Backend):
                 self._network = self._load(network)
                 finite = self._is_finite()
                 if not finite:
-                    self._warn(
+                    self.warn(
                         f'this network has values that {self.precision} does not hold: it runs '
                         'in bfloat16 where precision is auto; give float32 for the most exact '
                         'keypoints'
@@ -101,9 +101,17 @@ class CudaBackend(Backend):
                 fault=self._kernel_fault,
                 bounding_area=self._tuning.bounding_area,
                 decoder=self._decoder,
+                lose=self.lose,
             )
         except Exception as error:
             raise device_error(error, str(self.device)) from error
+
+    def lose(self, text: str, *ways: str) -> None:
+        """Note what it had up to now; see Backend."""
+        for way in ways:
+            if self.ways[way].startswith('taken'):
+                self.ways[way] = f'lost: {text}'
+        super().lose(text, *ways)
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:
         """Record graphs for batches of up to max_batch; where they fail, get ready without.
@@ -194,11 +202,6 @@ class CudaBackend(Backend):
         noise = torch.from_numpy(random.integers(0, 256, size, dtype=np.uint8))
         return all(bool(maps.isfinite().all()) for maps in self.heatmaps(noise, counts))
 
-    def _warn(self, text: str) -> None:
-        """Add to what it could not have, once."""
-        if text not in self.warning:
-            self.warning = '; '.join(filter(None, (self.warning, text)))
-
     def _choose(self) -> None:
         """Find out which of the faster ways the device gets."""
         tuning = self._tuning
@@ -284,7 +287,7 @@ class CudaBackend(Backend):
             return passes
         if graphs:
             self.ways['graphs'] = f'not taken: {reason}'
-            self._warn(
+            self.warn(
                 f'CUDA graphs cannot be recorded ({reason}); kernels are launched one by one, '
                 'which takes longer'
             )
