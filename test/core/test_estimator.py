@@ -333,6 +333,11 @@ def test_estimators_that_share_a_backend_take_turns(estimator):
     assert other.work()._passes.lock is estimator.backend.lock
 
 
+def test_a_backend_has_its_lock_before_a_thread_can_ask_for_it(estimator):
+    kind = type(estimator.backend)
+    assert 'lock' in vars(kind.__new__(kind))
+
+
 def test_an_estimator_gets_ready_while_no_other_uses_the_backend(estimator, monkeypatch):
     backend, locked = estimator.backend, []
 
