@@ -6,6 +6,7 @@ a GPU. What needs a GPU to be seen is in test_cuda.py.
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import subprocess
 import sys
@@ -812,6 +813,20 @@ def test_streams_of_graphs_are_their_own_and_used_again(monkeypatch):
     first = one._stream
     del one
     assert Recorder(CPU)._stream is first
+
+
+def test_a_stream_that_is_handed_out_again_goes_to_no_second_recorder(monkeypatch):
+    pool = [object() for _ in range(4)]
+    handed = itertools.cycle(pool)
+    monkeypatch.setattr(device_module, 'stream', lambda _: next(handed))
+    monkeypatch.setattr(device_module, '_streams', device_module._Streams())
+    trials = device_module.trial_stream(torch.device('cuda', 99))
+    one = Recorder(CPU)
+    for _ in range(2):  # of crops
+        device_module.stream(CPU)
+    other, third = Recorder(CPU), Recorder(CPU)
+    assert [trials, one._stream, other._stream, third._stream] == pool
+    assert Recorder(CPU)._stream in pool, 'where all are taken'
 
 
 class Driver:
