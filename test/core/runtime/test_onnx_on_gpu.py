@@ -295,6 +295,18 @@ def test_a_gpu_that_fails_in_a_later_run_is_told(gpu, file):
         backend.prepare(Decoding(), 8)
 
 
+def test_memory_that_crops_do_not_get_is_an_error_of_the_device(gpu, file, monkeypatch):
+    def fail(*_, **__):
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+
+    gpu()
+    backend = on_gpu(file)
+    backend.device = torch.device('cuda', 1)
+    monkeypatch.setattr('vitpose_ros.core.runtime.onnx.CudaCrops', fail)
+    with pytest.raises(DeviceError, match="'cuda:1' has too little free memory"):
+        backend.crops()
+
+
 # Engines
 
 

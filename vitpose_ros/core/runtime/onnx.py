@@ -191,9 +191,12 @@ class OnnxBackend(GraphBackend):
 
     def crops(self) -> Crops:
         """Return what cuts crops out of frames, where the first run reads them."""
-        if self.device.type == 'cuda':
+        if self.device.type != 'cuda':
+            return super().crops()
+        try:
             return CudaCrops(self.config.image_size, self.device, lose=self.lose)
-        return super().crops()
+        except Exception as error:
+            raise device_error(error, self.place) from error
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:  # noqa: ARG002 - the same for all
         """Run all buckets once; those that memory does not suffice for are left out.
