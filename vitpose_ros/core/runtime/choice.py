@@ -190,7 +190,8 @@ def _without_torch(backend: str, choice: Choice) -> Choice:
     raise BackendError(
         f"precision 'int8' is not for PyTorch on {choice.device}; it runs on a processor in "
         'OpenVINO or ONNX Runtime: set device to cpu and backend to openvino (pip install '
-        'openvino) or onnx (pip install onnxruntime onnx onnxscript)'
+        'openvino) or onnx (pip install onnxruntime onnx onnxscript); or on an NVIDIA GPU in ONNX '
+        'Runtime with TensorRT: set backend to onnx (pip install onnxruntime-gpu tensorrt)'
     )
 
 
