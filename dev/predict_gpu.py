@@ -107,8 +107,9 @@ def predict(config: ViTPoseConfig, batch: int, card: Card) -> Count:
 
     config: of a folded network with one keypoint set and the classic decoder.
     """
-    with META:
-        network = GpuNetwork(ViTPose(config).eval(), META, torch.float16)
+    with META:  # not around the rest, which has to choose the device itself
+        plain = ViTPose(config).eval()
+    network = GpuNetwork(plain, META, torch.float16)
     network.chosen = Chosen(
         patch_product=True, fused_gelu=True, fused_norms=True, head_product=True
     )

@@ -1,6 +1,7 @@
 """The facade: many subjects and frames at once equal each alone."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -330,6 +331,24 @@ def test_estimators_that_share_a_backend_take_turns(estimator):
     other = PoseEstimator(estimator.backend)
     assert other._passes.lock is estimator._passes.lock
     assert other.work()._passes.lock is estimator.backend.lock
+
+
+def test_a_backend_has_its_lock_before_a_thread_can_ask_for_it(estimator):
+    kind = type(estimator.backend)
+    assert 'lock' in vars(kind.__new__(kind))
+
+
+def test_an_estimator_gets_ready_while_no_other_uses_the_backend(estimator, monkeypatch):
+    backend, locked = estimator.backend, []
+
+    def watched(real, *given):
+        locked.append(backend.lock.locked())
+        return real(*given)
+
+    for name in ('prepare', 'crops'):
+        monkeypatch.setattr(backend, name, partial(watched, getattr(backend, name)))
+    PoseEstimator(backend).max_batch = 64
+    assert locked == [True] * 4
 
 
 def test_nobody_has_as_many_keypoints_as_others(estimator):

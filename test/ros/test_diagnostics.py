@@ -1,9 +1,14 @@
 """What the diagnostics find, and how bad it is."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from vitpose_ros.ros.diagnostics import CameraReport, camera_findings, camera_status
+from vitpose_ros.ros.health import Health, State
+from vitpose_ros.ros.network import Network
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 WELL = {'paired': 300, 'overwritten': 10, 'too_old': 0, 'failed': 0, 'published': 290}
@@ -97,3 +102,15 @@ def test_too_small_a_queue_is_named_instead_of_the_middleware():
     [(level, text)] = camera_findings(report)
     assert level == WARN
     assert text == '100 of 300 detections found no image: queue_mb = 64 holds 2 of these images'
+
+
+def test_what_a_network_loses_while_it_runs_is_said():
+    backend = SimpleNamespace(device=torch.device('cpu'), description='torch', warning='')
+    estimator = SimpleNamespace(backend=backend, skeletons=(), max_batch=16)
+    network = Network('nano', estimator, keypoint_sets=None, detector=None, max_batch=16)
+    health = Health(State.ACTIVE, True, network, failure='', fault='', loss='')
+    status = health.status('network')
+    assert (status.level, status.message) == (OK, 'active')
+    backend.warning = 'memory does not suffice for frames'
+    status = health.status('network')
+    assert (status.level, status.message) == (WARN, 'active; memory does not suffice for frames')

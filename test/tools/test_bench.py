@@ -452,6 +452,22 @@ def test_int8_is_measured_when_it_is_asked_for(tmp_path):
     ]  # fmt: skip
 
 
+def test_starts_in_int8_are_measured_too(tmp_path):
+    pytest.importorskip('openvino')
+    path = tmp_path / 'results.jsonl'
+    options = BenchOptions(
+        Results(path), 'cpu', backends=('torch', 'openvino'), precisions=('int8',)
+    )
+    resources.startup(options, subjects.Model('nano', 'nano'))
+    rows = measured(path)[1]['start-up nano'].rows
+    assert [row[:3] for row in rows] == [
+        ('torch', 'auto', 'any'),
+        ('openvino', 'auto', 'first'), ('openvino', 'auto', 'later'),
+        ('openvino', 'int8', 'first'), ('openvino', 'int8', 'later'),
+    ]  # fmt: skip
+    assert all(value > 0 for row in rows for value in row[3:])
+
+
 def test_random_weights_are_calibrated_for_int8_and_measured_also_where_it_is_slower(monkeypatch):
     monkeypatch.setattr(integers, 'gain', lambda *_: 0.5)
     monkeypatch.setattr(processor, 'has_int8', lambda: False)

@@ -66,11 +66,11 @@ class Passes:
         self.lock = backend.lock  # several estimators may share it
         with self.lock:
             self.max_batch = self._ready = backend.prepare(decoding, max_batch)
+            self._crops = backend.crops()  # which may write into the memory of passes
         # What the network estimates, in the order of its heads.
         self.skeletons: tuple[Skeleton, ...] = tuple(
             SKELETONS[name] for name in backend.config.keypoint_sets
         )
-        self._crops = backend.crops()
         # The convention of each.
         self._udp = np.array([s.name in backend.config.udp for s in self.skeletons])
 

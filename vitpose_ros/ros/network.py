@@ -1,12 +1,12 @@
 """The network of a configured node."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from vitpose_ros.core import Frame, Options, PoseEstimator
-from vitpose_ros.core.boxes.bottom_up import BottomUp
+from vitpose_ros.core.boxes.bottom_up import BottomUp, options_beside
 from vitpose_ros.core.boxes.classes import KeypointSetChoice
 from vitpose_ros.core.boxes.detector import LEAST_SCORE
 from vitpose_ros.core.boxes.known import load_detector
@@ -26,7 +26,11 @@ class Network:
     keypoint_sets: KeypointSetChoice
     detector: Finder | None  # None: boxes come from elsewhere
     max_batch: int  # as asked for; the estimator's is less once memory ran out
-    warning: str  # why it does not run as asked for
+
+    @property
+    def warning(self) -> str:
+        """Say why it does not run as asked for, or not any more; nothing where it does."""
+        return self.estimator.backend.warning
 
     @property
     def description(self) -> str:
@@ -63,9 +67,8 @@ def load(
         cuda_graphs=values.cuda_graphs,
     )
     estimator = PoseEstimator.with_options(values.model, options, cpu_instead=True)
-    warning = estimator.backend.warning
-    if warning:
-        log.error(warning)
+    if estimator.backend.warning:
+        log.error(estimator.backend.warning)
     release_memory(log.warning)  # what loading took
     black = np.zeros((64, 64, 3), np.uint8)
     estimator.predict([Frame(black, np.array([[0, 0, 64, 64]]))])
@@ -77,7 +80,7 @@ def load(
         [skeleton.name for skeleton in estimator.skeletons],
         values.keypoint_sets_by_class(),
     )
-    return Network(values.model, estimator, keypoint_sets, detector, values.max_batch, warning)
+    return Network(values.model, estimator, keypoint_sets, detector, values.max_batch)
 
 
 def _finder(
@@ -96,7 +99,8 @@ def _finder(
         return None
     if not values.bottom_up_model:
         raise ValueError('bottom_up_model is empty; give the file of a bottom-up network')
-    found = BottomUp.load(values.bottom_up_model, replace(options, keypoint_sets=None))
+    beside = options_beside(options, estimator.backend)
+    found = BottomUp.load(values.bottom_up_model, beside)
     known = [skeleton.name for skeleton in estimator.skeletons]
     if found.keypoint_set not in known:
         raise ValueError(

@@ -1,5 +1,7 @@
 """Bottom-up networks on whole images, in every runtime."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from vitpose_ros.core import (
     PosePipeline,
     TrackOptions,
 )
-from vitpose_ros.core.boxes.bottom_up import BottomUp
+from vitpose_ros.core.boxes.bottom_up import BottomUp, options_beside
 from vitpose_ros.core.geometry import grouping
 from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.skeletons import SKELETONS
@@ -35,6 +37,24 @@ def frames():
     images = [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
     images[1] = np.kron(images[0], np.ones((2, 2, 1), np.uint8))  # the same, twice as large
     return [Frame(image, NO_BOXES) for image in images]
+
+
+@pytest.mark.parametrize(
+    ('device', 'asked', 'got', 'expected'),
+    [
+        ('cuda:77', 'float16', 'float32', 'auto'),  # which the processor does not have
+        ('cpu', 'float32', 'float32', 'float32'),
+        ('cpu', 'int8', 'int8', 'auto'),
+        ('auto', 'auto', 'float32', 'auto'),
+    ],
+)
+def test_it_runs_where_the_network_beside_it_does(device, asked, got, expected, model, caplog):
+    options = Options(device=device, precision=asked, backend='torch', keypoint_sets='coco,aic')
+    other = SimpleNamespace(place='cpu', precision=got)
+    found = options_beside(options, other)
+    assert (found.device, found.precision, found.keypoint_sets) == ('cpu', expected, None)
+    assert BottomUp.load(model, found).backend.place == 'cpu'
+    assert ('precision int8 is not for bottom-up' in caplog.text) == (asked == 'int8')
 
 
 @pytest.mark.parametrize('backend', ['torch', 'openvino', 'onnx'])

@@ -1,13 +1,16 @@
 """Detectors find what the pipeline of their library finds."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vitpose_ros.core import Frame
 from vitpose_ros.core.boxes.detector import Detector, DetectorError
+from vitpose_ros.core.boxes.known import load_detector
 
 transformers = pytest.importorskip('transformers')
 from boxes.small_detectors import write  # noqa: E402
@@ -77,3 +80,24 @@ def test_without_the_library_the_remedy_is_told(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, 'transformers', None)
     with pytest.raises(DetectorError, match=r"pip install 'transformers"):
         Detector.load(folder)
+
+
+@pytest.mark.parametrize(
+    ('runtime', 'device', 'place', 'expected'),
+    [
+        ('onnx', 'cpu', 'cuda:1', ('cpu', 'onnx')),  # of ONNX Runtime alone
+        ('onnx', 'cuda:1', 'cuda:1', ('cuda:1', 'torch')),
+        ('openvino', 'cpu', 'intel_gpu', ('intel_gpu', 'openvino')),
+    ],
+)
+def test_a_detector_runs_where_it_can_beside_a_network(
+    runtime, device, place, expected, tmp_path, monkeypatch
+):
+    def load(folder, where, *, runtime, **_):
+        return where, runtime
+
+    monkeypatch.setattr(Detector, 'load', load)
+    backend = SimpleNamespace(
+        runtime=runtime, device=torch.device(device), place=place, precision='float32', threads=1
+    )
+    assert load_detector(tmp_path, backend) == expected

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from vitpose_ros.core.runtime import (
     processor,
 )
 from vitpose_ros.core.runtime.base import chunks
-from vitpose_ros.core.runtime.export import fingerprint, write_onnx
+from vitpose_ros.core.runtime.export import fingerprint, graph, write_onnx
 from vitpose_ros.core.runtime.torch import TorchBackend, bfloat16_gain
 from vitpose_ros.core.weights import load_network
 
@@ -288,6 +289,29 @@ def test_fingerprints_tell_networks_apart():
     assert fingerprint(network) != fingerprint(load_network('nano', image_size=(320, 240)))
     network.backbone.last_norm.bias += 1e-3
     assert fingerprint(network) != fingerprint(load_network('nano'))
+
+
+class OnGpu(torch.Tensor):
+    """Stands in for a tensor on a GPU, which numpy and graphs on a processor do not take."""
+
+    def numpy(self):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+    def to(self, *given):
+        found = super().to(*given)
+        return found.as_subclass(torch.Tensor) if 'cpu' in given else found
+
+
+def test_a_network_on_a_gpu_is_told_apart_and_converted_as_on_the_processor():
+    network = load_network('nano')
+    there = {name: tensor.as_subclass(OnGpu) for name, tensor in network.state_dict().items()}
+    on_gpu = SimpleNamespace(config=network.config, state_dict=lambda: there)
+    assert fingerprint(on_gpu) == fingerprint(network)
+    state = graph(on_gpu, 'coco', torch.float16).state_dict()
+    assert not [name for name, tensor in state.items() if isinstance(tensor, OnGpu)]
 
 
 # ONNX files

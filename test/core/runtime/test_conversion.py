@@ -5,9 +5,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from tiny_weights import tiny_state, write
 
 from vitpose_ros.core.model.vit import ViT
@@ -94,6 +96,24 @@ def test_the_network_that_is_handed_over_is_the_same(tmp_path, monkeypatch):
     assert fingerprint(other) == fingerprint(network) and other.config == network.config
     assert calibration is None and not any(w.requires_grad for w in other.parameters())
     assert list(tmp_path.iterdir()) == []
+
+
+class OnGpu(torch.Tensor):
+    """Stands in for a tensor on a GPU, which a process that sees none does not read."""
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_network_on_a_gpu_is_handed_over_on_the_processor(tmp_path, monkeypatch):
+    network, given = load_network('nano'), []
+    there = {name: tensor.as_subclass(OnGpu) for name, tensor in network.state_dict().items()}
+    on_gpu = SimpleNamespace(config=network.config, state_dict=lambda: there)
+    monkeypatch.setattr(
+        conversion, 'run_process', lambda _, folder, *__: given.append(conversion._read(folder))
+    )
+    assert in_a_thread(lambda: convert(on_gpu, tmp_path, 'onnx')) == []
+    assert fingerprint(given[0][0]) == fingerprint(network)
 
 
 def test_the_process_does_not_look_at_a_gpu_which_may_be_busy(tmp_path, monkeypatch):

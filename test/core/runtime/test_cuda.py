@@ -143,6 +143,7 @@ def test_onnx_runtime_on_the_gpu_gives_the_keypoints_of_the_cpu(frame, on_cpu):
     if 'CUDAExecutionProvider' not in runtime.get_available_providers():
         pytest.skip('onnxruntime is not built for CUDA')
     estimator = PoseEstimator.load('nano', 'cuda', backend='onnx')
+    assert estimator.backend.description.startswith('onnx on cuda:')
     points, _ = found_by(estimator, frame)
     expected, _ = found_by(on_cpu, frame)
     assert np.percentile(np.linalg.norm(points - expected, axis=2), 95) < 0.5

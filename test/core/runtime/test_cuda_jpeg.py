@@ -227,6 +227,17 @@ def test_a_backend_takes_jpeg_files_where_there_is_a_decoder(monkeypatch):
     assert not off.decodes_jpeg and off.ways['gpu_jpeg'] == 'off'
 
 
+def test_a_decoder_that_fails_is_in_the_warning_of_the_backend(monkeypatch):
+    found = failing(RuntimeError('nvjpeg: bad stream')), 'taken: for a test'
+    monkeypatch.setattr(backend_module, 'choose_decoder', lambda _: found)
+    network = load_network('nano', image_size=SIZE)
+    backend = CudaBackend(network, device='cpu', precision='float32')
+    assert not backend.warning
+    PoseEstimator(backend, max_batch=2).predict([jpeg_frame(), jpeg_frame()])
+    assert backend.warning.count('a JPEG cannot be decoded on cpu') == 1
+    assert re.match('lost: a JPEG .*nvjpeg: bad stream', backend.ways['gpu_jpeg'])
+
+
 def test_files_whose_memory_is_not_writeable_are_decoded_without_a_warning(monkeypatch):
     io = SimpleNamespace(
         ImageReadMode=SimpleNamespace(RGB='rgb'),

@@ -6,6 +6,7 @@ a GPU. What needs a GPU to be seen is in test_cuda.py.
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import subprocess
 import sys
@@ -267,6 +268,26 @@ def test_where_memory_for_a_frame_runs_out_crops_are_cut_on_the_processor(monkey
             cutter.cut(noise(), Cuts(regions, udp, places))
         assert (crops.batch().int() - host.batch().int()).abs().max() <= GREY_LEVELS
     assert len(tried) == 1
+
+
+def test_what_a_backend_loses_while_frames_come_is_in_its_warning(monkeypatch):
+    def fail(size):
+        raise OUT_OF_MEMORY
+
+    backend = CudaBackend(nano(), device='cpu', precision='float32')
+    backend.prepare(Decoding(), 2)
+    before = backend.ways.copy()
+    for _ in range(2):  # of two estimators
+        crops = backend.crops()
+        crops._costs = Costs(1, 1, 0, 0)
+        for upload in crops._uploads:
+            monkeypatch.setattr(upload, 'room', fail)
+        crops.begin(1)
+        crops.cut(noise(), Cuts(np.array([[5.0, 5, 48, 64]]), np.ones(1, bool), np.array([0])))
+    assert backend.warning.count('the memory of cpu does not suffice for frames') == 1
+    lost = {way for way, text in backend.ways.items() if text.startswith('lost: the memory of')}
+    assert lost == {'bounding_area'}, 'the others were not taken before'
+    assert all(before[way] == text for way, text in backend.ways.items() if way not in lost)
 
 
 def test_other_errors_of_a_frame_are_not_hidden(monkeypatch):
@@ -794,6 +815,20 @@ def test_streams_of_graphs_are_their_own_and_used_again(monkeypatch):
     assert Recorder(CPU)._stream is first
 
 
+def test_a_stream_that_is_handed_out_again_goes_to_no_second_recorder(monkeypatch):
+    pool = [object() for _ in range(4)]
+    handed = itertools.cycle(pool)
+    monkeypatch.setattr(device_module, 'stream', lambda _: next(handed))
+    monkeypatch.setattr(device_module, '_streams', device_module._Streams())
+    trials = device_module.trial_stream(torch.device('cuda', 99))
+    one = Recorder(CPU)
+    for _ in range(2):  # of crops
+        device_module.stream(CPU)
+    other, third = Recorder(CPU), Recorder(CPU)
+    assert [trials, one._stream, other._stream, third._stream] == pool
+    assert Recorder(CPU)._stream in pool, 'where all are taken'
+
+
 class Driver:
     """Takes the place of torch.cuda, and keeps what a recorder asks of it."""
 
@@ -859,6 +894,29 @@ def test_threads_capture_one_after_the_other(driver):
     for thread in threads:
         thread.join()
     assert len(driver.captures) == 3 and set(most) == {1}
+
+
+def test_networks_are_opened_one_after_the_other(monkeypatch):
+    """All are tried on one stream, which a capture must have for itself."""
+    inside, most = [], []
+
+    def choose(self):
+        inside.append(None)
+        time.sleep(0.05)
+        most.append(len(inside))
+        inside.pop()
+
+    monkeypatch.setattr(CudaBackend, '_choose', choose)
+    network = nano()
+    threads = [
+        threading.Thread(target=CudaBackend, args=(network,), kwargs={'device': 'cpu'})
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]
 
 
 @pytest.mark.parametrize('failing', [(1,), (1, 2)])

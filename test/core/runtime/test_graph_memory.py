@@ -28,8 +28,9 @@ def traced(size, sets, max_batch, *, one_pool=True, depth=2, decoding=None, ways
         folded=True,
     )
     recorder = TracingRecorder(one_pool=one_pool)
-    with DEVICE:
-        network = GpuNetwork(ViTPose(config).eval(), DEVICE, torch.float16)
+    with DEVICE:  # not around the rest, which has to choose the device itself
+        plain = ViTPose(config).eval()
+    network = GpuNetwork(plain, DEVICE, torch.float16)
     network.chosen = Chosen(patch_product=ways, fused_gelu=ways, head_product=ways)
     passes = Passes(network, decoding or Decoding(), max_batch, recorder=recorder)
     memory = (passes.given, passes._features, passes._own, *passes._found.values())

@@ -435,7 +435,9 @@ def test_int8_goes_where_it_can_run(tiny, monkeypatch, fast):
     def load(**options):
         return PoseEstimator.load(tiny, precision='int8', **options)
 
-    with pytest.raises(BackendError, match=r'not for PyTorch on cpu; .* backend to openvino'):
+    with pytest.raises(
+        BackendError, match=r'not for PyTorch on cpu; .* backend to openvino .* TensorRT'
+    ):
         load(device='cpu', backend='torch')
     monkeypatch.setattr(openvino_module, 'is_installed', lambda: False)
     assert load(device='cpu').backend.description.startswith('onnx on cpu, int8')

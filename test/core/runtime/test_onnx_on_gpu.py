@@ -12,10 +12,12 @@ import pytest
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from vitpose_ros.core import PoseEstimator
 from vitpose_ros.core.model.config import ViTPoseConfig
 from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime import Decoding, DeviceError, Options, open_backend, open_onnx
 from vitpose_ros.core.runtime.cuda import buckets
+from vitpose_ros.core.runtime.export import ExportError
 from vitpose_ros.core.runtime.nvidia import Driver
 from vitpose_ros.core.runtime.onnx import OnnxBackend
 from vitpose_ros.core.runtime.providers import CPU, CUDA, TENSORRT, library
@@ -128,6 +130,7 @@ def test_cuda_gets_its_device_and_the_quick_search_of_algorithms(gpu, file, monk
     options = {'device_id': '1', 'cudnn_conv_algo_search': 'HEURISTIC'}
     assert Session.opened == [{CUDA: options}]
     assert backend.description == 'onnx on cuda:1 with CUDA, float32'
+    assert backend.place == 'cuda:1', 'for a network beside it; PyTorch may not have that'
     assert 'TensorRT, which is faster, is not installed; pip install' in backend.warning
 
 
@@ -151,6 +154,15 @@ def test_without_tensorrt_cuda_runs_on_the_same_device(how, gpu, file):
     ]
     assert backend.description.endswith('with CUDA, float32')
     assert 'TensorRT, which is faster, does not start: Tensorrt' in backend.warning
+
+
+def test_where_no_engine_can_be_kept_cuda_runs(gpu, file, tmp_path, monkeypatch):
+    gpu(tensorrt='101601')
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path / 'file' / 'cache'))
+    backend = on_gpu(file)
+    assert backend.description.endswith('with CUDA, float32')
+    assert 'does not start: TensorrtExecutionProvider: nothing can be kept in' in backend.warning
 
 
 @pytest.mark.parametrize('how', ['broken', 'silent', 'failing'])
@@ -195,6 +207,31 @@ def test_a_file_runs_on_the_processor_where_no_provider_starts(gpu, file):
     backend = open_onnx(file, Options(threads=1))
     assert backend.description == 'onnx on cpu, float32, 1 thread'
     assert 'the network runs on the CPU instead' in backend.warning
+
+
+def test_a_gpu_that_was_asked_for_is_replaced_only_where_that_was_asked_for_too(gpu, file):
+    gpu(silent=[CUDA])
+    wanted = Options(device='cuda:1', backend='onnx', precision='float32', threads=1)
+    with pytest.raises(DeviceError, match='cannot use cuda:1: CUDAExecutionProvider'):
+        open_backend(tiny_network(), wanted)
+    with pytest.raises(DeviceError, match='cannot use cuda:1: CUDAExecutionProvider'):
+        open_onnx(file, wanted)
+    backend = PoseEstimator.with_options(file, wanted, cpu_instead=True).backend
+    assert backend.description == 'onnx on cpu, float32, 1 thread'
+    assert 'cannot use cuda:1' in backend.warning
+
+
+def test_a_gpu_for_which_no_file_can_be_written_cannot_be_used(gpu, monkeypatch):
+    def refuse(*_, **__):
+        raise ExportError('cannot write ONNX: the GPU is busy')
+
+    gpu()
+    monkeypatch.setattr('vitpose_ros.core.runtime.onnx.convert', refuse)
+    wanted = Options(device='cuda:1', backend='onnx', precision='float16')
+    network = tiny_network()
+    network.backbone.last_norm.bias += 1  # of which there is no file yet
+    with pytest.raises(DeviceError, match=r"'cuda:1' cannot be used: .* ONNX: the GPU is busy"):
+        open_backend(network, wanted)
 
 
 @pytest.mark.filterwarnings('ignore:Specified provider')
@@ -256,6 +293,18 @@ def test_a_gpu_that_fails_in_a_later_run_is_told(gpu, file):
     Session.failing = [CUDA]
     with pytest.raises(DeviceError, match=r"'cuda:1' cannot run this network: Fail:.*no kernel"):
         backend.prepare(Decoding(), 8)
+
+
+def test_memory_that_crops_do_not_get_is_an_error_of_the_device(gpu, file, monkeypatch):
+    def fail(*_, **__):
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+
+    gpu()
+    backend = on_gpu(file)
+    backend.device = torch.device('cuda', 1)
+    monkeypatch.setattr('vitpose_ros.core.runtime.onnx.CudaCrops', fail)
+    with pytest.raises(DeviceError, match="'cuda:1' has too little free memory"):
+        backend.crops()
 
 
 # Engines

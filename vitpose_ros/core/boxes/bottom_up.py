@@ -1,6 +1,8 @@
 """Everybody in an image at once, with a bottom-up network: boxes and keypoints in one pass."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +20,8 @@ from vitpose_ros.core.runtime.processor import torch_threads
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame
 from vitpose_ros.core.weights import CheckpointError, load_network
+
+LOG = logging.getLogger(__name__)
 
 CLASS = 'person'
 
@@ -94,6 +98,23 @@ class BottomUp:
         poses.keypoints[:] = (keypoints[there] + 0.5) / scale - 0.5
         poses.scores[:] = scores[there]
         return Objects(boxes, chances, names, poses=poses)
+
+
+def options_beside(options: Options, backend: Backend) -> Options:
+    """Return the options of a bottom-up network that runs beside another, where that one does.
+
+    options: those that the other was opened with; backend: what became of them. Of the precision
+    what the other got is kept, but int8, for which bottom-up networks have no calibration.
+    """
+    precision = options.precision
+    if precision == 'int8':
+        LOG.warning(
+            'precision int8 is not for bottom-up networks, which have no calibration: this one '
+            'runs in what auto gives'
+        )
+    if precision == 'int8' or precision != backend.precision:
+        precision = 'auto'
+    return replace(options, keypoint_sets=None, device=backend.place, precision=precision)
 
 
 def _draw(frame: Frame, picture: NDArray[np.uint8]) -> NDArray[np.float64]:

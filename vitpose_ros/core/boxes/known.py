@@ -85,7 +85,7 @@ def load_detector(detector: str | Path, backend: Backend) -> Detector:
     load = partial(
         Detector.load,
         folder,
-        backend.place,
+        'cpu' if runtime == 'onnx' else backend.place,
         precision=backend.precision,
         threads=backend.threads,
     )

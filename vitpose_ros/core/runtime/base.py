@@ -5,8 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +22,8 @@ from vitpose_ros.core.types import Precision
 # Crops in one run of a network on a processor. Larger ones are no faster: eight keep it busy, and
 # their activations in memory that the allocator keeps.
 CHUNK = 8
+
+B = TypeVar('B', bound='Backend')
 
 
 class BackendError(VitposeError, ValueError):
@@ -87,10 +88,15 @@ class Backend(ABC):
     threads: int = 0  # that PyTorch gets in a pass; 0: as many as it has
     decodes_jpeg: bool = False  # whether frames had better come as Jpeg
 
-    @cached_property
-    def lock(self) -> threading.Lock:
-        """What keeps threads, also those of several estimators, from using it at a time."""
-        return threading.Lock()
+    lock: (
+        threading.Lock
+    )  # keeps threads, also those of several estimators, from using it at a time
+
+    def __new__(cls: type[B], *_: Any, **__: Any) -> B:
+        """Make its lock before any thread can have it, whatever __init__ it has."""
+        made = super().__new__(cls)
+        made.lock = threading.Lock()
+        return made
 
     @property
     def place(self) -> str:
@@ -100,6 +106,15 @@ class Backend(ABC):
     def crops(self) -> Crops:
         """Return what cuts crops out of frames for this backend."""
         return HostCrops(self.config.image_size)
+
+    def warn(self, text: str) -> None:
+        """Add to what it could not have, once."""
+        if text not in self.warning:
+            self.warning = '; '.join(filter(None, (self.warning, text)))
+
+    def lose(self, text: str, *ways: str) -> None:
+        """Note what it had up to now; ways: which of those that CudaBackend has."""
+        self.warn(text)
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:  # noqa: ARG002 - for others
         """Get ready for batches of up to so many crops; return how many there may be."""

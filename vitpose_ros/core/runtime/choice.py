@@ -141,9 +141,9 @@ def open_backend(
 
     options: all but keypoint_sets and image_size, which are the network's. calibration: the file
     for int8; see int8. at_any_speed: int8 is not compared with float32, and never refused.
-    Raises DeviceError for a device that is not there, BackendError for what does not fit
-    together or is not installed, ExportError where graphs for a backend cannot be written; all
-    name the remedy.
+    Raises DeviceError for a device that is not there, or that was asked for and cannot be used,
+    BackendError for what does not fit together or is not installed, ExportError where graphs for
+    a backend cannot be written; all name the remedy.
     """
     backend = options.backend
     choice = choose(backend, options.device)
@@ -170,6 +170,10 @@ def open_backend(
     except (DeviceError, ExportError) as error:
         if choice.backend != 'onnx' or choice.device == 'cpu':
             raise
+        if options.device != 'auto':
+            if isinstance(error, DeviceError):
+                raise
+            raise DeviceError(f"device '{choice.device}' cannot be used: {error}") from error
         # The driver has a GPU, and ONNX Runtime cannot use it. What was asked for of the
         # precision may be for a GPU alone.
         choice = _on_processor(backend, '; '.join(filter(None, (choice.warning, str(error)))))
@@ -186,7 +190,8 @@ def _without_torch(backend: str, choice: Choice) -> Choice:
     raise BackendError(
         f"precision 'int8' is not for PyTorch on {choice.device}; it runs on a processor in "
         'OpenVINO or ONNX Runtime: set device to cpu and backend to openvino (pip install '
-        'openvino) or onnx (pip install onnxruntime onnx onnxscript)'
+        'openvino) or onnx (pip install onnxruntime onnx onnxscript); or on an NVIDIA GPU in ONNX '
+        'Runtime with TensorRT: set backend to onnx (pip install onnxruntime-gpu tensorrt)'
     )
 
 
@@ -208,6 +213,8 @@ def open_onnx(file: Path, options: Options = DEFAULTS) -> Backend:
     try:
         opened = onnx.OnnxBackend.of_file(file, replace(options, device=choice.device))
     except DeviceError as error:
+        if options.device != 'auto':
+            raise
         choice = _on_processor('onnx', str(error))
         opened = onnx.OnnxBackend.of_file(file, replace(options, device='cpu'))
     read_precision(options.precision, [opened.precision], f"'{file}'")

@@ -53,7 +53,8 @@ def convert(
         _convert(network, folder, kind, precision, calibration)
         return
     with TemporaryDirectory(dir=folder) as given:
-        torch.save((asdict(network.config), network.state_dict()), Path(given, NETWORK))
+        state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+        torch.save((asdict(network.config), state), Path(given, NETWORK))
         if calibration is not None:
             calibration.write(Path(given, CALIBRATION))
         run_process(__name__, given, str(folder), kind, precision)

@@ -71,13 +71,15 @@ def graph(
 ) -> Graph:
     """Return the graph of one of a network's keypoint sets, in a number type.
 
-    The weights are shared with the network where they can be. calibration: round the products to
+    It lies on the processor, where it is traced, and shares the weights of a network that lies
+    there, too, where it can. calibration: round the products to
     integers of 8 bits; see int8.
     """
     config, state = select_sets(network.config, network.state_dict(), [keypoint_set])
     with torch.device('meta'):
         single = ViTPose(config)
-    single.load_state_dict({name: t.to(dtype) for name, t in state.items()}, assign=True)
+    here = {name: tensor.to('cpu', dtype) for name, tensor in state.items()}
+    single.load_state_dict(here, assign=True)
     single.eval().requires_grad_(False)
     if calibration is not None:
         round_products(single, calibration)
@@ -161,5 +163,5 @@ def fingerprint(network: ViTPose) -> str:
     digest = hashlib.sha256(json.dumps(shape).encode())
     for name, tensor in network.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
+        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

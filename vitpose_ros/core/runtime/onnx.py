@@ -88,6 +88,7 @@ class OnnxBackend(GraphBackend):
         """
         device, max_batch = options.device, options.max_batch
         self._index = int(device.partition(':')[2] or 0)
+        self._place = 'cpu' if device == 'cpu' else f'cuda:{self._index}'
         self.threads = options.threads or processor.default_threads()
         super().__init__(config)
         self.precision = precision
@@ -183,11 +184,19 @@ class OnnxBackend(GraphBackend):
             opened.warning = f"'{file}' is in int8, which {integers.WITHOUT}"
         return opened
 
+    @property
+    def place(self) -> str:
+        """The device as the options name it, also where PyTorch does not have it; see Backend."""
+        return self._place
+
     def crops(self) -> Crops:
         """Return what cuts crops out of frames, where the first run reads them."""
-        if self.device.type == 'cuda':
-            return CudaCrops(self.config.image_size, self.device)
-        return super().crops()
+        if self.device.type != 'cuda':
+            return super().crops()
+        try:
+            return CudaCrops(self.config.image_size, self.device, lose=self.lose)
+        except Exception as error:
+            raise device_error(error, self.place) from error
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:  # noqa: ARG002 - the same for all
         """Run all buckets once; those that memory does not suffice for are left out.
@@ -286,5 +295,8 @@ class OnnxBackend(GraphBackend):
     def _tensorrt_options(self, file: Path, version: str) -> dict[str, str]:
         folder = tensorrt.engine_folder(file, version, self._index, self._most)
         size, most = self.config.image_size, self._most
-        options = tensorrt.options(folder, self.precision, size, most, file.stem)
+        try:
+            options = tensorrt.options(folder, self.precision, size, most, file.stem)
+        except OSError as error:  # a cache that cannot be written
+            raise ProviderError(f'{TENSORRT}: nothing can be kept in {folder}: {error}') from error
         return {'device_id': str(self._index), **options}

@@ -1,7 +1,8 @@
 """What all sections go by: which backends, in which precisions, on which device."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,15 +83,8 @@ class BenchOptions:
         return self._open(network, backend, precision)
 
     def _open_int8(self, model: Model, backend: str) -> Backend:
-        """Open a backend in int8; without a calibration by one on noise, which is as fast."""
-        with model.file() as weights, tempfile.TemporaryDirectory() as folder:
-            calibration = calibration_path(weights)
-            if not calibration.is_file():
-                calibration = Path(folder) / 'noise.json'
-                checkpoint = read_checkpoint(weights)
-                noise = crops(8, checkpoint.config.image_size).numpy()
-                first = checkpoint.config.keypoint_sets[0]
-                calibrate(checkpoint, {first: noise}, 'noise').write(calibration)
+        """Open a backend in int8."""
+        with calibrated(model) as (weights, calibration):
             return self._open(load_network(weights), backend, 'int8', calibration)
 
     def _open(
@@ -108,6 +102,20 @@ class BenchOptions:
             calibration=calibration,
             at_any_speed=True,  # which is what is measured
         )
+
+
+@contextmanager
+def calibrated(model: Model) -> Iterator[tuple[Path | str, Path]]:
+    """Yield weights and a calibration for int8; where there is none, one on noise, as fast."""
+    with model.file() as weights, tempfile.TemporaryDirectory() as folder:
+        calibration = calibration_path(weights)
+        if not calibration.is_file():
+            calibration = Path(folder) / 'noise.json'
+            checkpoint = read_checkpoint(weights)
+            noise = crops(8, checkpoint.config.image_size).numpy()
+            first = checkpoint.config.keypoint_sets[0]
+            calibrate(checkpoint, {first: noise}, 'noise').write(calibration)
+        yield weights, calibration
 
 
 def cuda_device(device: str) -> torch.device | None:

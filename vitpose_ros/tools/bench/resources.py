@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from vitpose_ros.core.estimator import PoseEstimator
-from vitpose_ros.core.runtime import processor
+from vitpose_ros.core.runtime import Options, open_backend, processor
 from vitpose_ros.core.runtime.cache import CACHE_VARIABLE
 from vitpose_ros.core.types import Frame
+from vitpose_ros.core.weights import load_network
 from vitpose_ros.tools.bench import subjects, timing
-from vitpose_ros.tools.bench.options import BenchOptions
+from vitpose_ros.tools.bench.options import BenchOptions, calibrated
 from vitpose_ros.tools.bench.subjects import Model
 from vitpose_ros.tools.bench.tables import explained
 
@@ -33,26 +34,41 @@ PROCESSES = multiprocessing.get_context('spawn')
 
 def startup(options: BenchOptions, model: Model) -> None:
     """Measure how long until the first result, and how much memory then."""
-    with (
-        options.results.table(
-            f'start-up {model.name}',
-            f'Start-up, {model.name}: a new process to the first result',
-            ('backend', 'start', 'load s', 'first result s', 'memory MB'),
-        ) as table,
-        model.file() as weights,
-    ):
+    in_int8 = [name for name, precision in options.contenders() if precision == 'int8']
+    with options.results.table(
+        f'start-up {model.name}',
+        f'Start-up, {model.name}: a new process to the first result',
+        ('backend', 'precision', 'start', 'load s', 'first result s', 'memory MB'),
+    ) as table:
         table.note = (
             'Load: weights to a backend that is ready; first result: the first frame then. '
             'Memory: resident, of the whole process. First: graphs are converted and kept for the '
-            'next.'
+            'next. Int8 is not compared with float32, which takes some seconds at the first start.'
         )
-        for backend in options.backends:
-            with table.attempt(backend), tempfile.TemporaryDirectory() as cache:
-                for start in ('first', 'later') if backend != 'torch' else ('any',):
-                    found = in_process(
-                        _start, cache, str(weights), backend, options.device, options.threads
-                    )
-                    table.add(backend, start, *found)
+
+        def measure(backend: str, precision: str, weights: Path | str, *calibration: Path) -> None:
+            starts = ('any',) if backend == 'torch' else ('first', 'later')
+            with (
+                table.attempt(f'{backend}, {precision}'),
+                tempfile.TemporaryDirectory() as cache,
+            ):
+                how = {
+                    'backend': backend,
+                    'precision': precision,
+                    'device': options.device,
+                    'threads': options.threads,
+                }
+                for start in starts:
+                    found = in_process(_start, cache, str(weights), how, *calibration)
+                    table.add(backend, precision, start, *found)
+
+        with model.file() as weights:
+            for backend in options.backends:
+                measure(backend, 'auto', weights)
+        if in_int8:
+            with calibrated(model) as found:
+                for backend in in_int8:
+                    measure(backend, 'int8', *found)
 
 
 def growth(options: BenchOptions, frames: int) -> None:
@@ -148,11 +164,14 @@ def _report(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...
 
 
 def _start(
-    cache: str, weights: str, backend: str, device: str, threads: int
+    cache: str, weights: str, how: dict[str, Any], calibration: Path | None = None
 ) -> tuple[float, float, float]:
     os.environ[CACHE_VARIABLE] = cache
     begin = time.perf_counter()
-    estimator = PoseEstimator.load(weights, device, backend=backend, threads=threads)
+    backend = open_backend(
+        load_network(weights), Options(**how), calibration=calibration, at_any_speed=True
+    )
+    estimator = PoseEstimator(backend)
     ready = time.perf_counter()
     estimator.predict([subjects.frame(1)])
     return ready - begin, time.perf_counter() - ready, resident_mb()

@@ -24,8 +24,7 @@ from vitpose_ros.core.runtime.cuda.device import (
     exact_convolutions,
     free_cache,
     on_device,
-    on_own_stream,
-    trial_stream,
+    on_trial_stream,
 )
 from vitpose_ros.core.runtime.cuda.jpeg import Decoder, choose_decoder
 from vitpose_ros.core.runtime.cuda.measure import OFF, Trials, decode_fault, is_timed
@@ -70,13 +69,13 @@ class CudaBackend(Backend):
         # Of each decoding that was asked for: its passes, and for how many crops.
         self._prepared: dict[Decoding, Passes] = {}
         self._asked: dict[Decoding, int] = {}
-        with on_own_stream(self.device, trial_stream(self.device)):
+        with on_trial_stream(self.device):
             try:
                 self.precision: Precision = chosen or 'float16'
                 self._network = self._load(network)
                 finite = self._is_finite()
                 if not finite:
-                    self._warn(
+                    self.warn(
                         f'this network has values that {self.precision} does not hold: it runs '
                         'in bfloat16 where precision is auto; give float32 for the most exact '
                         'keypoints'
@@ -102,9 +101,17 @@ class CudaBackend(Backend):
                 fault=self._kernel_fault,
                 bounding_area=self._tuning.bounding_area,
                 decoder=self._decoder,
+                lose=self.lose,
             )
         except Exception as error:
             raise device_error(error, str(self.device)) from error
+
+    def lose(self, text: str, *ways: str) -> None:
+        """Note what it had up to now; see Backend."""
+        for way in ways:
+            if self.ways[way].startswith('taken'):
+                self.ways[way] = f'lost: {text}'
+        super().lose(text, *ways)
 
     def prepare(self, decoding: Decoding, max_batch: int) -> int:
         """Record graphs for batches of up to max_batch; where they fail, get ready without.
@@ -195,11 +202,6 @@ class CudaBackend(Backend):
         noise = torch.from_numpy(random.integers(0, 256, size, dtype=np.uint8))
         return all(bool(maps.isfinite().all()) for maps in self.heatmaps(noise, counts))
 
-    def _warn(self, text: str) -> None:
-        """Add to what it could not have, once."""
-        if text not in self.warning:
-            self.warning = '; '.join(filter(None, (self.warning, text)))
-
     def _choose(self) -> None:
         """Find out which of the faster ways the device gets."""
         tuning = self._tuning
@@ -285,7 +287,7 @@ class CudaBackend(Backend):
             return passes
         if graphs:
             self.ways['graphs'] = f'not taken: {reason}'
-            self._warn(
+            self.warn(
                 f'CUDA graphs cannot be recorded ({reason}); kernels are launched one by one, '
                 'which takes longer'
             )

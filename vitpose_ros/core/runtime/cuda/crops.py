@@ -56,6 +56,7 @@ class CudaCrops:
         bounding_area: bool = True,
         decoder: Decoder | None = None,
         costs: Costs | None = None,
+        lose: Callable[..., object] | None = None,
     ) -> None:
         """Take height and width of a crop in pixels.
 
@@ -63,11 +64,13 @@ class CudaCrops:
         crops go to memory that grows. fault: what keeps the kernel from being used, by
         kernel_fault; None: try it. bounding_area: of a frame send only what its regions cover.
         decoder: of JPEG files, by choose_decoder. costs: of the two ways; None: measure them.
+        lose: takes what is lost while frames come, as Backend.lose.
         """
         self.size = size
         self._device = device
         self._bounding_area = bounding_area
         self._decoder = decoder
+        self._tell = lose
         self._decoded: tuple[Jpeg, Tensor] | None = None  # the last one, for its further regions
         self._has_warned = False
         self._stream = stream(device)
@@ -127,15 +130,20 @@ class CudaCrops:
 
     def relieve(self) -> None:
         """Give memory back, and keep no frames there from now on: memory ran out."""
-        logging.getLogger(__name__).warning(
-            'the memory of %s does not suffice for frames: their crops are cut on the processor '
-            'from now on; end what else uses it',
-            self._device,
+        self._lose(
+            f'the memory of {self._device} does not suffice for frames: their crops are cut on '
+            'the processor from now on; end what else uses it, and configure anew',
+            *('kernel_crops', 'bounding_area', 'gpu_jpeg'),
         )
         self._there = False
         self._decoded = None
         for upload in self._uploads:
             upload.drop()
+
+    def _lose(self, text: str, *ways: str) -> None:
+        logging.getLogger(__name__).warning(text)
+        if self._tell is not None:
+            self._tell(text, *ways)
 
     def cut_here(self, frame: Frame, cuts: Cuts) -> None:
         """Cut on the processor, and send the crops."""
@@ -201,10 +209,10 @@ class CudaCrops:
                 raise
             if not self._has_warned:
                 self._has_warned = True
-                logging.getLogger(__name__).warning(
-                    'a JPEG cannot be decoded on %s (%s); it and others like it are decoded on '
-                    'the processor, which takes longer',
-                    *(self._device, brief(error)),
+                self._lose(
+                    f'a JPEG cannot be decoded on {self._device} ({brief(error)}); it and others '
+                    'like it are decoded on the processor, which takes longer',
+                    'gpu_jpeg',
                 )
             return None
         self._decoded = image, decoded

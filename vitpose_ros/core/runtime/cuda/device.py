@@ -23,6 +23,7 @@ LOG = logging.getLogger(__name__)
 
 WARM_UP = 3  # runs before a capture: they choose algorithms and allocate
 REPEATS = 10  # of a function in one measurement
+STREAMS = 32  # of a device, which PyTorch hands out one after the other, again and again
 
 
 class Event(Protocol):
@@ -67,7 +68,7 @@ def trial_stream(device: torch.device) -> Any:
     cuBLAS keeps a workspace for each stream, 32 MiB on an H100, and from PyTorch 2.13 on a graph
     that is destroyed takes along that of its stream: graphs that last have streams of their own.
     """
-    return stream(device)
+    return _streams.take(device, _streams)
 
 
 class _Streams:
@@ -75,13 +76,27 @@ class _Streams:
 
     def __init__(self) -> None:
         self._free: dict[torch.device, list[Any]] = {}
+        self._taken: list[Any] = []
 
     def take(self, device: torch.device, user: object) -> Any:
-        """Return a stream that is the user's alone as long as that lives."""
+        """Return a stream that no other user has as long as this one lives."""
         free = self._free.setdefault(device, [])
-        taken = free.pop() if free else stream(device)
-        weakref.finalize(user, free.append, taken)
+        taken = free.pop() if free else self._other(device)
+        self._taken.append(taken)
+        weakref.finalize(user, self._give_back, taken, free)
         return taken
+
+    def _other(self, device: torch.device) -> Any:
+        """Return a stream that nobody has, if PyTorch still has one."""
+        for _ in range(STREAMS):
+            found = stream(device)
+            if found is None or found not in self._taken:
+                break
+        return found
+
+    def _give_back(self, taken: Any, free: list[Any]) -> None:
+        self._taken.remove(taken)
+        free.append(taken)
 
 
 _streams = _Streams()
@@ -134,6 +149,13 @@ def free_cache(device: torch.device) -> None:
     if device.type == 'cuda':
         with _CAPTURING:
             torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def on_trial_stream(device: torch.device) -> Iterator[None]:
+    """Let what follows run on the stream of trials, which one thread at a time has."""
+    with _CAPTURING, on_own_stream(device, trial_stream(device)):
+        yield
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Which of the faster ways a card gets: each is tried beside the plain one.
 
-A way is taken where it runs, gives the same within the number type's error, and is no slower. So
-a kernel that a driver, a card or a version of Triton breaks costs its gain and nothing else.
+A way is taken where it runs, gives the same within the number type's error, and is no slower; the
+kernel that decodes, where it runs and gives the same. So a kernel that a driver, a card or a
+version of Triton breaks costs its gain and nothing else.
 """
 
 import warnings

@@ -74,8 +74,11 @@ def patch_layer(proj: nn.Conv2d) -> tuple[Tensor, Tensor]:
     """
     assert proj.bias is not None, 'a layer with a bias'
     weight = proj.weight.detach().double().permute(0, 2, 3, 1)  # (d, 16, 16, 3)
-    deviation = 255 * torch.tensor(STD, dtype=torch.float64)
-    centre = (CENTRE - 255 * torch.tensor(MEAN, dtype=torch.float64)) / deviation
+    mean, deviation = (
+        255 * torch.tensor(values, dtype=weight.dtype, device=weight.device)
+        for values in (MEAN, STD)
+    )
+    centre = (CENTRE - mean) / deviation
     bias = proj.bias.detach().double() + (weight * centre).sum((1, 2, 3))
     return (weight * SCALE / deviation).reshape(len(weight), PATCH_VALUES), bias
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 class Tuning:
     """Faster ways of computing the same, each of which can be switched off alone.
 
-    Those that depend on the card or on what is installed are tried when a network is opened,
-    beside the plain way: they are taken where they give the same within 16-bit error and are no
-    slower. CudaBackend.ways says what became of each.
+    Those of the network are tried when it is opened, beside the plain way: they are taken where
+    they give the same within 16-bit error and are no slower; so are decoders of JPEG files, within
+    some grey levels. The kernels for crops and decoding are taken where they give the same, graphs
+    where they can be recorded, one_graph and bounding_area always: how long these take is not
+    compared. CudaBackend.ways says what became of each.
     """
 
     graphs: bool = True  # CUDA graphs; without them each kernel is launched on its own
