@@ -88,9 +88,7 @@ class Backend(ABC):
     threads: int = 0  # that PyTorch gets in a pass; 0: as many as it has
     decodes_jpeg: bool = False  # whether frames had better come as Jpeg
 
-    lock: (
-        threading.Lock
-    )  # keeps threads, also those of several estimators, from using it at a time
+    lock: threading.Lock  # of threads, also those of several estimators, one uses it at a time
 
     def __new__(cls: type[B], *_: Any, **__: Any) -> B:
         """Make its lock before any thread can have it, whatever __init__ it has."""

@@ -72,8 +72,7 @@ def graph(
     """Return the graph of one of a network's keypoint sets, in a number type.
 
     It lies on the processor, where it is traced, and shares the weights of a network that lies
-    there, too, where it can. calibration: round the products to
-    integers of 8 bits; see int8.
+    there, too, where it can. calibration: round the products to integers of 8 bits; see int8.
     """
     config, state = select_sets(network.config, network.state_dict(), [keypoint_set])
     with torch.device('meta'):
