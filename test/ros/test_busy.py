@@ -1,10 +1,12 @@
 """Whatever the node is at, it answers; and no camera waits for another's crowd."""
 
+import json
 import time
 
 import numpy as np
 import pytest
-from harness import clip_frame, detections_of, image_of, new_stamp
+from boxes.small_detectors import write as write_detector
+from harness import START_LIMIT_S, clip_frame, detections_of, image_of, new_stamp
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 
@@ -98,6 +100,51 @@ def test_deactivate_waits_for_one_pass_and_meanwhile_the_node_answers(start, pro
     probe.wait_until_matched()
     image = image_of(clip_frame()[0])
     probe.ask(image, detections_of(image, []))
+
+
+def test_deactivate_waits_for_one_pass_of_the_detector_and_none_of_the_network(
+    start, probe, front_and_rear, ask_for, tmp_path
+):
+    write_detector('rt_detr_v2', tmp_path)
+    config = tmp_path / 'config.json'
+    about = json.loads(config.read_text())
+    about['id2label'] = dict.fromkeys(about['id2label'], 'person')
+    config.write_text(json.dumps(about))
+    node = start(
+        'rigged_node.py',
+        environment={'RIG': 'look=4'},
+        device='cpu',
+        backend='torch',
+        cameras='front,rear',
+        box_source='detector',
+        detector=tmp_path,
+        max_batch=1,  # so that each frame has a pass of the detector
+        max_subjects=1,
+    )
+    front, rear = front_and_rear
+    for images in (front.images, rear.images):
+        probe.wait(
+            lambda images=images: images.get_subscription_count() == 1,
+            'a node that is active',
+            START_LIMIT_S,
+        )
+    probe.rest(1.0)
+    pixels, _ = clip_frame()
+    looks = node.log.count('look ')
+    front.images.publish(image_of(pixels))
+    probe.wait(lambda: node.log.count('look ') == looks + 1, 'a look at the first', LIMIT_S)
+    for camera in (front, rear):
+        camera.images.publish(image_of(pixels))
+    probe.wait(lambda: node.log.count('look ') == looks + 2, 'a look at the next', LIMIT_S)
+    passes = node.log.count('pass ')
+    deactivated = ask_for('deactivate')
+    states = []
+    while not deactivated.done():
+        states.append(probe.state())
+    assert 'deactivating' in states and deactivated.result().success
+    assert node.log.count('look ') == looks + 2, 'that of the other camera was left out'
+    assert node.log.count('pass ') == passes, 'that of the network was left out'
+    assert probe.values('front')['unfinished'] == probe.values('rear')['unfinished'] == 1
 
 
 def test_requests_are_answered_one_after_the_other(start, probe, ask_for):
