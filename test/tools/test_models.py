@@ -351,6 +351,12 @@ def test_what_cannot_be_written_fails_before_the_work(
     assert words in capsys.readouterr().err
 
 
+def test_an_exported_file_has_one_keypoint_set(tmp_path, capsys):
+    arguments = ['export', 'nano', str(tmp_path / 'out.onnx'), '--keypoint-set', 'coco,aic']
+    assert models.main(arguments) == 1
+    assert "keypoint set 'coco,aic' is not known" in capsys.readouterr().err
+
+
 def test_weights_are_described(several, capsys):
     assert models.main(['info', str(several)]) == 0
     lines = dict(line.split(':', 1) for line in capsys.readouterr().out.splitlines())

@@ -202,7 +202,8 @@ def _convert(chosen: argparse.Namespace) -> None:
 
 def _export(chosen: argparse.Namespace) -> None:
     command.check_out(chosen.out, '.onnx')
-    network = load_network(chosen.model, chosen.keypoint_set, image_size=chosen.image_size)
+    sets = None if chosen.keypoint_set is None else [chosen.keypoint_set]
+    network = load_network(chosen.model, sets, image_size=chosen.image_size)
     [name] = network.config.keypoint_sets
     dtype = torch.float16 if chosen.half else torch.float32
     calibration = None
