@@ -31,14 +31,17 @@ ABSENT = {name for name in OPTIONAL if find_spec(name) is None}
 
 
 def skip_what_is_absent(report, excinfo, place):
-    """Turn a failure for want of something that is not installed into a skip that says so."""
+    """Turn a failure for want of something that is not installed into a skip that says so.
+
+    Only where that is the cause: a failure in the handling of such an error is one.
+    """
     error = excinfo.value if excinfo is not None else None
     while error is not None:
         if isinstance(error, ModuleNotFoundError) and error.name in ABSENT:
             report.outcome = 'skipped'
             report.longrepr = (str(place), 0, f'Skipped: {error.name} is not installed')
             return
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
 
 
 @pytest.hookimpl(hookwrapper=True)

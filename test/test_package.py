@@ -92,3 +92,17 @@ def test_what_needs_no_network_does_not_wait_for_pytorch(tmp_path):
         "print(missing, hasattr(core, 'PoseEstimators'), 'torch' in sys.modules)\n"
     )
     assert python(code, ROOT, folder=tmp_path) == '[] False True\n'
+
+
+def test_all_errors_that_users_may_catch_are_exported(tmp_path):
+    code = (
+        'import importlib, pkgutil\n'
+        'import vitpose_ros.core as core\n'
+        "for module in pkgutil.walk_packages(core.__path__, 'vitpose_ros.core.'):\n"
+        "    if 'cuda' not in module.name:\n"
+        '        importlib.import_module(module.name)\n'
+        'own = {kind.__name__ for kind in core.VitposeError.__subclasses__()\n'
+        "       if kind.__module__.startswith('vitpose_ros.core.')}\n"
+        'print(len(own) > 5, sorted(own - set(core.__all__)))\n'
+    )
+    assert python(code, ROOT, folder=tmp_path) == 'True []\n'

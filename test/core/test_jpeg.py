@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vitpose_ros.core import SKELETONS, Frame, Pose, draw_poses
+from vitpose_ros.core import SKELETONS, Frame, Pose, PoseEstimator, Style, draw_poses
 from vitpose_ros.core.geometry.crops import Cuts, HostCrops
 from vitpose_ros.core.jpeg import ImageError, decode_image, read_jpeg
 
@@ -168,3 +168,17 @@ def test_poses_are_drawn_into_the_pixels():
     drawn = draw_poses(jpeg, [pose], channels='bgr')
     assert np.array_equal(drawn, draw_poses(jpeg.pixels, [pose], channels='bgr'))
     assert np.array_equal(jpeg.pixels, decode_image(jpeg.data)) and (drawn != jpeg.pixels).any()
+
+
+def test_its_colours_are_those_of_the_file_unless_something_else_is_said():
+    file = encode(picture())
+    jpeg, box = read_jpeg(file), [0, 0, 10, 10]
+    assert Frame(jpeg, box).channels == 'bgr' and Frame(jpeg.pixels, box).channels == 'rgb'
+    assert Frame(jpeg, box, 'rgb').channels == 'rgb', 'encoded swapped'
+    estimator = PoseEstimator.load('nano', 'cpu', backend='torch', precision='float32')
+    found, expected = estimator.estimate(jpeg), estimator.estimate(jpeg.pixels, channels='bgr')
+    assert np.array_equal(found.keypoints, expected.keypoints)
+    style = Style(min_score=0.0)
+    drawn = found.draw(read_jpeg(file), style=style)
+    assert np.array_equal(drawn, found.draw(jpeg.pixels, channels='bgr', style=style))
+    assert not np.array_equal(drawn, found.draw(jpeg.pixels, style=style))

@@ -1,5 +1,6 @@
 """Turns of several frames: forward passes, errors and memory that runs out."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -95,8 +96,11 @@ def test_an_error_costs_the_frame_that_causes_it(setup):
 
 
 def test_a_keypoint_set_that_is_not_loaded_costs_its_frame(setup):
-    outcomes, _ = play(setup, [frame(1), frame(1, sets=['wholebody']), frame(1)])
+    other = replace(frame(1), keypoint_sets=['wholebody'], class_names=['person'])
+    outcomes, _ = play(setup, [frame(1), other, frame(1)])
     assert "'wholebody' is not loaded" in str(outcomes[1].error)
+    poses = outcomes[1].poses
+    assert len(poses) == len(poses.boxes) == len(poses.class_names) == len(poses.keypoints) == 0
     assert len(outcomes[0].poses) == len(outcomes[2].poses) == 1
 
 

@@ -5,13 +5,14 @@ idle=S       the same, but only the first is computed, and the others get its he
 oom=N        more than N subjects in a forward pass are out of memory, which it logs as a module
 white=TEXT   a subject on a white ground raises RuntimeError(TEXT)
 black=TEXT   one on a black ground, as that of the pass at configure
+look=S       each pass of the detector inside takes S seconds
 jpeg         it takes JPEG files, and leaves them encoded as long as it can
 filters=NAME message_filters pairs equal stamps as synchronizers.NAME
 broken       the first frame that is read breaks the worker, as only a mistake in it could
 
 It prints what happens: 'pass N' when the N-th forward pass begins, 'took N S' when it ends after S
-seconds (slow), and 'arrived CAMERA STAMP N', 'answered CAMERA STAMP N' after N passes have begun;
-stamps are in nanoseconds.
+seconds (slow), 'look N' when the detector's N-th begins (look), and 'arrived CAMERA STAMP N',
+'answered CAMERA STAMP N' after N passes have begun; stamps are in nanoseconds.
 """
 
 import logging
@@ -21,6 +22,7 @@ import time
 import synchronizers
 import torch
 
+from vitpose_ros.core.boxes.detector import Detector
 from vitpose_ros.core.realtime import Mailboxes
 from vitpose_ros.core.runtime.openvino import OpenVinoBackend
 from vitpose_ros.core.runtime.torch import TorchBackend
@@ -33,7 +35,7 @@ from vitpose_ros.ros.stamps import stamp_nanoseconds
 WHITE, BLACK = 250, 5  # mean brightness
 
 
-passes = [0]
+passes, looks = [0], [0]
 
 
 def say(*words):
@@ -59,8 +61,15 @@ def read_once_broken(reader, arrived):
     raise RuntimeError('broken')
 
 
+def look(detector, frames, min_score):
+    looks[0] += 1
+    say('look', looks[0])
+    time.sleep(float(os.environ['RIG'].partition('=')[2]))
+    return real_find(detector, frames, min_score)
+
+
 real_put, real_publish = Mailboxes.put, CameraOutput.publish
-real_read = Reader.read
+real_read, real_find = Reader.read, Detector.find
 
 
 def rig(compute):
@@ -103,4 +112,6 @@ if __name__ == '__main__':
     Mailboxes.put, CameraOutput.publish = put, publish
     if os.environ['RIG'] == 'broken':
         Reader.read = read_once_broken
+    if os.environ['RIG'].startswith('look='):
+        Detector.find = look
     run('vitpose_ros.ros.pose_node:PoseNode')

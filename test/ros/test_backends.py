@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from harness import clip_frame, detections_of, image_of
+from harness import START_LIMIT_S, clip_frame, detections_of, image_of
 
 from vitpose_ros.core import Frame, PoseEstimator
 
@@ -50,7 +50,7 @@ def test_graphs_are_switched_off_in_a_file_of_parameters_too(start, probe, tmp_p
 
 def test_what_does_not_fit_together_is_named(start, probe):
     node = start('pose_node', device='cpu', precision='float16')
-    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', START_LIMIT_S)
     assert "precision 'float16' is not for" in node.log and 'give auto, float32 or' in node.log
     assert probe.state() == 'unconfigured'
     refused = probe.set_parameter('backend', 'tpu')

@@ -5,7 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from harness import Probe, clip_frame, detections_of, image_of, numbers
+from harness import START_LIMIT_S, Probe, clip_frame, detections_of, image_of, numbers
 from rclpy.executors import SingleThreadedExecutor
 
 CAMERAS = ['front', 'left', 'rear', 'right']
@@ -52,7 +52,7 @@ def test_each_camera_gets_its_own_keypoints_and_they_share_forward_passes(start,
         return values.get('batch_frames_max', 0) >= 2 and values.get('batch_size_max', 0) >= 6
 
     # A machine that is busy may deliver the frames of a round one by one, so that none can share.
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_LIMIT_S
     missing, rounds = set(CAMERAS), 0
     while missing or rounds < 10:
         assert time.monotonic() < deadline, f'{missing} shared no pass in {rounds} rounds'
@@ -76,7 +76,7 @@ def test_each_camera_gets_its_own_keypoints_and_they_share_forward_passes(start,
 def test_wrong_names_are_refused(start, ros):
     probe = Probe()
     node = start('pose_node', device='cpu', cameras='front,front')
-    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', START_LIMIT_S)
     assert "cannot configure: cameras has 'front'; give different names" in node.log
     assert not probe.set_parameter('palette', 'rainbow').successful
     assert probe.set_parameter('cameras', ['front', 'rear']).successful
@@ -116,5 +116,5 @@ def test_camera_info_is_where_it_is_remapped_to_or_beside_the_image(start, probe
     }
     for topic, arguments in cases.items():
         node = start('pose_node', arguments=arguments, device='cpu')
-        probe.wait(lambda topic=topic: probe.count_subscribers(topic), topic, 60)
+        probe.wait(lambda topic=topic: probe.count_subscribers(topic), topic, START_LIMIT_S)
         node.stop()

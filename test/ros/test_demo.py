@@ -1,11 +1,18 @@
 """The demonstration as a user starts it."""
 
+import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pytest
+
+from vitpose_ros.demo import run
+
+FRAMES = [(1, 0), (2, 0), (3, 0)]
 
 
 def demo(*arguments):
@@ -92,3 +99,35 @@ def test_a_video_that_cannot_be_read_is_an_error(tmp_path):
     result = demo('--video', tmp_path / 'absent.mp4', '--output', tmp_path)
     assert result.returncode == 1
     assert 'absent.mp4' in result.stderr and 'Traceback' not in result.stderr
+
+
+@pytest.fixture
+def play(monkeypatch, tmp_path):
+    """Run the demonstration, with nodes that answer so many frames and draw so many pictures."""
+
+    def played(answers, pictures):
+        def play(_video, _rate_hz, _frames, recording, _smoothing):
+            recording.count = pictures
+            return SimpleNamespace(frames=FRAMES, answers=dict.fromkeys(FRAMES[:answers]))
+
+        monkeypatch.setattr(run, 'play', play)
+        monkeypatch.setattr(run, 'report', lambda *_: 'well')
+        monkeypatch.setattr(run.rclpy, 'init', lambda: None)
+        monkeypatch.setattr(run.os, 'environ', dict(os.environ))
+        monkeypatch.setattr('sys.argv', ['demo', '--output', str(tmp_path)])
+        run.main()
+
+    return played
+
+
+def test_it_ends_well_with_keypoints_and_a_picture_for_each_frame(play):
+    play(3, 3)
+
+
+@pytest.mark.parametrize(
+    ('answers', 'pictures', 'words'),
+    [(2, 3, '1 of 3 frames got no keypoints'), (3, 1, '2 of 3 frames got no picture')],
+)
+def test_what_is_missing_is_a_failure(answers, pictures, words, play):
+    with pytest.raises(SystemExit, match=words):
+        play(answers, pictures)

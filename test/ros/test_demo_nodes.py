@@ -5,7 +5,7 @@ import signal
 import cv2
 import numpy as np
 import pytest
-from harness import clip_frame
+from harness import START_LIMIT_S, clip_frame
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2DArray
@@ -43,8 +43,10 @@ def test_the_camera_plays_a_folder_once_and_ends(start, probe, tmp_path):
         frame_id='eye',
         wait_for_subscribers=1,
     )
-    probe.wait(lambda: len(heard.images) == 5 and len(heard.infos) == 5, 'all images', 30)
-    assert camera.process.wait(10) == 0
+    probe.wait(
+        lambda: len(heard.images) == 5 and len(heard.infos) == 5, 'all images', START_LIMIT_S
+    )
+    assert camera.process.wait(START_LIMIT_S) == 0
     assert [image.data[0] for image in heard.images] == [0, 20, 40, 60, 80]
     assert [image.header for image in heard.images] == [info.header for info in heard.infos]
     assert heard.images[0].header.frame_id == 'eye'
@@ -62,7 +64,7 @@ def test_the_camera_loops(start, probe, tmp_path):
     cv2.imwrite(str(folder / 'only.png'), np.zeros((30, 40, 3), np.uint8))
     heard = Heard(probe)
     camera = start('camera_node', source=folder, rate=20.0)
-    probe.wait(lambda: len(heard.images) >= 5, 'the image again and again', 30)
+    probe.wait(lambda: len(heard.images) >= 5, 'the image again and again', START_LIMIT_S)
     assert camera.stop(signal.SIGINT) == (0, pytest.approx(0, abs=2))
 
 
@@ -77,7 +79,9 @@ def test_depth_comes_with_the_images_of_the_demo_clip(start, probe):
         wait_for_subscribers=1,
         wait_for_depth_subscribers=1,
     )
-    probe.wait(lambda: len(depths) == len(heard.images) == len(heard.infos) == 5, 'all', 60)
+    probe.wait(
+        lambda: len(depths) == len(heard.images) == len(heard.infos) == 5, 'all', START_LIMIT_S
+    )
     assert [depth.header for depth in depths] == [image.header for image in heard.images]
     space = load_space(DEMO_CLIP)
     for message, expected in zip(depths, space.depths[:5], strict=True):
@@ -92,7 +96,7 @@ def test_an_image_source_without_depth_has_no_depth_topic(start, probe, tmp_path
     cv2.imwrite(str(tmp_path / 'only.png'), np.zeros((30, 40, 3), np.uint8))
     heard = Heard(probe)
     start('camera_node', source=tmp_path, rate=20.0)
-    probe.wait(lambda: heard.images, 'an image', 30)
+    probe.wait(lambda: heard.images, 'an image', START_LIMIT_S)
     assert not probe.count_publishers('depth')
 
 
@@ -104,7 +108,7 @@ def test_a_source_that_cannot_be_read_is_named(kind, start, tmp_path):
     elif kind == 'not a video':
         source.write_text('hello')
     camera = start('camera_node', source=source)
-    assert camera.process.wait(30) == 1
+    assert camera.process.wait(START_LIMIT_S) == 1
     assert f"source '{source}'" in camera.log
     assert 'Traceback' not in camera.log
 
@@ -122,7 +126,7 @@ def test_the_detector_finds_people_and_answers_every_image(start, probe):
     start('hog_detector_node', queue_size=30)  # 1, the default, skips images
     heard = Heard(probe)
     start('camera_node', rate=4.0, loop='false', wait_for_subscribers=2)
-    probe.wait(lambda: len(heard.detections) >= 8, 'detections', 60)
+    probe.wait(lambda: len(heard.detections) >= 8, 'detections', START_LIMIT_S)
     # The first answers may come before this process is known to the detector.
     first = heard.detections[0]
     answered = [message.header for message in heard.detections]

@@ -7,7 +7,7 @@ import pytest
 from boxes.small_bottom_up import write as write_bottom_up
 from boxes.small_detectors import write
 from diagnostic_msgs.msg import DiagnosticStatus
-from harness import clip_frame, detections_of, image_of
+from harness import START_LIMIT_S, clip_frame, detections_of, image_of
 
 from vitpose_ros.core import Frame, Options, PoseEstimator
 from vitpose_ros.core.boxes.bottom_up import BottomUp
@@ -44,7 +44,7 @@ def test_an_image_alone_gives_what_python_gives(folder, start, probe):
     node = start('pose_node', box_source='detector', detector=folder, **settings)
     pixels, _ = clip_frame()
     image = image_of(pixels)
-    probe.wait(lambda: probe.skeletons, 'a node that is active', 100)
+    probe.wait(lambda: probe.skeletons, 'a node that is active', START_LIMIT_S)
     probe.wait(lambda: probe.images.get_subscription_count() == 1, 'its subscription')
     probe.rest(1.0)
     probe.images.publish(image)
@@ -98,7 +98,7 @@ def test_a_bottom_up_network_needs_no_boxes(refine, start, probe, tmp_path):
         min_detection_score=0.1,
         **SETTINGS,
     )
-    probe.wait(lambda: probe.skeletons, 'a node that is active', 100)
+    probe.wait(lambda: probe.skeletons, 'a node that is active', START_LIMIT_S)
     probe.wait(lambda: probe.images.get_subscription_count() == 1, 'its subscription')
     probe.rest(1.0)
     pixels, _ = clip_frame()
@@ -122,7 +122,7 @@ def test_a_detector_that_cannot_be_is_a_failed_configure(start, probe, tmp_path)
     environment = {'VITPOSE_ROS_MODELS': str(tmp_path)}
     settings = {'box_source': 'bottom_up', 'autostart': False, **SETTINGS}
     node = start('pose_node', environment=environment, **settings)
-    probe.wait_for_status(DiagnosticStatus.OK, '', 'network', 100)
+    probe.wait_for_status(DiagnosticStatus.OK, '', 'network', START_LIMIT_S)
     for changes, words in (
         ({}, 'bottom_up_model is empty'),
         ({'bottom_up_model': 'nano'}, 'top-down network, which needs'),
@@ -133,7 +133,7 @@ def test_a_detector_that_cannot_be_is_a_failed_configure(start, probe, tmp_path)
         for name, value in changes.items():
             assert probe.set_parameter(name, value).successful, name
         assert not probe.transition('configure')
-        status = probe.wait_for_status(DiagnosticStatus.ERROR, words, 'network', 100)
+        status = probe.wait_for_status(DiagnosticStatus.ERROR, words, 'network', START_LIMIT_S)
         assert 'cannot configure' in status.message
         assert node.alive and 'Traceback' not in node.log
     assert probe.set_parameter('tracking', 'off').successful

@@ -75,8 +75,11 @@ def test_a_mistake_that_breaks_the_worker_is_told_and_the_work_goes_on(start, pr
     words = 'the work was interrupted: RuntimeError: broken'
     probe.wait_for_status(ERROR, words, 'network')
     assert words in node.log and 'in read_once_broken' in node.log, 'with its traceback'
+    assert probe.values()['failed'] == 1
     probe.ask(*frame())
     probe.wait_for_status(b'\x00', 'active', 'network')
+    values = probe.values()
+    assert values['paired'] == 2 == values['failed'] + values['published']
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from array import array
 
 import cv2
 import numpy as np
-from harness import clip_frame, detections_of, image_of, new_stamp
+from harness import START_LIMIT_S, clip_frame, detections_of, image_of, new_stamp
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
@@ -109,7 +109,7 @@ def test_a_huge_array_of_detections_costs_its_frame_and_no_more(start, probe):
         image, [[10, 10, 50 + i % 300, 90 + i % 200] for i in range(20_000)]
     )
     probe.send(image, detections)
-    probe.wait(lambda: probe.keypoints, 'keypoints of the largest', 60)
+    probe.wait(lambda: probe.keypoints, 'keypoints of the largest', START_LIMIT_S)
     assert len(probe.keypoints[0].subjects) == 64
     good = image_of(pixels)
     probe.ask(good, detections_of(good, [person.box for person in people]))

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
-from harness import detections_of, image_of
+from harness import START_LIMIT_S, detections_of, image_of
 
 from vitpose_ros.ros import large_images
 
@@ -43,7 +43,7 @@ def test_a_best_effort_camera_of_1080p_loses_nothing(start, probe, video):
             wait_for_subscribers=1,
             **{'qos_overrides./image.publisher.reliability': 'best_effort'},
         )
-        probe.wait(lambda: probe.values()['images'] > before, 'the first image', 60)  # noqa: B023
+        probe.wait(lambda: probe.values()['images'] > before, 'the first image', START_LIMIT_S)  # noqa: B023
         images = [before]
         while len(images) < 3 or images[-1] > images[-3]:  # still coming
             images.append(probe.values()['images'])

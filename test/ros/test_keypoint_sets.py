@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from harness import clip_frame, detections_of, image_of
+from harness import START_LIMIT_S, clip_frame, detections_of, image_of
 
 from vitpose_ros.core import SKELETONS, Frame, PoseEstimator
 from vitpose_ros.core.model.config import ViTPoseConfig
@@ -65,7 +65,7 @@ def test_each_class_gets_its_set(model, start, probe):
 
 def test_a_set_that_the_network_lacks_is_named(start, probe):
     node = start('pose_node', device='cpu', keypoint_sets='coco,ap10k')
-    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', START_LIMIT_S)
     assert "give coco, aic, mpii, wholebody, not 'ap10k'" in node.log
     assert 'ros2 run vitpose_ros models fetch vitpose-small-ap10k' in node.log
     assert probe.set_parameter('keypoint_sets', 'coco').successful

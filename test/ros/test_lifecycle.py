@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from harness import clip_frame, detections_of, image_of
+from harness import START_LIMIT_S, clip_frame, detections_of, image_of
 from safetensors.torch import save_file
 
 from vitpose_ros.core.model.config import ViTPoseConfig
@@ -49,7 +49,7 @@ def test_bad_weights_are_named_and_good_ones_help(
     path = kind if kind.startswith('vitpose') else bad_weights(kind, tmp_path)
     monkeypatch.setenv('VITPOSE_ROS_MODELS', str(tmp_path))
     node = start('pose_node', device='cpu', model=path)
-    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', START_LIMIT_S)
     assert words in node.log and str(path) in node.log
     assert probe.state() == 'unconfigured'
     assert probe.set_parameter('model', 'nano').successful
@@ -71,7 +71,7 @@ def test_without_the_device_asked_for_it_runs_on_the_cpu_and_says_so(start, prob
 
 def test_a_device_that_does_not_exist_is_named(start, probe):
     node = start('pose_node', device='gpu')
-    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', 60)
+    probe.wait(lambda: 'not started' in node.log, 'the failed start in the log', START_LIMIT_S)
     assert "device is 'gpu'; give auto, cpu, cuda, cuda:N or intel_gpu" in node.log
     assert node.alive
 
@@ -132,8 +132,8 @@ def test_a_signal_ends_the_node_soon_and_well(number, state, start, probe):
     assert code == 0, node.log
     assert seconds < 2
     assert 'Traceback' not in node.log
-    # It says goodbye; others would believe in it for 20 s.
-    probe.wait(lambda: 'pose_node' not in probe.get_node_names(), 'the node is gone', 5)
+    # It says goodbye, which arrives at once; others would believe in it for 17 to 20 s.
+    probe.wait(lambda: 'pose_node' not in probe.get_node_names(), 'the node is gone', 15)
 
 
 @pytest.mark.parametrize('delay_s', [0.6, 1.2, 1.8, 2.4])

@@ -7,7 +7,7 @@ from array import array
 import cv2
 import numpy as np
 import pytest
-from harness import Probe, clip_frame, detections_of, image_of, new_stamp
+from harness import START_LIMIT_S, Probe, clip_frame, detections_of, image_of, new_stamp
 from pictures import ENCODERS, LOSSLESS, encoded
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
@@ -88,7 +88,9 @@ def test_every_quality_of_service_and_transport_is_heard(start, ros, frame):
             image_kind=Image if raw else CompressedImage,
             image_topic='image' if raw else 'image/compressed',
         )
-        probe.wait(lambda probe=probe: probe.images.get_subscription_count(), 'subscribed', 60)
+        probe.wait(
+            lambda probe=probe: probe.images.get_subscription_count(), 'subscribed', START_LIMIT_S
+        )
         probe.rest(1.0)
 
         def make(kind=kind):
@@ -173,7 +175,7 @@ def test_a_reliable_override_that_hears_nothing_is_named(start, ros, frame):
     override = 'qos_overrides./image.subscription.reliability'
     node = start('pose_node', device='cpu', **{override: 'reliable'})
     words = "'probe' publishes on '/image' with incompatible quality of service"
-    probe.wait(lambda: words in node.log, 'the warning in the log', 60)
+    probe.wait(lambda: words in node.log, 'the warning in the log', START_LIMIT_S)
     assert f"set {override} to 'match', or change the publisher" in node.log
     assert 'Best effort publisher and reliable subscription' in node.log
     probe.wait_for_status(b'\x01', 'incompatible quality of service')
@@ -197,7 +199,7 @@ def test_compressed_images_on_the_raw_topic_are_named(start, ros):
     probe = Probe(image_kind=CompressedImage)
     node = start('pose_node', device='cpu')
     words = 'but sensor_msgs/msg/CompressedImage instead of sensor_msgs/msg/Image'
-    probe.wait(lambda: words in node.log, 'the warning in the log', 60)
+    probe.wait(lambda: words in node.log, 'the warning in the log', START_LIMIT_S)
     assert 'set image_transport for compressed images' in node.log
     probe.destroy_node()
 
@@ -207,7 +209,7 @@ def test_publishers_may_change_their_minds(start, ros, frame):
     start('pose_node', device='cpu')
     for reliability in ('reliable', 'besteffort', 'reliable'):
         probe = Probe(image_qos=QoSProfile(depth=5, reliability=RELIABILITIES[reliability]))
-        probe.wait(lambda probe=probe: probe.skeletons, 'pose_node active', 60)
+        probe.wait(lambda probe=probe: probe.skeletons, 'pose_node active', START_LIMIT_S)
 
         def make():
             image = image_of(pixels)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import rclpy
-from harness import Probe, clip_frame, detections_of, image_of
+from harness import START_LIMIT_S, Probe, clip_frame, detections_of, image_of
 from rcl_interfaces.msg import Log, ParameterType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -39,7 +39,7 @@ def test_wrong_values_are_a_failed_configure_and_right_ones_help(start, probe, t
     lines = ''.join(f'    {name}: {text}\n' for name, (text, _) in WRONG.items())
     path.write_text(f'/**:\n  ros__parameters:\n    device: cpu\n    treads: 2\n{lines}')
     node = start('pose_node', arguments=['--ros-args', '--params-file', str(path)])
-    status = probe.wait_for_status(b'\x02', 'cannot configure', 'network', 100)
+    status = probe.wait_for_status(b'\x02', 'cannot configure', 'network', START_LIMIT_S)
     probe.wait(lambda: any('cannot configure' in line.msg for line in said), 'it on /rosout')
     [line] = [line.msg for line in said if 'cannot configure' in line.msg]
     for _, words in WRONG.values():
@@ -83,7 +83,7 @@ def test_a_camera_that_is_taken_out_takes_its_wrong_values_with_it(ros):
 )
 def test_wrong_quality_of_service_is_a_failed_configure(name, value, said, start, probe):
     node = start('pose_node', device='cpu', **{f'qos_overrides.{name}': value})
-    status = probe.wait_for_status(b'\x02', 'cannot configure', 'network', 100)
+    status = probe.wait_for_status(b'\x02', 'cannot configure', 'network', START_LIMIT_S)
     assert said in status.message and 'not started' in node.log
     assert not probe.transition('configure')
     probe.images.publish(image_of(clip_frame()[0]))

@@ -323,15 +323,38 @@ def test_a_file_may_be_converted_in_its_place(several):
     [
         ('out.pth', 'coco', 'give a name that ends in .safetensors'),
         ('absent/out.safetensors', 'coco', 'there is no folder'),
+        ('', 'coco', 'give a name that ends in .safetensors'),
+        ('folder.safetensors', 'coco', 'is a folder; give the name of a file'),
         ('out.safetensors', 'hands', "keypoint set 'hands' is not known"),
     ],
 )
 def test_a_conversion_that_cannot_be_says_why(out, sets, words, several, tmp_path, capsys):
+    (tmp_path / 'folder.safetensors').mkdir()
     before = sorted(tmp_path.iterdir())
     arguments = ['convert', str(several), str(tmp_path / out), '--keypoint-sets', sets]
     assert models.main(arguments) == 1
     assert words in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ('out', 'words'),
+    [('out.json', 'give a name that ends in .'), ('absent/out.{}', 'there is no folder')],
+)
+@pytest.mark.parametrize(('command', 'suffix'), [('convert', 'safetensors'), ('export', 'onnx')])
+def test_what_cannot_be_written_fails_before_the_work(
+    command, suffix, out, words, monkeypatch, tmp_path, capsys
+):
+    for name in ('read_checkpoint', 'load_network'):
+        monkeypatch.setattr(models, name, lambda *_, **__: pytest.fail('the work began'))
+    assert models.main([command, 'nano', str(tmp_path / out.format(suffix))]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_an_exported_file_has_one_keypoint_set(tmp_path, capsys):
+    arguments = ['export', 'nano', str(tmp_path / 'out.onnx'), '--keypoint-set', 'coco,aic']
+    assert models.main(arguments) == 1
+    assert "keypoint set 'coco,aic' is not known" in capsys.readouterr().err
 
 
 def test_weights_are_described(several, capsys):

@@ -14,7 +14,7 @@ from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, read_calibration
 from vitpose_ros.core.weights import load_network, path_of
 from vitpose_ros.core.weights.known import KNOWN_MODELS
-from vitpose_ros.tools import models
+from vitpose_ros.tools import models, quantize
 from vitpose_ros.tools.quantize import crops_of_images
 
 pytest.importorskip('onnxruntime', reason='quantising needs ONNX Runtime')
@@ -150,6 +150,18 @@ def test_what_is_not_usable_is_left_out_and_named(model, images, capsys, caplog)
     assert models.main([*arguments, '--boxes', str(path)]) == 0
     assert any('lies wholly outside' in message for message in caplog.messages)
     assert 'on 1 crops' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('out', 'words'),
+    [('absent/out.json', 'there is no folder'), ('out.txt', 'give a name that ends in .json')],
+)
+def test_what_cannot_be_written_fails_before_the_work(
+    out, words, model, images, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(quantize, 'calibrate', lambda *_, **__: pytest.fail('the work began'))
+    assert models.main(['quantize', str(model), str(images), str(tmp_path / out), *SMALL]) == 1
+    assert words in capsys.readouterr().err
 
 
 def test_the_calibration_that_comes_with_the_package_is_not_written_over(tmp_path, capsys):

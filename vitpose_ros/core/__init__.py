@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
 
 from vitpose_ros.core.drawing import DrawingError, Style, draw_poses
 from vitpose_ros.core.errors import VitposeError
-from vitpose_ros.core.geometry.depth import Depth
+from vitpose_ros.core.geometry.depth import Depth, DepthImageError
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
 from vitpose_ros.core.jpeg import ImageError
 from vitpose_ros.core.option import OptionError
@@ -24,6 +24,7 @@ from vitpose_ros.core.tracks.options import TrackOptions
 from vitpose_ros.core.types import Frame, FrameError, Pose, box_fault
 
 if TYPE_CHECKING:
+    from vitpose_ros.core.boxes.detector import DetectorError
     from vitpose_ros.core.captures import Capture, Sighting
     from vitpose_ros.core.estimator import PoseEstimator
     from vitpose_ros.core.pipeline import PosePipeline
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # What imports PyTorch, which takes seconds, is imported when it is asked for: programs without a
 # network, as cameras and drawings, do not wait for it.
 _WITH_PYTORCH = {
+    'boxes.detector': ('DetectorError',),
     'captures': ('Capture', 'Sighting'),
     'estimator': ('PoseEstimator',),
     'pipeline': ('PosePipeline',),
@@ -47,6 +49,8 @@ __all__ = [
     'Capture',
     'CheckpointError',
     'Depth',
+    'DepthImageError',
+    'DetectorError',
     'DeviceError',
     'DrawingError',
     'ExportError',

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vitpose_ros.core.errors import VitposeError, either, shorten
 from vitpose_ros.core.jpeg import Jpeg
 from vitpose_ros.core.skeletons import SKELETONS, Skeleton
-from vitpose_ros.core.types import NO_BOXES, Channels, Frame, Pose
+from vitpose_ros.core.types import NO_BOXES, Channels, Frame, Pose, usual_channels
 
 Colour = tuple[int, int, int]  # RGB
 
@@ -125,7 +125,7 @@ def draw_poses(
     image: NDArray[np.uint8] | Jpeg,
     poses: Iterable[Pose],
     *,
-    channels: Channels = 'rgb',
+    channels: Channels | None = None,
     style: Style = DEFAULT_STYLE,
     labels: Sequence[str] = (),
     numbers: Sequence[int] | NDArray[np.integer] | None = None,
@@ -146,6 +146,7 @@ def draw_poses(
     for text in labels:
         if not isinstance(text, str):
             raise DrawingError(f'a label is {shorten(repr(text))}; give text')
+    channels = usual_channels(image, channels)
     image = Frame(image, NO_BOXES, channels).pixels  # checked, and decoded where it is a Jpeg
     canvas: NDArray[np.uint8] = np.ascontiguousarray(image).copy()
     unit = style.thickness * max(1.0, min(image.shape[:2]) / 240)  # of a line, in pixels

@@ -37,6 +37,7 @@ from vitpose_ros.core.types import (
     as_boxes,
     box_fault,
     per_box,
+    usual_channels,
 )
 from vitpose_ros.core.weights import EMBEDDED_MODEL, CheckpointError, load_network
 from vitpose_ros.core.work import Work
@@ -159,7 +160,7 @@ class PoseEstimator:
         image: NDArray[np.uint8] | Jpeg,
         boxes: Any = None,
         *,
-        channels: Channels = 'rgb',
+        channels: Channels | None = None,
         keypoint_sets: Sequence[str] | None = None,
         class_names: Any = None,
         track_ids: Any = None,
@@ -181,6 +182,7 @@ class PoseEstimator:
             'track_ids': track_ids,
             'box_scores': box_scores,
         }
+        channels = usual_channels(image, channels)
         height, width = Frame(image, NO_BOXES, channels).image.shape[:2]
         corners = as_boxes((0, 0, width, height) if boxes is None else boxes)
         if on_bad_box == 'skip':

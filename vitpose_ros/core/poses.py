@@ -204,7 +204,7 @@ class Poses:
         self,
         image: NDArray[np.uint8] | Jpeg,
         *,
-        channels: Channels = 'rgb',
+        channels: Channels | None = None,
         style: Style = DEFAULT_STYLE,
     ) -> NDArray[np.uint8]:
         """Return a copy of the image with the skeletons, and what is known of them, drawn in."""

@@ -114,6 +114,11 @@ class Mailboxes(Generic[T]):
             counts = self._counts[camera]
             return Counts(counts.received, counts.overwritten, counts.too_old)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._closed
+
     def close(self) -> None:
         """Drop what waits, and let take return None from now on."""
         with self._changed:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 Pairs = tuple[tuple[int, int], ...]
 
+AREA_OF_BOX = 0.53  # of its box that a person covers, about; OKS is defined by that area
+
 
 @dataclass(frozen=True)
 class Skeleton:

@@ -125,6 +125,15 @@ def per_box(name: str, values: Any, count: int) -> tuple[Any, ...] | None:
     return tuple(PER_BOX[name](value, f'{name}[{i}]') for i, value in enumerate(plain))
 
 
+def usual_channels(image: Any, channels: Channels | None = None) -> Channels:
+    """Return how the channels of an image are stored; what is said of that counts.
+
+    Otherwise it is 'rgb', and for a Jpeg 'bgr': as OpenCV decodes files, unless one was encoded
+    swapped.
+    """
+    return channels if channels is not None else 'bgr' if isinstance(image, Jpeg) else 'rgb'
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """An image and the boxes of the subjects in it, checked; FrameError says what is wrong.
@@ -136,7 +145,8 @@ class Frame:
     # (h, w, 3), (h, w, 4) or (h, w), uint8; rows may be padded. A Jpeg stays encoded.
     image: NDArray[np.uint8] | Jpeg
     boxes: NDArray[np.float32]  # (n, 4) float32, pixels: x_min, y_min, x_max, y_max; or one, (4,)
-    channels: Channels = 'rgb'  # of the pixels; for a Jpeg 'bgr', unless it was encoded swapped
+    # Of the pixels. Left out, or None: see usual_channels.
+    channels: Channels = None  # type: ignore[assignment]
     # Which keypoints each box gets, by the keys of SKELETONS; one name: all boxes alike; None:
     # the estimator's first set.
     keypoint_sets: Sequence[str] | None = None
@@ -148,6 +158,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         """Check all, and copy what is said of the boxes."""
+        object.__setattr__(self, 'channels', usual_channels(self.image, self.channels))
         height, width = self._checked_size()
         boxes = as_boxes(self.boxes)
         for index, box in enumerate(boxes):

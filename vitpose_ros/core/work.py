@@ -61,8 +61,10 @@ class Work:
         try:
             sets = self._passes.sets_of(frame)
         except FrameError as fault:
-            sets, error = np.empty(0, dtype=np.int64), fault
+            sets, error = np.zeros(len(frame.boxes), dtype=np.int64), fault
         poses = self._passes.unfilled(frame, sets)
+        if error is not None:
+            poses = poses[:0]
         self._jobs.append(Job(frame, sets, Outcome(index, poses, error)))
         return index
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core import Skeleton
+from vitpose_ros.core.skeletons import AREA_OF_BOX
 
 SEEN = 2  # visibility: 2 seen, 1 hidden by the own body
 SAME_PERSON_IOU = 0.5
 SAME_PERSON_OKS = 0.5
-AREA_OF_BOX = 0.53  # a person covers about this part of its box; OKS is defined by that area
 
 
 @dataclass(frozen=True)

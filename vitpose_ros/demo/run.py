@@ -86,6 +86,7 @@ class Listener(Node):
 
     def _on_overlay(self, message: Image) -> None:
         self._recording.add(read_image(message)[0])
+        self.last_news_s = time.monotonic()
 
     @property
     def complete(self) -> bool:
@@ -229,6 +230,11 @@ def main() -> None:
     if missing := set(listener.frames) - set(listener.answers):
         sys.exit(
             f'demo: {len(missing)} of {len(listener.frames)} frames got no keypoints: too many '
+            f'for this machine, or what else it does; give a rate below {arguments.rate:g}'
+        )
+    if (missing_pictures := len(listener.frames) - recording.count) > 0:
+        sys.exit(
+            f'demo: {missing_pictures} of {len(listener.frames)} frames got no picture: too many '
             f'for this machine, or what else it does; give a rate below {arguments.rate:g}'
         )
 

@@ -87,7 +87,10 @@ NOT_OPENED = CameraReport(_counts(Arrivals(), Counts(), Tally().read()[0]))
 
 
 class Camera:
-    """A camera of pose_node. The publishers live as long as it, the subscriptions while open."""
+    """A camera of pose_node. The publishers live as long as it, the subscriptions while open.
+
+    Opened and closed in one thread, looked at in another.
+    """
 
     def __init__(
         self,
@@ -183,17 +186,20 @@ class Camera:
 
     def _advance(self) -> None:
         """Look again after a depth image came."""
-        if self._gathering is not None:
-            self._gathering.advance()
+        if (gathering := self._gathering) is not None:
+            gathering.advance()
 
     @property
     def _image(self) -> str:
         return f'{self.prefix}image'
 
-    def try_open(self, log: ThrottledLog) -> None:
-        """Open and close, so that quality of service that cannot be had is an error now."""
+    def try_open(self, log: ThrottledLog, transforms: Transforms | None = None) -> None:
+        """Open and close, so that quality of service that cannot be had is an error now.
+
+        transforms: as in open, because messages may come meanwhile.
+        """
         try:
-            self.open(lambda *_: None, Counts, log)
+            self.open(lambda *_: None, Counts, log, transforms)
         finally:
             self.close_input()
             self._input = None
@@ -221,26 +227,28 @@ class Camera:
     @property
     def topic(self) -> str:
         """The full name of the topic of images, as far as it is known."""
-        return self._input.image_topic if self._input is not None else ''
+        source = self._input
+        return '' if source is None else source.image_topic
 
     def report(self) -> CameraReport:
         """Tell how the camera fares, or fared when it was open last."""
-        if self._input is None:
+        source = self._input
+        if source is None:
             return NOT_OPENED
         tallied, summary = self.tally.read()
-        counts = _counts(self._input.counts, self._held(), tallied)
+        counts = _counts(source.counts, self._held(), tallied)
         if not self.is_open:
             return CameraReport(counts)
         self._rates.add(time.monotonic(), counts)
-        hertz, trouble = self._rates.hertz(), self._input.trouble
+        hertz, trouble = self._rates.hertz(), source.trouble
         return CameraReport(
             counts=counts,
             recent=self._rates.since(),
             hertz={name: hertz[name] for name in ('images', 'detections', 'paired', 'published')},
             summary=summary,
             trouble=None if trouble is None else (trouble.kind, trouble.text),
-            mismatch=self._input.mismatch,
-            crowding=self._input.crowding,
+            mismatch=source.mismatch,
+            crowding=source.crowding,
             not_lifted=self.tally.not_lifted,
         )
 

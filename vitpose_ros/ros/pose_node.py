@@ -93,6 +93,7 @@ class PoseNode(BusyLifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and create the publishers."""
         self._state = State.CONFIGURING
+        cameras: dict[str, Camera] = {}
         try:
             values = self._settings.prepare()
             names = values.camera_names()
@@ -107,20 +108,20 @@ class PoseNode(BusyLifecycleNode):
             skeletons = self._network.estimator.skeletons
             self._skeletons = SkeletonOutput(self, skeletons, values.model)
             self._open_space(values, with_depth=with_depth)
-            cameras: dict[str, Camera] = {}
-            self._cameras = cameras
             for name in names:
                 cameras[name] = Camera(
                     self, name, skeletons, self._settings.of(name), is_only=len(names) == 1
                 )
                 if self._settings.overrides_qos:
-                    cameras[name].try_open(self._trouble)
+                    cameras[name].try_open(self._trouble, self._transforms)
+            self._cameras = cameras
             self._settings.warn_of_unknown_qos()
         except Exception as error:
             self._failure = f'cannot configure: {error}'
             self.get_logger().error(self._failure)
             if is_device_lost(error):
                 self._on_device_lost(error)
+            self._cameras = cameras
             self._free()
             return TransitionCallbackReturn.FAILURE
         self._failure = ''

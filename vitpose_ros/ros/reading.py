@@ -1,7 +1,7 @@
 """From messages to captures: images are read, and boxes are found for them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vitpose_ros.core import Frame
@@ -79,8 +79,14 @@ class Reader:
         cameras: Mapping[str, Camera],
         pipeline: PosePipeline,
         troubles: Troubles,
+        is_ending: Callable[[], bool],
     ) -> None:
-        """Take what runs, the cameras, what finds boxes, and where to say what is wrong."""
+        """Take what runs, the cameras, what finds boxes, and where to say what is wrong.
+
+        is_ending: whether no further pass of the detector is to begin.
+        """
+        self._estimator = network.estimator
+        self._is_ending = is_ending
         self._keypoint_sets = network.keypoint_sets
         self._cameras = cameras
         self._pipeline = pipeline
@@ -90,9 +96,15 @@ class Reader:
         self._read_image = read_encoded if decodes_jpeg else read_image
 
     def read(self, arrived: Sequence[Waiting[Arrival]]) -> list[Pending]:
-        """Return the frames of a turn with their boxes; says which are lost, and why."""
+        """Return the frames of a turn with their boxes; says which are lost, and why.
+
+        Those whose boxes were not looked for, because all ends, are counted as unfinished.
+        """
         opened = [own for waiting in arrived if (own := self._open(waiting)) is not None]
-        self._detect([own for own in opened if _is_detected(own.camera)])
+        wanted = [own for own in opened if _is_detected(own.camera)]
+        most = self._estimator.max_batch
+        for start in range(0, len(wanted), most):
+            self._detect(wanted[start : start + most])
         return [job for own in opened if (job := self._finished(own)) is not None]
 
     def _open(self, waiting: Waiting[Arrival]) -> _Opened | None:
@@ -108,7 +120,10 @@ class Reader:
 
     def _detect(self, opened: Sequence[_Opened]) -> None:
         """Look for boxes, in one pass; after an error in each frame by itself."""
-        if not opened:
+        if self._is_ending():
+            for own in opened:
+                own.is_lost = True
+                own.camera.tally.add(unfinished=1)
             return
         begin_s = time.monotonic()
         least = min(_filter(own.camera, self._keypoint_sets).min_score for own in opened)

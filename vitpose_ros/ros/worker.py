@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from vitpose_ros.core.passes import Outcome
 from vitpose_ros.core.pipeline import PosePipeline
-from vitpose_ros.core.realtime import Mailboxes
+from vitpose_ros.core.realtime import Mailboxes, Waiting
 from vitpose_ros.core.work import Work
 from vitpose_ros.ros.camera import Camera
 from vitpose_ros.ros.logs import ThrottledLog
@@ -50,6 +50,7 @@ class Worker:
         """
         self.fault = ''  # what went wrong that should not; empty again once the work goes on
         self._estimator = network.estimator
+        self._cameras = cameras
         self._max_batch = network.estimator.max_batch  # as it was last told
         self._mailboxes = mailboxes
         self._stamp_clock = stamp_clock
@@ -60,12 +61,15 @@ class Worker:
         self._people = people
         self._has_device = True
         self._troubles = Troubles(cameras, log, is_running, self._end_without_device)
-        self._reader = Reader(network, cameras, pipeline, self._troubles)
+        self._reader = Reader(network, cameras, pipeline, self._troubles, lambda: mailboxes.closed)
         self._thread = threading.Thread(target=self._run, name='worker', daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the forward pass that runs, and end; frames that wait are dropped."""
+        """Finish the forward pass that runs, of whichever network, and end.
+
+        Frames that wait are dropped.
+        """
         self._mailboxes.close()
         self._thread.join()
 
@@ -95,12 +99,14 @@ class Worker:
             if arrived is None:
                 break
             answered = []
-            for job in self._reader.read(arrived):
+            for job in self._read(arrived):
                 if job.poses is None:
                     jobs[work.add(job.capture.frame)] = job
                 else:
                     answered.append((job, Outcome(0, job.poses)))
             self._answer(answered)
+            if self._mailboxes.closed:  # while the detector looked
+                break
             if work:
                 self._pass(work, jobs)
             self.fault = ''
@@ -108,6 +114,14 @@ class Worker:
             job.camera.tally.add(unfinished=1)
         work.drop()
         return True
+
+    def _read(self, arrived: Sequence[Waiting[Arrival]]) -> list[Pending]:
+        try:
+            return self._reader.read(arrived)
+        except Exception:
+            for waiting in arrived:
+                self._cameras[waiting.camera].tally.add(failed=1)
+            raise
 
     def _pass(self, work: Work, jobs: dict[int, Pending]) -> None:
         """Run one forward pass, and publish the frames that are done with it."""

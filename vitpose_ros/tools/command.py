@@ -220,16 +220,21 @@ def new_file_fault(path: Path) -> str:
     return ''
 
 
+def check_out(out: Path, suffix: str) -> None:
+    """Raise ToolError for a file that cannot be written, before the work for it."""
+    if out.suffix != suffix:
+        raise ToolError(f"'{out}': give a name that ends in {suffix}")
+    if fault := new_file_fault(out):
+        raise ToolError(f"'{out}': {fault}")
+
+
 @contextmanager
 def written(out: Path, suffix: str) -> Iterator[Path]:
-    """Yield a file to write, which then takes its name.
+    """Yield a file to write, which then takes its name; check_out says beforehand if it cannot.
 
     So an interrupted run leaves no half one, and what is read may be what is written.
     """
-    if out.suffix != suffix:
-        raise ToolError(f"'{out}': give a name that ends in {suffix}")
-    if not out.parent.is_dir():
-        raise ToolError(f"'{out}': there is no folder {out.parent}")
+    check_out(out, suffix)
     unfinished = out.with_name(f'{out.name}.partial')
     try:
         yield unfinished

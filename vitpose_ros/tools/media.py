@@ -124,12 +124,14 @@ class Pictures:
         Raises MediaError where one would be overwritten, by itself or by another.
         """
         self._places: dict[Path, Path] = {}
+        sources, taken = {path.resolve() for path in files}, set()
         for path in files:
             place = folder / (f'{path.stem}.mp4' if is_video(path) else path.name)
-            if place.exists() and place.resolve() in {other.resolve() for other in files}:
+            if place.exists() and place.resolve() in sources:
                 raise MediaError(f"'{place}' would overwrite a source; give another --output")
-            if place in self._places.values():
+            if place in taken:
                 raise MediaError(f"two sources would become '{place}'; do them one by one")
+            taken.add(place)
             self._places[path] = place
         self._made: list[Path] = []  # from the inside out
         try:

@@ -183,6 +183,7 @@ def _fetch_detector(detector: KnownDetector) -> None:
 
 
 def _convert(chosen: argparse.Namespace) -> None:
+    command.check_out(chosen.out, '.safetensors')
     checkpoint = read_checkpoint(chosen.model, chosen.keypoint_sets)
     sets = chosen.keypoint_sets or checkpoint.config.keypoint_sets
     config, state = checkpoint.select(sets)
@@ -200,7 +201,9 @@ def _convert(chosen: argparse.Namespace) -> None:
 
 
 def _export(chosen: argparse.Namespace) -> None:
-    network = load_network(chosen.model, chosen.keypoint_set, image_size=chosen.image_size)
+    command.check_out(chosen.out, '.onnx')
+    sets = None if chosen.keypoint_set is None else [chosen.keypoint_set]
+    network = load_network(chosen.model, sets, image_size=chosen.image_size)
     [name] = network.config.keypoint_sets
     dtype = torch.float16 if chosen.half else torch.float32
     calibration = None

@@ -50,13 +50,14 @@ def quantize(
             f'{models_command("convert", EMBEDDED_MODEL, "OUT.safetensors")}, then '
             f'{models_command("quantize", "OUT.safetensors", str(images))}'
         )
+    place = out or calibration_path(model)
+    command.check_out(place, '.json')
     checkpoint = read_checkpoint(model, keypoint_sets)
     checkpoint.select(keypoint_sets)  # which tells of those that it lacks
     sets = keypoint_sets or checkpoint.config.keypoint_sets
     size = image_size or checkpoint.config.image_size
     crops = crops_of_images(images, boxes, sets, size, most, udp=checkpoint.config.udp)
     calibration = calibrate(checkpoint, crops, f'images of {images}', image_size=size)
-    place = out or calibration_path(model)
     with command.written(place, '.json') as unfinished:
         calibration.write(unfinished)
     count = max(map(len, crops.values()))

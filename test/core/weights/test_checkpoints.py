@@ -146,6 +146,11 @@ def test_all_heads_of_a_dense_file_are_usable(dense_heads, tmp_path):
         assert (maps - dense_heads.heatmaps(name, pixels()[:1])).abs().max() < 1e-4
 
 
+def test_keypoint_sets_may_be_a_text_with_commas():
+    assert load_network('nano', 'aic, coco').config.keypoint_sets == ('aic', 'coco')
+    assert read_checkpoint('nano', 'aic,coco').select('mpii')[0].keypoint_sets == ('mpii',)
+
+
 def test_a_head_that_is_not_of_its_number_is_refused(dense_heads, tmp_path):
     """A network of coco and mpii alone: its second head would pass for aic's, cut to 14 rows."""
     state = {

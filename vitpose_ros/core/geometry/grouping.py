@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vitpose_ros.core.model import grouping
 from vitpose_ros.core.model.config import HEATMAP_STRIDE
-from vitpose_ros.core.skeletons import Skeleton
+from vitpose_ros.core.skeletons import AREA_OF_BOX, Skeleton
 
 MOST = 32  # subjects in an image
 PEAKS = 48  # of a keypoint
@@ -21,7 +21,6 @@ NEAR = (
 )
 LEAST_PEAK = 0.05  # what a peak has to be, times how near it is, to be the keypoint
 DOUBLE_BOX, DOUBLE_POSE = 0.6, 0.5  # overlap of boxes and OKS, from which two are one
-AREA_OF_BOX = 0.53  # a person covers about this part of its box
 
 
 @dataclass(frozen=True, eq=False)

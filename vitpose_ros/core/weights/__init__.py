@@ -149,9 +149,9 @@ def load_network(
     """Load a network, ready for inference, in float32 on the CPU.
 
     model: a known name, a file, or a Hugging Face directory. keypoint_sets: which to keep, in
-    this order; the file's first if none is given. With a single one the network is a plain
-    transformer. image_size: height and width in pixels, multiples of 16; positions are
-    interpolated where they were trained for another size.
+    this order, as in 'coco,ap10k'; the file's first if none is given. With a single one the
+    network is a plain transformer. image_size: height and width in pixels, multiples of 16;
+    positions are interpolated where they were trained for another size.
     Raises CheckpointError, which names the file, what is wrong with it, and the remedy.
     """
     checkpoint = read_checkpoint(model, keypoint_sets)
@@ -159,9 +159,9 @@ def load_network(
 
 
 def _names(keypoint_sets: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of keypoint sets, each once; a single one may come as a string."""
+    """Return the names of keypoint sets, each once; they may come as a string with commas."""
     if isinstance(keypoint_sets, str):
-        return (keypoint_sets,)
+        keypoint_sets = [name.strip() for name in keypoint_sets.split(',') if name.strip()]
     return tuple(dict.fromkeys(keypoint_sets or ()))
 
 
