@@ -6,8 +6,10 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from harness import detections_of, image_of
 from rclpy.node import Node
 
+from vitpose_ros.ros import large_images
 from vitpose_ros.ros.logs import ThrottledLog
 from vitpose_ros.ros.pairing import CameraInput, Limits
+from vitpose_ros.tools.bench import images as bench
 
 LIMIT_S = 120
 # The transports as the middleware has them without a profile, whatever the shell says.
@@ -76,3 +78,10 @@ def test_the_newest_images_wait_as_many_as_the_bytes_allow(megabytes, fit, ros):
     assert frames == [image.header.stamp for image in images[-fit:]]
     camera.close()
     node.destroy_node()
+
+
+def test_the_benchmark_knows_the_same_variables():
+    """Its room of the package does not import that of the nodes."""
+    assert bench.PROFILE_VARIABLES == large_images.PROFILE_VARIABLES
+    assert bench.OLDER_DISTRIBUTIONS == large_images.OLDER_DISTRIBUTIONS
+    assert set(bench.TRANSPORT_VARIABLES) == set(large_images.CHOICES)
