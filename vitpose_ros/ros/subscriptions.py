@@ -21,6 +21,7 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from vitpose_ros.ros.leaving import LeavingGroup
+from vitpose_ros.ros.losses import TELLS_NUMBERS, Losses
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -75,7 +76,7 @@ class MatchedSubscription:
         self._kinds = {_type_name(one): one for one in (kind, *others)}
         self.type_name = _type_name(kind)
         self.mismatch: str | None = None  # why some publisher is not heard
-        self.lost = 0  # messages, of which the middleware says so
+        self._losses = Losses()
         self._node = node
         self._group = LeavingGroup(node)
         self._callback = callback
@@ -112,6 +113,11 @@ class MatchedSubscription:
             self._closed = True
             self._group.destroy(self._timer, self._node.destroy_timer)
             self._unsubscribe()
+
+    @property
+    def lost(self) -> int:
+        """How many messages are lost, if that is counted."""
+        return self._losses.count
 
     def _unsubscribe(self) -> None:
         for _, subscription in self._subscriptions:
@@ -188,7 +194,7 @@ class MatchedSubscription:
             return self._node.create_subscription(
                 self._kinds[self.type_name],
                 self.topic_name,
-                self._on_message,
+                self._on_numbered if self._count_lost and TELLS_NUMBERS else self._on_message,
                 copy(profile),  # rclpy writes the overrides into it
                 callback_group=self._group,
                 # _check says more than rclpy's own warnings.
@@ -202,12 +208,16 @@ class MatchedSubscription:
             try:
                 return subscription(message_lost=self._on_lost)
             except UnsupportedEventTypeError:  # not every middleware tells
-                self._count_lost = False
+                pass
         return subscription()
 
     def _on_lost(self, event: Any) -> None:
         if len(self._subscriptions) == 1:  # of two, the other may have heard it
-            self.lost += event.total_count_change
+            self._losses.tell(event.total_count_change)
+
+    def _on_numbered(self, message: Any, info: Any) -> None:
+        self._losses.arrived(info, is_only=len(self._subscriptions) == 1)
+        self._on_message(message)
 
     def _on_message(self, message: Any) -> None:
         if time.monotonic() - self._settled_s < SETTLING_S:
