@@ -36,14 +36,10 @@ def ask_for(probe):
     return ask
 
 
-@pytest.mark.parametrize('backend', ['torch', 'onnx', 'openvino'])
+@pytest.mark.parametrize('backend', ['torch', 'openvino'])
 def test_while_a_network_is_loaded_services_and_diagnostics_answer(
     backend, start, probe, ask_for, tmp_path
 ):
-    if backend == 'onnx':
-        onnxruntime = pytest.importorskip('onnxruntime')
-        if [int(part) for part in onnxruntime.__version__.split('.')[:2]] < [1, 31]:
-            pytest.skip('ONNX Runtime before 1.31 opens a file with the lock of Python held')
     path = tmp_path / 'large.safetensors'
     write_checkpoint(path, LARGE, ViTPose(LARGE).state_dict())
     start('pose_node', device='cpu', model=path, backend=backend, autostart='false')

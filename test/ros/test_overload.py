@@ -18,7 +18,7 @@ SECONDS = 30.0
 FRAME_S = 5 / (len(CAMERAS) * RATE)  # that the network takes, a frame with one subject
 TURN_S = len(CAMERAS) * FRAME_S
 DIAGNOSTICS_S = 1.0  # between two of them
-COUNTS = ('images', 'paired', 'overwritten', 'published')
+COUNTS = ('images', 'lost_images', 'paired', 'overwritten', 'published')
 STAGES = ('arrival', 'wait', 'crop', 'network', 'decode', 'publish')
 
 
@@ -119,11 +119,13 @@ def test_latency_shares_and_memory_stay_as_they_are(start, ros):
     assert 0.65 < sum(took) / SECONDS < 1.05
     low, high = 1e3 * np.quantile(took, [0.05, 0.95])
 
-    # Every frame is accounted for, and the diagnostics say what is wrong.
+    # Every frame is accounted for, and the diagnostics say what is wrong. Of a process that gets
+    # no processor for a third of a second the middleware's queue of ten loses some.
     for camera, count in listener.counts().items():
         values = listener.values[camera]
         print(camera, count, values['latency_p95_ms'])
-        assert count['images'] == count['paired'] == sent
+        assert count['images'] + count['lost_images'] == sent
+        assert 0.98 * sent < count['paired'] <= count['images']
         assert count['overwritten'] + count['published'] == count['paired']
         assert count['published'] == shares[camera]
         assert 'falling behind' in said[camera]
