@@ -29,7 +29,7 @@ from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.geometry.heatmaps import decode
 from vitpose_ros.core.model.config import PUBLIC_UDP
 from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, round_products
-from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.skeletons import AREA_OF_BOX, SKELETONS
 from vitpose_ros.core.weights import load_network, read_checkpoint
 from world import panoramas
 from world.people import PLAIN, People, Variety
@@ -37,7 +37,6 @@ from world.people import PLAIN, People, Variety
 Array = NDArray[Any]
 
 SEED = 987_654  # no seed of training
-AREA_OF_BOX = 0.53  # a person covers about this part of its box
 DIFFICULTIES = {
     'whole': WHOLE,
     'hard': Difficulty(

@@ -22,7 +22,7 @@ from torch import Tensor
 from training.crowds import HIDDEN, SEEN, SIZE, Crowd, CrowdComposer
 from vitpose_ros.core.geometry.crops import normalise
 from vitpose_ros.core.geometry.grouping import Subjects, find
-from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.skeletons import AREA_OF_BOX, SKELETONS
 from vitpose_ros.core.weights import load_network
 from world import panoramas
 from world.people import People, Variety
@@ -31,7 +31,6 @@ Array = NDArray[Any]
 
 SEED = 765_432  # no seed of training
 LEAST = 60  # pixels: the longer side of the box of who counts
-AREA_OF_BOX = 0.53
 VARIETY = Variety(sport=0.1, close=0.1, covered=0.5)
 SURE = 0.3  # the score of who counts as found
 

@@ -138,7 +138,12 @@ def write_onnx(
         program.model.metadata_props[MADE_KEY] = json.dumps(calibration.made)
     program.save(str(path))
     if calibration:
-        quantise_file(path, keypoint_set, calibration, single.network)
+        try:
+            quantise_file(path, keypoint_set, calibration, single.network)
+        except ValueError as error:
+            raise ExportError(
+                f'cannot write ONNX in int8: {error}; set precision to another'
+            ) from error
 
 
 @contextlib.contextmanager

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.geometry.pinhole import PinholeCamera
+from vitpose_ros.core.skeletons import AREA_OF_BOX
 from vitpose_ros.core.tracks.association import VARIANCES
 from vitpose_ros.core.tracks.kalman import AxisFilters, PositionFilters
 from vitpose_ros.core.tracks.motion import CameraMotion, transformed
-from vitpose_ros.core.tracks.seen import POSE_AREA, Seen, boxes_of, numbers_of
+from vitpose_ros.core.tracks.seen import Seen, boxes_of, numbers_of
 from vitpose_ros.core.tracks.shapes import STEADINESS, Fits, completed, fit
 
 Array = NDArray[np.float64]
@@ -123,7 +124,7 @@ class Rows:
         if (skeletons != seen.skeletons[j]).any():
             weight[skeletons != seen.skeletons[j]] = 0
         state = self.filter.state[:, i]
-        area = SHAPE_VARIANCE * POSE_AREA * np.exp(state[0, :, 3:])  # heights squared
+        area = SHAPE_VARIANCE * AREA_OF_BOX * np.exp(state[0, :, 3:])  # heights squared
         return fit(
             self.shapes[i, :k],
             seen.keypoints[j, :k],

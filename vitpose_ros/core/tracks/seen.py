@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_ros.core.poses import Poses
-from vitpose_ros.core.skeletons import SKELETONS
+from vitpose_ros.core.skeletons import AREA_OF_BOX, SKELETONS
 from vitpose_ros.core.tracks.association import box_areas
 
 Array = NDArray[np.float64]
@@ -16,7 +16,6 @@ Array = NDArray[np.float64]
 # the logarithms of its height and its aspect.
 DEVIATION = np.array([0.03, 0.03, 0.04, 0.15])
 LOWEST_SCORE = 0.3  # that counts for it
-POSE_AREA = 0.53  # of its box that a subject covers, about
 PLACES = {name: place for place, name in enumerate(SKELETONS)}
 
 
@@ -103,7 +102,7 @@ class Seen:
             np.array([PLACES[name] for name in poses.skeletons], dtype=np.int64),
             keypoints,
             weights,
-            POSE_AREA * box_areas(boxes),
+            AREA_OF_BOX * box_areas(boxes),
             positions,
             position_covariances,
             depths,
