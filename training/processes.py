@@ -1,6 +1,7 @@
 """Processes that training shares its work out to."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,15 @@ def start(function: Callable[..., None], arguments: tuple[Any, ...], count: int)
 
 
 def join(context: Any) -> None:
-    """Wait until all have ended. Raises what one of them raised."""
-    while not context.join():
-        pass
+    """Wait until all have ended; SIGTERM is handed on to them. Raises what one of them raised."""
+
+    def stop(*_: object) -> None:
+        for process in context.processes:
+            process.terminate()
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        while not context.join():
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
