@@ -113,14 +113,14 @@ def ours(scene, stream, *, ego=False, space=False, options=DEFAULTS):
     return out
 
 
-def byte_track(scene, stream):
+def byte_track(scene, stream, **thresholds):
     """Return ids and boxes per frame of ByteTrack, with the same timeout."""
     import supervision
     from trackers import ByteTrackTracker
 
     # Its buffer counts frames of 30 Hz.
     buffer = round(30 * DEFAULTS.track_timeout_s)
-    tracker = ByteTrackTracker(lost_track_buffer=buffer, frame_rate=15.0)
+    tracker = ByteTrackTracker(lost_track_buffer=buffer, frame_rate=15.0, **thresholds)
     out = []
     for _, poses, _ in stream:
         boxes = np.asarray(poses.boxes, np.float32).reshape(-1, 4)
@@ -131,11 +131,15 @@ def byte_track(scene, stream):
     return out
 
 
+SAME_SCORES = dict.fromkeys(
+    ('track_activation_threshold', 'high_conf_det_threshold'), DEFAULTS.track_high_score
+)
 SOURCES = {
     'vitpose_ros': ours,
     'vitpose_ros, camera poses': lambda *a: ours(*a, ego=True),
     'vitpose_ros, camera poses, depth': lambda *a: ours(*a, ego=True, space=True),
     'ByteTrack': byte_track,
+    'ByteTrack, scores of vitpose_ros': lambda *a: byte_track(*a, **SAME_SCORES),
 }
 
 
