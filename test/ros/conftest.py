@@ -4,9 +4,10 @@ import os
 
 # Before rclpy is imported anywhere. Away from 0, where a robot's own nodes live.
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-# dev/run_tests.bash runs two files at a time: lanes 0 and 1 have different domains.
+# dev/node_tests.py runs two files at a time, in lanes 1 and 2, beside what has no lane: these never
+# share a domain.
 os.environ['ROS_DOMAIN_ID'] = str(
-    20 + os.getpid() % 40 * 2 + int(os.environ.get('TEST_LANE', '0')) % 2
+    20 + os.getpid() % 27 * 3 + int(os.environ.get('TEST_LANE', '0')) % 3
 )
 
 from vitpose_ros.ros.large_images import publisher_environment
