@@ -4,7 +4,7 @@ import os
 
 # Before rclpy is imported anywhere. Away from 0, where a robot's own nodes live.
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-# dev/node_tests.py runs two files at a time, in lanes 1 and 2, beside what has no lane: these never
+# dev/node_tests.py runs two files at a time, in lanes 1 and 2, beside what has no lane: they never
 # share a domain.
 os.environ['ROS_DOMAIN_ID'] = str(
     20 + os.getpid() % 27 * 3 + int(os.environ.get('TEST_LANE', '0')) % 3
