@@ -103,7 +103,7 @@ class PoseNode(BusyLifecycleNode):
                 values,
                 self.get_logger(),
                 with_depth=with_depth,
-                box_sources={own.box_source for own in of_cameras},
+                box_sources=[own.box_source for own in of_cameras],
             )
             skeletons = self._network.estimator.skeletons
             self._skeletons = SkeletonOutput(self, skeletons, values.model)
@@ -117,8 +117,9 @@ class PoseNode(BusyLifecycleNode):
             self._cameras = cameras
             self._settings.warn_of_unknown_qos()
         except Exception as error:
-            self._failure = f'cannot configure: {error}'
-            self.get_logger().error(self._failure)
+            failure = f'cannot configure: {error}'
+            self.get_logger().error(failure)  # before diagnostics point to the log
+            self._failure = failure
             if is_device_lost(error):
                 self._on_device_lost(error)
             self._cameras = cameras
@@ -140,8 +141,9 @@ class PoseNode(BusyLifecycleNode):
                 self._start()
             self._failure = ''
         except Exception as error:
-            self._failure = f'cannot activate: {error}'
-            self.get_logger().error(self._failure)
+            failure = f'cannot activate: {error}'
+            self.get_logger().error(failure)
+            self._failure = failure
             self._stop()
             self._state = State.INACTIVE
             super().on_deactivate(state)
@@ -226,12 +228,13 @@ class PoseNode(BusyLifecycleNode):
 
     def _on_device_lost(self, error: Exception) -> None:
         """Say that this process cannot use its device any more, and have it end; any thread."""
-        self._loss = (
+        loss = (
             f'the device is lost to this process, which ends: {str(error).splitlines()[0]}; start '
             'the node anew, as launch does with respawn:=true; if it comes again, see nvidia-smi '
             'and Xid in the output of dmesg, or set device to cpu'
         )
-        self.get_logger().fatal(self._loss)
+        self.get_logger().fatal(loss)
+        self._loss = loss
         self._on_loss.trigger()
 
     def _end(self) -> None:

@@ -85,8 +85,9 @@ class Worker:
             try:
                 ended = self._work(self._estimator.work(), jobs)
             except Exception as error:
-                self.fault = f'the work was interrupted: {type(error).__name__}: {error}'
-                self._log.error('interrupted', f'{self.fault}\n{traceback.format_exc()}')
+                fault = f'the work was interrupted: {type(error).__name__}: {error}'
+                self._log.error('interrupted', f'{fault}\n{traceback.format_exc()}')
+                self.fault = fault  # the log is there before diagnostics point to it
                 for job in jobs.values():
                     job.camera.tally.add(failed=1)
                 time.sleep(RECOVERY_S)
