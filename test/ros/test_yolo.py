@@ -33,6 +33,13 @@ def test_objects_are_those_of_the_message():
     assert found.scores.tolist() == [0.5, 0.5]
 
 
+def test_turned_boxes_become_their_hulls():
+    message = detections(image_of(np.zeros((480, 640, 3), np.uint8)))
+    [turned, _] = message.detections
+    turned.bbox.size.x, turned.bbox.size.y, turned.bbox.center.theta = 200.0, 40.0, np.pi / 2
+    assert read_detections(message).boxes[0] == pytest.approx([270, 125, 310, 325], abs=0.01)
+
+
 def test_a_class_without_a_name_is_its_number():
     message = detections(image_of(np.zeros((480, 640, 3), np.uint8)))
     message.detections[0].class_name = ''

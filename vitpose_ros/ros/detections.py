@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vision_msgs.msg import Detection2D, ObjectHypothesis
 
-from vitpose_ros.core.boxes.objects import Chosen, Filter, Objects
+from vitpose_ros.core.boxes.objects import Chosen, Filter, Objects, hulls
 from vitpose_ros.ros import yolo
 from vitpose_ros.ros.logs import InputError
 
@@ -73,7 +73,4 @@ def _corners(detections: Sequence[Detection2D]) -> NDArray[np.float32]:
         ],
         dtype=np.float64,
     ).reshape(-1, 5)
-    with np.errstate(invalid='ignore', over='ignore'):  # box_fault finds what comes of it
-        cosine, sine = np.abs(np.cos(values[:, 4:])), np.abs(np.sin(values[:, 4:]))
-        half = (values[:, 2:4] * cosine + values[:, 3:1:-1] * sine) / 2
-        return np.hstack((values[:, :2] - half, values[:, :2] + half)).astype(np.float32)
+    return hulls(values)

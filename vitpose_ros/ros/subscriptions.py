@@ -268,7 +268,7 @@ class MatchedSubscription:
         if publisher.topic_type != self.type_name:
             return (
                 f'{who}, but {publisher.topic_type} instead of {self.type_name}, so nothing '
-                'arrives from it; remap the topic, or set image_transport for compressed images'
+                f'arrives from it; {_remedy(publisher.topic_type)}'
             )
         compatibility, reason = qos_check_compatible(
             publisher.qos_profile, self._subscriptions[0][0]
@@ -287,6 +287,13 @@ class MatchedSubscription:
             f'{who} with incompatible quality of service ({reason.strip("; ")}), so nothing '
             f"arrives from it; set {parameters} to '{MATCH}', or change the publisher"
         )
+
+
+def _remedy(type_name: str) -> str:
+    """Say what to do about messages of a type that is not subscribed."""
+    if type_name.startswith('yolo_msgs/'):
+        return 'install yolo_msgs where this node runs, and start it again'
+    return 'remap the topic, or set image_transport for compressed images'
 
 
 def _type_name(kind: type) -> str:

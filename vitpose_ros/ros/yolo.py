@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vitpose_ros.core.boxes.objects import Objects
+from vitpose_ros.core.boxes.objects import Objects, hulls
 
 
 def message_types() -> Sequence[type]:
@@ -23,18 +23,20 @@ def is_one(message: Any) -> bool:
 
 
 def read(message: Any) -> Objects:
-    """Return what a message tells of; boxes are upright there."""
+    """Return what a message tells of; of turned boxes, their upright hulls."""
     found = message.detections
     values = [
-        (d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size.x, d.bbox.size.y)
+        (
+            d.bbox.center.position.x,
+            d.bbox.center.position.y,
+            d.bbox.size.x,
+            d.bbox.size.y,
+            d.bbox.center.theta,
+        )
         for d in found
     ]
-    numbers = np.array(values, dtype=np.float64).reshape(-1, 4)
-    with np.errstate(invalid='ignore', over='ignore'):  # box_fault finds what comes of it
-        half = numbers[:, 2:] / 2
-        corners = np.hstack((numbers[:, :2] - half, numbers[:, :2] + half)).astype(np.float32)
     return Objects(
-        corners,
+        hulls(np.array(values, dtype=np.float64).reshape(-1, 5)),
         np.array([d.score for d in found], dtype=np.float32),
         [d.class_name or str(d.class_id) for d in found],
         [d.id for d in found],

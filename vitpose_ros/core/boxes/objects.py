@@ -48,6 +48,10 @@ class Finder(Protocol):
 
     kind: str  # for people
 
+    @property
+    def warning(self) -> str:
+        """What it could not have, and the remedy; empty where it runs as asked for."""
+
     def find(self, frames: Sequence[Frame], min_score: float) -> list[Objects]:
         """Return what is in frames, in one forward pass; their boxes are not looked at."""
 
@@ -70,6 +74,17 @@ class Chosen:
     faults: Sequence[tuple[int, str]] = ()  # what are no boxes in the image: place, and why
     filtered: int = 0  # those of another class, or below the score
     left_out: int = 0  # those beyond max_subjects
+
+
+def hulls(boxes: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the corners (n, 4) of the upright boxes around turned ones.
+
+    boxes: (n, 5) centre x and y, width, height, and angle in radians.
+    """
+    with np.errstate(invalid='ignore', over='ignore'):  # box_fault finds what comes of it
+        cosine, sine = np.abs(np.cos(boxes[:, 4:])), np.abs(np.sin(boxes[:, 4:]))
+        half = (boxes[:, 2:4] * cosine + boxes[:, 3:1:-1] * sine) / 2
+        return np.hstack((boxes[:, :2] - half, boxes[:, :2] + half)).astype(np.float32)
 
 
 def whole_image(width: int, height: int) -> Objects:
