@@ -96,14 +96,6 @@ def _predict(chosen: argparse.Namespace) -> None:
         estimator = PoseEstimator.with_options(chosen.model, options)
         if estimator.backend.warning:
             print(f'warning: {estimator.backend.warning}', file=sys.stderr)
-        listing = None  # an existing file stays as it is until the network is loaded
-        if chosen.json is not None:
-            listing = _Listing(stack.enter_context(_open(chosen.json)))
-            stack.callback(listing.close)
-        progress = Progress(count_shots(files))
-        stack.callback(progress.close)
-        subjects = shots = 0
-        unreadable: list[Path] = []
         detector = None
         if folder is not None:
             detector = load_detector(folder, estimator.backend)
@@ -114,6 +106,14 @@ def _predict(chosen: argparse.Namespace) -> None:
             detector_every=chosen.detector_every,
             least_score=LEAST_SCORE if chosen.box_threshold is None else chosen.box_threshold,
         )
+        listing = None  # an existing file stays as it is until the networks are loaded
+        if chosen.json is not None:
+            listing = _Listing(stack.enter_context(_open(chosen.json)))
+            stack.callback(listing.close)
+        progress = Progress(count_shots(files))
+        stack.callback(progress.close)
+        subjects = shots = 0
+        unreadable: list[Path] = []
         for shot, poses in _poses(pipeline, read_shots(files, unreadable), boxes):
             if listing is not None:
                 listing.add(shot, poses)

@@ -72,6 +72,16 @@ def test_who_was_not_seen_last_is_not_looked_for():
     assert carrying.expected(tracks, poses, 5 * STEP_NS).boxes[:, 0] == pytest.approx([100], abs=1)
 
 
+def test_who_has_too_low_a_score_for_a_track_is_looked_for_too():
+    boxes = (100, 100, 50, 120), (400, 90, 60, 150)
+    unsure = replace(poses_at(*boxes), box_scores=np.array([0.8, 0.35], np.float32))
+    tracks, poses = followed(unsure, unsure)
+    assert len(tracks) == 1 and list(poses.track_ids) == ['r_1', '']
+    found = carrying.expected(tracks, poses, 2 * STEP_NS)
+    assert found.boxes.round().tolist() == [[100, 100, 150, 220], [400, 90, 460, 240]]
+    assert list(found.track_ids) == ['r_1', ''] and found.scores[1] == pytest.approx(0.35)
+
+
 def test_a_box_moves_and_grows_with_the_keypoints():
     before = poses_at((100, 100, 50, 120), ids=['a'])
     after = poses_at((90, 110, 55, 132), ids=['a'])
@@ -94,6 +104,7 @@ class Scripted:
     """Tells of true boxes, and counts how many frames it looked at."""
 
     kind = 'scripted'
+    warning = ''
 
     def __init__(self, boxes):
         self.boxes = boxes

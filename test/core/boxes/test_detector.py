@@ -23,22 +23,37 @@ def folder(request, tmp_path_factory):
     return path
 
 
+SIDES = 48, 64, 90, 70, 33, 120  # pixels
+
+
 def images():
     random = np.random.default_rng(0)
-    sizes = ((48, 64), (90, 70), (33, 120))
+    sizes = zip(SIDES[::2], SIDES[1::2], strict=True)
     return [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
 
 def expected(folder, threshold):
-    """What the library's own pipeline finds."""
+    """What the library's own pipeline finds, and its boxes before they become whole pixels."""
     pipeline = transformers.pipeline('object-detection', model=str(folder), device='cpu')
-    return [pipeline(Image.fromarray(image), threshold=threshold) for image in images()]
+    found = []
+    for image in images():
+        entries = pipeline(Image.fromarray(image), threshold=threshold)
+        inputs = pipeline.image_processor(images=[image], return_tensors='pt')
+        with torch.inference_mode():
+            outputs = pipeline.model(**inputs)
+        [exact] = pipeline.image_processor.post_process_object_detection(
+            outputs, threshold=threshold, target_sizes=[image.shape[:2]]
+        )
+        height, width = image.shape[:2]
+        exact['boxes'] = exact['boxes'].clamp(
+            torch.zeros(4), torch.tensor([width, height, width, height])
+        )
+        found.append((entries, exact))
+    return found
 
 
-@pytest.mark.parametrize(
-    ('runtime', 'batched'),
-    [('torch', True), ('torch', False), ('openvino', True), ('onnx', True)],
-)
+@pytest.mark.parametrize('batched', [True, False])
+@pytest.mark.parametrize('runtime', ['torch', 'openvino', 'onnx'])
 def test_boxes_are_those_of_the_pipeline(folder, runtime, batched, tmp_path, monkeypatch):
     monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path))
     detector = Detector.load(folder, runtime=runtime)
@@ -46,8 +61,10 @@ def test_boxes_are_those_of_the_pipeline(folder, runtime, batched, tmp_path, mon
     found = detector.find(frames, 0.3)
     if not batched:
         found = [detector.find([frame], 0.3)[0] for frame in frames]
-    for own, other in zip(found, expected(folder, 0.3), strict=True):
+    for own, (other, exact) in zip(found, expected(folder, 0.3), strict=True):
         assert len(own.scores) == len(other) > 0
+        order = exact['scores'].argsort(descending=True, stable=True)
+        assert np.abs(own.boxes - exact['boxes'][order].numpy()).max() < 1e-3 * max(SIDES)
         other = sorted(other, key=lambda entry: -entry['score'])
         assert np.allclose(own.scores, [entry['score'] for entry in other], atol=1e-3)
         assert list(own.class_names) == [entry['label'] for entry in other]

@@ -30,11 +30,16 @@ def check(options: TrackOptions, every: int) -> None:
 def expected(tracks: Tracks, poses: Poses, stamp_ns: int) -> Objects:
     """Return where those who were seen last will be at a time.
 
-    tracks, poses: of the last frame, the poses under the ids of their tracks.
+    tracks, poses: of the last frame, the poses under the ids of their tracks. Who has no track, as
+    the score was too low to begin one, is where the box was.
     """
     seen = (tracks.indices >= 0) & np.isin(tracks.states, (TENTATIVE, TRACKED))
-    rows = tracks.indices[seen]
+    others = np.array(
+        [row for row in range(len(poses)) if not poses.track_ids[row]], dtype=np.int64
+    )
+    rows = np.concatenate((tracks.indices[seen], others))
     shift = tracks.velocities[seen] * ((stamp_ns - tracks.stamp_ns) * 1e-9)
+    shift = np.concatenate((shift, np.zeros((len(others), 2))))
     boxes = poses.boxes[rows] + np.tile(shift, 2)
     inside = boxes.clip(0, [poses.width, poses.height, poses.width, poses.height])
     stays = _areas(inside) >= LEAST_INSIDE * _areas(boxes)

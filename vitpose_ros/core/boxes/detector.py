@@ -36,6 +36,8 @@ class DetectorError(VitposeError, ValueError):
 class Detector:
     """Finds objects in images. For one thread at a time."""
 
+    warning = ''  # what is not to be had is an error
+
     def __init__(
         self, run: Run, processor: Any, about: Any, *, device: torch.device, threads: int = 0
     ) -> None:
@@ -48,6 +50,8 @@ class Detector:
         self._processor = processor
         self._device = device
         self._threads = threads
+        # Where sizes depend on the image, those of a batch would be padded.
+        self._takes_all = _fixed_size(processor) is not None
         self.class_names: dict[int, str] = dict(about.id2label)
         self.kind: str = about.model_type  # as the library calls it: 'd_fine'
 
@@ -99,7 +103,12 @@ class Detector:
         return cls(run, processor, config, device=place, threads=threads)
 
     def find(self, frames: Sequence[Frame], min_score: float = LEAST_SCORE) -> list[Objects]:
-        """Return what is in frames, all in one forward pass; their boxes are not looked at."""
+        """Return what is in frames, all in one forward pass; their boxes are not looked at.
+
+        Detectors whose input has no fixed size see one frame at a time.
+        """
+        if len(frames) > 1 and not self._takes_all:
+            return [found for frame in frames for found in self.find([frame], min_score)]
         if not frames:
             return []
         with torch_threads(self._threads), torch.inference_mode():
