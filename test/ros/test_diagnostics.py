@@ -114,3 +114,15 @@ def test_what_a_network_loses_while_it_runs_is_said():
     backend.warning = 'memory does not suffice for frames'
     status = health.status('network')
     assert (status.level, status.message) == (WARN, 'active; memory does not suffice for frames')
+
+
+def test_what_the_network_beside_it_could_not_have_is_said_once():
+    backend = SimpleNamespace(device=torch.device('cpu'), description='torch', warning='no GPU')
+    estimator = SimpleNamespace(backend=backend, skeletons=(), max_batch=16)
+    beside = SimpleNamespace(kind='bottom-up', warning='no GPU')
+    network = Network('nano', estimator, keypoint_sets=None, detector=beside, max_batch=16)
+    assert network.warning == 'no GPU'
+    beside.warning = 'no TensorRT'
+    assert network.warning == 'no GPU; beside it, no TensorRT'
+    backend.warning = ''
+    assert network.warning == 'beside it, no TensorRT'

@@ -1,6 +1,6 @@
 """The network of a configured node."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,10 @@ class Network:
     @property
     def warning(self) -> str:
         """Say why it does not run as asked for, or not any more; nothing where it does."""
-        return self.estimator.backend.warning
+        own = self.estimator.backend.warning
+        other = '' if self.detector is None else self.detector.warning
+        beside = f'beside it, {other}' if other and other != own else ''
+        return '; '.join(filter(None, (own, beside)))
 
     @property
     def description(self) -> str:
@@ -45,7 +48,7 @@ class Network:
 
 
 def load(
-    values: Parameters, log: Logger, *, with_depth: bool, box_sources: Collection[str] = ()
+    values: Parameters, log: Logger, *, with_depth: bool, box_sources: Sequence[str] = ()
 ) -> Network:
     """Load the network that the parameters name, and run it once, so that what fails does so now.
 
@@ -72,9 +75,11 @@ def load(
     release_memory(log.warning)  # what loading took
     black = np.zeros((64, 64, 3), np.uint8)
     estimator.predict([Frame(black, np.array([[0, 0, 64, 64]]))])
-    detector = _finder(values, options, estimator, box_sources)
+    detector = _finder(values, options, estimator, box_sources, log)
     if detector is not None:
         detector.find([Frame(black, NO_BOXES)], LEAST_SCORE)
+        if detector.warning not in ('', estimator.backend.warning):
+            log.error(detector.warning)
     keypoint_sets = KeypointSetChoice(
         values.numbered_class_names(),
         [skeleton.name for skeleton in estimator.skeletons],
@@ -84,7 +89,11 @@ def load(
 
 
 def _finder(
-    values: Parameters, options: Options, estimator: PoseEstimator, box_sources: Collection[str]
+    values: Parameters,
+    options: Options,
+    estimator: PoseEstimator,
+    box_sources: Sequence[str],
+    log: Logger,
 ) -> Finder | None:
     """Return what looks for boxes inside the node, if some camera wants that."""
     inside = [name for name in SOURCES_INSIDE if name in box_sources]
@@ -99,8 +108,14 @@ def _finder(
         return None
     if not values.bottom_up_model:
         raise ValueError('bottom_up_model is empty; give the file of a bottom-up network')
+    if options.heatmap_spread and not values.refine:
+        log.warning(
+            'bottom_up tells no heatmap_spread: errors of keypoints, and of joints in metres, are '
+            'taken to be those of a usual network; set refine, and that of model tells it'
+        )
     beside = options_beside(options, estimator.backend)
-    found = BottomUp.load(values.bottom_up_model, beside)
+    most = min(box_sources.count('bottom_up'), values.max_batch)
+    found = BottomUp.load(values.bottom_up_model, beside, most=most)
     known = [skeleton.name for skeleton in estimator.skeletons]
     if found.keypoint_set not in known:
         raise ValueError(

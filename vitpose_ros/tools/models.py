@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vitpose_ros.core.boxes.bottom_up import BottomUp
 from vitpose_ros.core.boxes.known import KNOWN_DETECTORS, KnownDetector
 from vitpose_ros.core.estimator import PoseEstimator
 from vitpose_ros.core.model.config import PUBLIC_UDP, SIZES, ViTPoseConfig
@@ -16,7 +17,7 @@ from vitpose_ros.core.runtime.export import write_onnx
 from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path
 from vitpose_ros.core.runtime.onnx_file import OnnxFile, read_onnx
 from vitpose_ros.core.skeletons import SKELETONS
-from vitpose_ros.core.types import Frame
+from vitpose_ros.core.types import NO_BOXES, Frame
 from vitpose_ros.core.weights import (
     KNOWN_MODELS,
     Checkpoint,
@@ -212,9 +213,10 @@ def _export(chosen: argparse.Namespace) -> None:
     with command.written(chosen.out, '.onnx') as unfinished:
         write_onnx(network, unfinished, name, dtype=dtype, calibration=calibration)
     height, width = network.config.image_size
+    sees = 'images' if network.config.bottom_up else 'crops'
     print(
-        f"'{chosen.out}' gives {name}: crops (n, {height}, {width}, 3) uint8 RGB to heatmaps "
-        f'(n, {network.config.num_keypoints[name]}, {height // 4}, {width // 4}) float32'
+        f"'{chosen.out}' gives {name}: {sees} (n, {height}, {width}, 3) uint8 RGB to heatmaps "
+        f'(n, {network.config.num_maps[name]}, {height // 4}, {width // 4}) float32'
     )
 
 
@@ -233,11 +235,24 @@ def _quantize(chosen: argparse.Namespace) -> None:
 
 
 def _build(chosen: argparse.Namespace) -> None:
-    estimator = PoseEstimator.with_options(chosen.model, command.read_options(chosen))
+    options = command.read_options(chosen)
+    if _is_bottom_up(chosen.model):
+        finder = BottomUp.load(chosen.model, options)
+        finder.find([Frame(np.zeros((64, 64, 3), np.uint8), NO_BOXES)])
+        if finder.warning:
+            print(f'warning: {finder.warning}', file=sys.stderr)
+        print(f"'{chosen.model}' is ready with {finder.backend.description}")
+        return
+    estimator = PoseEstimator.with_options(chosen.model, options)
     estimator.predict([Frame(np.zeros((64, 64, 3), np.uint8), np.array([[0, 0, 64, 64]]))])
     if estimator.backend.warning:
         print(f'warning: {estimator.backend.warning}', file=sys.stderr)
     print(f"'{chosen.model}' is ready with {estimator.backend.description}")
+
+
+def _is_bottom_up(model: str | Path) -> bool:
+    path = find_model(model)
+    return path.suffix != '.onnx' and read_checkpoint(path).config.bottom_up
 
 
 def _info(chosen: argparse.Namespace) -> None:
@@ -288,7 +303,9 @@ def _shape(config: ViTPoseConfig) -> dict[str, str]:
         'keypoint sets': ', '.join(f'{name} ({k})' for name, k in config.num_keypoints.items()),
         'attention': attention,
         'decoder': config.decoder,
-        'crops': f'unbiased (UDP) of {", ".join(config.udp) or "none"}, plain of all others',
+        'crops': 'none: bottom-up, it sees whole images'
+        if config.bottom_up
+        else f'unbiased (UDP) of {", ".join(config.udp) or "none"}, plain of all others',
         'input': '{} x {} pixels (height, width)'.format(*config.image_size),
     }
 

@@ -54,6 +54,10 @@ def quantize(
     command.check_out(place, '.json')
     checkpoint = read_checkpoint(model, keypoint_sets)
     checkpoint.select(keypoint_sets)  # which tells of those that it lacks
+    if checkpoint.config.bottom_up:
+        raise CheckpointError(
+            f"weights '{model}' are of a bottom-up network, and int8 is for top-down ones alone"
+        )
     sets = keypoint_sets or checkpoint.config.keypoint_sets
     size = image_size or checkpoint.config.image_size
     crops = crops_of_images(images, boxes, sets, size, most, udp=checkpoint.config.udp)

@@ -19,6 +19,7 @@ from vitpose_ros.core import (
 from vitpose_ros.core.boxes.bottom_up import BottomUp, options_beside
 from vitpose_ros.core.geometry import grouping
 from vitpose_ros.core.geometry.crops import normalise
+from vitpose_ros.core.runtime.cuda import CudaBackend
 from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import NO_BOXES
 from vitpose_ros.core.weights import load_network
@@ -57,9 +58,19 @@ def test_it_runs_where_the_network_beside_it_does(device, asked, got, expected, 
     assert ('precision int8 is not for bottom-up' in caplog.text) == (asked == 'int8')
 
 
-@pytest.mark.parametrize('backend', ['torch', 'openvino', 'onnx'])
-def test_all_backends_find_what_the_network_says(backend, model):
-    finder = BottomUp.load(model, Options(device='cpu', backend=backend, precision='float32'))
+def finder_of(backend, model, most=1):
+    """A finder; 'cuda': what a GPU does, on the processor."""
+    if backend == 'cuda':
+        network = load_network(model)
+        return BottomUp(CudaBackend(network, device='cpu', precision='float32'), most)
+    options = Options(device='cpu', backend=backend, precision='float32')
+    return BottomUp.load(model, options, most=most)
+
+
+@pytest.mark.parametrize('most', [1, 4])
+@pytest.mark.parametrize('backend', ['torch', 'openvino', 'onnx', 'cuda'])
+def test_all_backends_find_what_the_network_says(backend, most, model):
+    finder = finder_of(backend, model, most)
     found, large = finder.find(frames(), 0.1)
     assert finder.class_names == {0: 'person'}
     with torch.inference_mode():
@@ -77,6 +88,21 @@ def test_all_backends_find_what_the_network_says(backend, model):
     apart = np.linalg.norm((found.poses.keypoints + 0.5) * 2 - 0.5 - large.poses.keypoints, axis=2)
     assert np.quantile(apart, 0.95) < 0.2
     assert large.boxes == pytest.approx(2 * found.boxes, abs=0.2)
+
+
+def test_images_of_another_shape_are_fitted_into_the_picture(model):
+    """Their people lie where those of the picture lie, in whose rest is black."""
+    finder = finder_of('torch', model)
+    random = np.random.default_rng(1)
+    for height, width in ((SIZE[0] // 2, SIZE[1]), (SIZE[0], SIZE[1] // 2)):
+        image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        padded = np.zeros((*SIZE, 3), np.uint8)
+        padded[:height, :width] = image
+        [own], [whole] = (finder.find([Frame(i, NO_BOXES)], 0.01) for i in (image, padded))
+        inside = (whole.boxes[:, 0] < width) & (whole.boxes[:, 1] < height)
+        assert len(own) == inside.sum() > 0
+        assert own.scores == pytest.approx(whole.scores[inside], abs=1e-6)
+        assert np.allclose(own.poses.keypoints, whole.poses.keypoints[inside], atol=1e-3)
 
 
 def test_a_top_down_network_is_refused():

@@ -4,6 +4,7 @@ import gpu
 import numpy as np
 import pytest
 import torch
+from boxes.small_bottom_up import write as write_bottom_up
 from gpu import DEVICE, GREY_LEVELS, SIZE, first
 
 from vitpose_ros.core import SKELETONS, Frame, Options, PoseEstimator
@@ -75,6 +76,19 @@ def test_graphs_give_the_keypoints_of_eager_mode(frame):
         assert np.allclose(graphed.scores, eager.scores, atol=1e-5)
         if decoding.heatmap_spread:
             assert np.allclose(graphed.heatmap_spread, eager.heatmap_spread, rtol=1e-2, atol=1e-3)
+
+
+def test_graphs_of_a_bottom_up_network_find_whom_eager_mode_finds(tmp_path):
+    write_bottom_up(tmp_path / 'small.safetensors')
+    network = load_network(tmp_path / 'small.safetensors')
+    backend = CudaBackend(network, device=str(DEVICE), precision='float32')
+    assert backend.prepare(Decoding(), 4) == 4
+    pictures = subjects.crops(7, network.config.image_size)  # in two passes
+    graphed, eager = backend.subjects(pictures), Backend.subjects(backend, pictures)
+    assert torch.allclose(graphed.box_scores, eager.box_scores, atol=1e-4)
+    sure = eager.box_scores > 0.05
+    assert sure.sum() > 10
+    assert torch.quantile((graphed.boxes - eager.boxes)[sure].abs(), 0.99) < 0.05
 
 
 def test_mixed_sets_go_through_one_pass(frame):

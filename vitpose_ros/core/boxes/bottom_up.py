@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.boxes.detector import LEAST_SCORE, rgb
 from vitpose_ros.core.boxes.objects import Objects
-from vitpose_ros.core.geometry import grouping
 from vitpose_ros.core.poses import Poses
-from vitpose_ros.core.runtime import Backend, Options, open_backend
+from vitpose_ros.core.runtime import Backend, Decoding, Options, open_backend
 from vitpose_ros.core.runtime.options import DEFAULTS
 from vitpose_ros.core.runtime.processor import torch_threads
-from vitpose_ros.core.skeletons import SKELETONS
 from vitpose_ros.core.types import Frame
 from vitpose_ros.core.weights import CheckpointError, load_network
 
@@ -31,18 +29,23 @@ class BottomUp:
 
     kind = 'bottom-up'
 
-    def __init__(self, backend: Backend) -> None:
-        """Take what runs the network."""
+    def __init__(self, backend: Backend, most: int = 1) -> None:
+        """Take what runs the network, and how many images one pass gets, at most.
+
+        Raises DeviceError where its memory does not suffice.
+        """
         self.backend = backend
+        with backend.lock:
+            self._most = backend.prepare(Decoding(), most)
         self.keypoint_set = backend.config.keypoint_sets[0]
         self.class_names = {0: CLASS}
 
     @classmethod
-    def load(cls, model: str | Path, options: Options = DEFAULTS) -> 'BottomUp':
+    def load(cls, model: str | Path, options: Options = DEFAULTS, *, most: int = 1) -> 'BottomUp':
         """Load a network: a known name, or a file.
 
-        options: those of PoseEstimator; of the sizes of images that of the network counts. Raises
-        the errors of PoseEstimator.with_options.
+        options: those of PoseEstimator; of the sizes of images that of the network counts. most:
+        images in a pass. Raises the errors of PoseEstimator.with_options.
         """
         network = load_network(model)
         if not network.config.bottom_up:
@@ -50,27 +53,32 @@ class BottomUp:
                 f"weights '{model}' are of a top-down network, which needs boxes; give those of a "
                 'bottom-up one'
             )
-        return cls(open_backend(network, options))
+        return cls(open_backend(network, replace(options, max_batch=most)), most)
+
+    @property
+    def warning(self) -> str:
+        """What its network could not have, and the remedy."""
+        return self.backend.warning
 
     def find(self, frames: Sequence[Frame], min_score: float = LEAST_SCORE) -> list[Objects]:
         """Return who is in frames, with their poses; the boxes of the frames are not looked at."""
-        if not frames:
-            return []
+        objects: list[Objects] = []
+        for start in range(0, len(frames), self._most):
+            objects += self._find(frames[start : start + self._most], min_score)
+        return objects
+
+    def _find(self, frames: Sequence[Frame], min_score: float) -> list[Objects]:
         size = self.backend.config.image_size
         pictures = torch.zeros((len(frames), *size, 3), dtype=torch.uint8)
         scales = [
             _draw(frame, picture.numpy()) for frame, picture in zip(frames, pictures, strict=True)
         ]
-        with torch_threads(self.backend.threads), torch.inference_mode():
-            [maps] = self.backend.heatmaps(pictures, [len(frames)])
-            found = grouping.find(maps, SKELETONS[self.keypoint_set])
-            rows = (t.cpu().numpy() for t in (found.keypoints, found.scores, found.boxes))
-            chances = found.box_scores.cpu().numpy()
+        with self.backend.lock, torch_threads(self.backend.threads):
+            found = self.backend.subjects(pictures)
+        rows = (found.keypoints, found.scores, found.boxes, found.box_scores)
         return [
-            self._objects(frame, scale, least, *own)
-            for frame, scale, least, *own in zip(
-                frames, scales, [min_score] * len(frames), *rows, chances, strict=True
-            )
+            self._objects(frame, scale, min_score, *(values.numpy() for values in own))
+            for frame, scale, *own in zip(frames, scales, *rows, strict=True)
         ]
 
     def _objects(

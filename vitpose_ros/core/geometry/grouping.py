@@ -4,6 +4,7 @@ Everything is of fixed size and vectorised, so that it costs the same whoever is
 any device: the highest MOST centres, of each keypoint the highest PEAKS peaks.
 """
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -25,12 +26,33 @@ DOUBLE_BOX, DOUBLE_POSE = 0.6, 0.5  # overlap of boxes and OKS, from which two a
 
 @dataclass(frozen=True, eq=False)
 class Subjects:
-    """Subjects in n images, MOST in each, best first; those with a score of 0 are none."""
+    """Subjects in n images, MOST in each, best first; those with a score of 0 are none.
+
+    Fewer in images of fewer cells.
+    """
 
     keypoints: Tensor  # (n, MOST, k, 2) float32, pixels of the network's input
     scores: Tensor  # (n, MOST, k)
     boxes: Tensor  # (n, MOST, 4): x_min, y_min, x_max, y_max
     box_scores: Tensor  # (n, MOST), 0 to 1
+
+    def packed(self) -> Tensor:
+        """Return all of it as one tensor (n, MOST, 3 k + 5)."""
+        parts = self.keypoints.flatten(2), self.scores, self.boxes, self.box_scores[..., None]
+        return torch.cat(parts, dim=2)
+
+    @classmethod
+    def unpacked(cls, values: Tensor) -> 'Subjects':
+        """Return what was packed."""
+        k = (values.shape[2] - 5) // 3
+        points, scores, boxes, chances = values.split((2 * k, k, 4, 1), dim=2)
+        return cls(points.unflatten(2, (k, 2)), scores, boxes, chances[..., 0])
+
+
+def packed_size(num_keypoints: int, heatmap_size: tuple[int, int]) -> tuple[int, int]:
+    """Return how many subjects an image has, with how many numbers each, packed."""
+    height, width = (side // grouping.FINER for side in heatmap_size)
+    return min(MOST, height * width), 3 * num_keypoints + 5
 
 
 def find(maps: Tensor, skeleton: Skeleton) -> Subjects:
@@ -38,7 +60,7 @@ def find(maps: Tensor, skeleton: Skeleton) -> Subjects:
     k = len(skeleton)
     heatmaps, cells = maps[:, :k], grouping.unfolded(maps[:, k:])
     chances = _peaks(cells[:, grouping.CENTRE].sigmoid())[:, 0]
-    scores, index = chances.flatten(1).topk(MOST)
+    scores, index = chances.flatten(1).topk(min(MOST, chances[0].numel()))
     columns = chances.shape[2]
     own = cells.flatten(2).gather(2, index[:, None].expand(-1, cells.shape[1], -1)).mT
     at = torch.stack((index % columns, index // columns), dim=2)
@@ -48,7 +70,7 @@ def find(maps: Tensor, skeleton: Skeleton) -> Subjects:
     offsets = own[..., grouping.OFFSETS][..., : 2 * k] * grouping.UNIT
     offsets = offsets.reshape(*offsets.shape[:2], k, 2)
     expected = at[:, :, None] + offsets
-    sigmas = torch.tensor(skeleton.sigmas, device=maps.device)
+    sigmas = _sigmas(skeleton, maps.device)
     areas = AREA_OF_BOX * (boxes[..., 2:] - boxes[..., :2]).prod(dim=2)
     allowed = 2 * sigmas * areas.clamp(min=1)[..., None].sqrt()  # (n, MOST, k)
     keypoints, heights = _snapped(heatmaps, expected, NEAR * allowed)
@@ -60,6 +82,11 @@ def find(maps: Tensor, skeleton: Skeleton) -> Subjects:
         return values.gather(1, shape.expand_as(values))
 
     return Subjects(*(sorted_(values) for values in (keypoints, heights, boxes, scores)))
+
+
+@functools.cache  # for good: CUDA graphs go on reading it
+def _sigmas(skeleton: Skeleton, device: torch.device) -> Tensor:
+    return torch.tensor(skeleton.sigmas).to(device)
 
 
 def _peaks(maps: Tensor) -> Tensor:
@@ -74,7 +101,7 @@ def _snapped(heatmaps: Tensor, expected: Tensor, allowed: Tensor) -> tuple[Tenso
     near, a keypoint is where it is expected.
     """
     height, width = heatmaps.shape[2:]
-    heights, index = _peaks(heatmaps).flatten(2).topk(PEAKS)  # (n, k, p)
+    heights, index = _peaks(heatmaps).flatten(2).topk(min(PEAKS, height * width))  # (n, k, p)
     peaks = _refined(heatmaps, index)
     squared = (expected[:, :, :, None] - peaks[:, None]).square().sum(dim=4)  # (n, m, k, p)
     fit = heights[:, None] * torch.exp(-squared / (2 * allowed[..., None] ** 2))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vitpose_ros.core.errors import VitposeError, either
 from vitpose_ros.core.geometry.crops import Crops, HostCrops
+from vitpose_ros.core.geometry.grouping import Subjects, find
 from vitpose_ros.core.geometry.heatmaps import decode, heatmap_spread, merge_flipped
 from vitpose_ros.core.model.config import ViTPoseConfig
 from vitpose_ros.core.runtime.faults import brief, is_out_of_memory
@@ -70,6 +71,16 @@ class Seconds:
 
     network: float
     decode: float
+
+
+def merge(found: Sequence[HeatmapKeypoints]) -> HeatmapKeypoints:
+    """Put together what was found in parts of a batch."""
+    spreads = [part.heatmap_spread for part in found]
+    return HeatmapKeypoints(
+        np.concatenate([part.points for part in found]),
+        np.concatenate([part.scores for part in found]),
+        None if spreads[0] is None else np.concatenate([s for s in spreads if s is not None]),
+    )
 
 
 class Backend(ABC):
@@ -151,6 +162,16 @@ class Backend(ABC):
             spread_here = None if spread is None else spread.cpu().numpy()
             found.append(HeatmapKeypoints(points.cpu().numpy(), scores.cpu().numpy(), spread_here))
         return found, Seconds(between - begin, time.perf_counter() - between)
+
+    @torch.inference_mode()
+    def subjects(self, pictures: torch.Tensor) -> Subjects:
+        """Map pictures (n, h, w, 3) uint8 RGB to their subjects, with a bottom-up network.
+
+        What is returned is on the processor.
+        """
+        [name] = self.config.keypoint_sets
+        [maps] = self.heatmaps(pictures, [len(pictures)])
+        return Subjects.unpacked(find(maps, SKELETONS[name]).packed().cpu())
 
 
 class GraphBackend(Backend):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitpose_ros.core.geometry.grouping import Subjects
 from vitpose_ros.core.model.vit import ViTPose
 from vitpose_ros.core.runtime.base import (
     Backend,
@@ -17,6 +18,7 @@ from vitpose_ros.core.runtime.base import (
     Seconds,
     chunks,
     device_error,
+    merge,
     read_precision,
 )
 from vitpose_ros.core.runtime.cuda.crops import CudaCrops
@@ -173,18 +175,29 @@ class CudaBackend(Backend):
         """Map crops, or patches of CudaCrops, to keypoints; see Backend."""
         begin = time.perf_counter()
         total = sum(counts)
-        self._passes = self._prepared.get(decoding)
-        if self._passes is None:
-            self.prepare(decoding, self._asked.get(decoding, total))
-        assert self._passes is not None, 'prepared'
+        passes = self._taken(decoding, total)
         rows = len(crops) // total  # of a crop
         found = [
-            self._passes.run(crops[part.start * rows : part.stop * rows], own)
-            for part, own in chunks(counts, self._passes.max_batch)
+            passes.run(crops[part.start * rows : part.stop * rows], own)
+            for part, own in chunks(counts, passes.max_batch)
         ]
         merged = found[0] if len(found) == 1 else list(map(merge, zip(*found, strict=True)))
         # Decoding is part of a pass.
         return merged, Seconds(time.perf_counter() - begin, 0.0)
+
+    def subjects(self, pictures: Tensor) -> Subjects:
+        """Map pictures to their subjects; see Backend."""
+        passes = self._taken(Decoding(), len(pictures))
+        parts = [passes.subjects(part) for part in pictures.split(passes.max_batch)]
+        return Subjects.unpacked(torch.cat(parts))
+
+    def _taken(self, decoding: Decoding, total: int) -> Passes:
+        """Return the passes of a decoding; those that there are not yet, for so many crops."""
+        self._passes = self._prepared.get(decoding)
+        if self._passes is None:
+            self.prepare(decoding, self._asked.get(decoding, total))
+        assert self._passes is not None, 'prepared'
+        return self._passes
 
     def queue(self, crops: Tensor, counts: Sequence[int]) -> None:
         """Queue a pass that was prepared, of at most max_batch crops, to measure the device."""
@@ -304,10 +317,14 @@ class CudaBackend(Backend):
             kernel_decode=not self._decode_fault,
             patches=self._network.chosen.patch_product
             and not self._kernel_fault
-            and not decoding.flip_test,
+            and not decoding.flip_test
+            and not self.config.bottom_up,  # whose pictures come as pixels
         )
-        sets = len(self.config.keypoint_sets)
-        passes.run(passes.given, [0] * (sets - 1) + [max_batch])
+        if self.config.bottom_up:
+            passes.subjects(passes.given)
+        else:
+            sets = len(self.config.keypoint_sets)
+            passes.run(passes.given, [0] * (sets - 1) + [max_batch])
         return passes
 
     def _describe(self) -> None:
@@ -316,13 +333,3 @@ class CudaBackend(Backend):
         if self._passes is not None:
             how = ', CUDA graphs' if self._passes.has_graphs else ', without CUDA graphs'
         self.description = f'torch on {self.device} ({name}), {self.precision}{how}'
-
-
-def merge(found: Sequence[HeatmapKeypoints]) -> HeatmapKeypoints:
-    """Put together what was found in parts of a batch."""
-    spreads = [part.heatmap_spread for part in found]
-    return HeatmapKeypoints(
-        np.concatenate([part.points for part in found]),
-        np.concatenate([part.scores for part in found]),
-        None if spreads[0] is None else np.concatenate([s for s in spreads if s is not None]),
-    )

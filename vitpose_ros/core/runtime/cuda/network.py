@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vitpose_ros.core.geometry.crops import MEAN, STD, normalise
 from vitpose_ros.core.model.config import PATCH_SIZE
-from vitpose_ros.core.model.decoders import ClassicDecoder
+from vitpose_ros.core.model.decoders import BottomUpDecoder, ClassicDecoder
 from vitpose_ros.core.model.vit import (
     LAYER_NORM_EPS,
     PATCH_PADDING,
@@ -221,8 +221,10 @@ class GpuNetwork:
         if not (self.chosen.head_product and isinstance(head, ClassicDecoder)):
             maps: Tensor = head(grid)
             return maps
-        upsampled = head.deconv_layers(grid)
-        return self.last_layer(head.final_layer, upsampled)
+        heatmaps = self.last_layer(head.final_layer, head.deconv_layers(grid))
+        if isinstance(head, BottomUpDecoder):
+            return torch.cat((heatmaps, head.grouping(grid)), dim=1)
+        return heatmaps
 
     def last_layer(self, layer: nn.Conv2d, maps: Tensor) -> Tensor:
         """Map (n, c, h, w) to (n, k, h, w) as a convolution of 1 x 1 does, by products.

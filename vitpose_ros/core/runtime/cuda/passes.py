@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vitpose_ros.core.geometry.grouping import find, packed_size
 from vitpose_ros.core.runtime.base import Decoding, HeatmapKeypoints, decode_set
 from vitpose_ros.core.runtime.cuda import kernels
 from vitpose_ros.core.runtime.cuda.device import (
@@ -83,14 +84,18 @@ class Passes:
         samples = 0 if self._together else most
         size = (self._mirrors, samples, tokens, config.embed_dim)
         self._features, self._own = zeros(*size, dtype=dtype), zeros(*size, dtype=dtype)
-        columns = 7 if self.decoding.heatmap_spread else 3  # x, y, score, heatmap spread
-        counts = config.num_keypoints.items()
-        self._found = {name: zeros(most, k, columns, dtype=torch.float32) for name, k in counts}
+        sizes = {name: (most, *self._found_size(k)) for name, k in config.num_keypoints.items()}
+        self._found = {name: zeros(*size, dtype=torch.float32) for name, size in sizes.items()}
         self._found_here = {
-            name: pinned(most, k, columns, dtype=torch.float32, device=device)
-            for name, k in counts
+            name: pinned(*size, dtype=torch.float32, device=device) for name, size in sizes.items()
         }
         self._done = event(device)
+
+    def _found_size(self, num_keypoints: int) -> tuple[int, int]:
+        """Return rows and columns of what is found in a crop, or in a picture bottom-up."""
+        if self._network.config.bottom_up:
+            return packed_size(num_keypoints, self._network.config.heatmap_size)
+        return num_keypoints, 7 if self.decoding.heatmap_spread else 3  # x, y, score, spread
 
     def _record(self) -> None:
         """Record all graphs, the largest first: what it leaves of the pool holds the others."""
@@ -119,6 +124,12 @@ class Passes:
             _unpack(self._found_here[name][:own_count].numpy().copy())
             for name, own_count in zip(self._sets, counts, strict=True)
         ]
+
+    def subjects(self, pictures: Tensor) -> Tensor:
+        """Map pictures (n, h, w, 3) uint8 to their subjects, packed as grouping has them."""
+        self.queue(pictures, [len(pictures)])
+        self._done.synchronize()
+        return self._found_here[self._sets[0]][: len(pictures)].clone()
 
     @torch.inference_mode()
     def queue(self, given: Tensor, counts: Sequence[int]) -> None:
@@ -180,6 +191,9 @@ class Passes:
         found = self._found[name][:size]
         decoding, udp = self.decoding, name in self._network.config.udp
         maps = self._network.heatmaps(name, features.flatten(0, 1))
+        if self._network.config.bottom_up:
+            found.copy_(find(maps.float(), SKELETONS[name]).packed())
+            return
         flipped = None
         if decoding.flip_test:
             maps, flipped = torch.split(maps.float(), size)
