@@ -86,7 +86,7 @@ def views(people):
 @pytest.fixture(scope='session')
 def close_views(people):
     """A view of each of eight people who are close to the camera."""
-    from world.people import Variety
+    from world.views import Variety
 
     close = Variety(close=1)
     return [people.views(np.random.default_rng([8, i]), 1, close)[0] for i in range(8)]

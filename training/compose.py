@@ -33,7 +33,7 @@ from training.scenery import SIZE, clutter, cover, procedural
 from vitpose_ros.core.model.config import PUBLIC_UDP
 from world.bodies import indices_of
 from world.panoramas import Panorama
-from world.people import View
+from world.views import View
 
 Array = NDArray[Any]
 Random = np.random.Generator

@@ -32,7 +32,8 @@ from vitpose_ros.core.runtime.int8 import calibration_of, calibration_path, roun
 from vitpose_ros.core.skeletons import AREA_OF_BOX, SKELETONS
 from vitpose_ros.core.weights import load_network, read_checkpoint
 from world import panoramas
-from world.people import PLAIN, People, Variety
+from world.people import People
+from world.views import PLAIN, Variety
 
 Array = NDArray[Any]
 

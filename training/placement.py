@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from training.scenery import SIZE, point
 from vitpose_ros.core.geometry.crops import crop_regions
 from world.bodies import NAMES
-from world.people import View
+from world.views import View
 
 Array = NDArray[Any]
 Random = np.random.Generator

@@ -30,8 +30,18 @@ ARMS = {
     'lap': ((0.2, -0.45, -0.9), (-0.2, -1, -0.25), 0.2),
     'wheel': ((0.3, -0.75, -0.65), (0.0, -1, 0.0), 0.25),
     'back': ((0.3, 0.6, -1), (0.1, 0.25, -1), 0.25),
+    'bar': ((0.15, -0.8, -0.75), (0.05, -1, -0.45), 0.12),
 }  # fmt: skip
-TOGETHER = ('hold', 'fold', 'behind', 'lap', 'wheel', 'face', 'head')  # seldom with one arm only
+TOGETHER = (
+    'bar',
+    'hold',
+    'fold',
+    'behind',
+    'lap',
+    'wheel',
+    'face',
+    'head',
+)  # seldom with one arm only
 _MIX = {
     'stand': {
         'hang': 0.28, 'loose': 0.12, 'front': 0.1, 'hold': 0.1, 'fold': 0.05, 'akimbo': 0.05,
@@ -41,6 +51,12 @@ _MIX = {
     'walk': {
         'swing': 0.6, 'hang': 0.1, 'front': 0.07, 'hold': 0.06, 'pocket': 0.05, 'ear': 0.03,
         'wave': 0.02, 'raise': 0.01, 'loose': 0.04, 'any': 0.02,
+    },
+    'wheelchair': {
+        'wheel': 0.3, 'lap': 0.35, 'loose': 0.1, 'front': 0.1, 'hold': 0.1, 'wave': 0.05,
+    },
+    'ride': {
+        'bar': 0.9, 'front': 0.05, 'side': 0.05,
     },
     'run': {
         'swing': 0.8, 'any': 0.1, 'raise': 0.05, 'point': 0.05,

@@ -177,6 +177,28 @@ def _jump(rng: Random) -> Legs:
     return Legs(_mirrored(*thighs), _mirrored(*shins), (toes, toes), rng.normal(8, 18))
 
 
+def wheelchair(rng: Random) -> Legs:
+    """Sit with both feet on their rests."""
+    thighs, shins = [], []
+    for _ in range(2):
+        thighs.append(np.array([rng.normal(0.06, 0.04), -1, rng.normal(0.0, 0.07)]))
+        shins.append(np.array([rng.normal(0.0, 0.04), rng.normal(-0.35, 0.15), -1]))
+    return Legs(_mirrored(*thighs), _mirrored(*shins), lean=rng.normal(0, 9))
+
+
+def ride(rng: Random) -> Legs:
+    """Pedal on a bicycle."""
+    phase = rng.uniform(0, 2 * np.pi)
+    thighs, shins = [], []
+    for offset in (0.0, np.pi):
+        hip = np.radians(52 + 27 * np.sin(phase + offset))
+        knee = np.radians(16 + 14 * np.cos(phase + offset))
+        thighs.append(np.array([rng.normal(0.06, 0.03), -np.sin(hip), -np.cos(hip)]))
+        shins.append(np.array([rng.normal(0.0, 0.03), np.sin(knee), -np.cos(knee)]))
+    toes = rng.uniform(0, 20)
+    return Legs(_mirrored(*thighs), _mirrored(*shins), (toes, toes), rng.uniform(10, 55))
+
+
 def sport(rng: Random) -> Legs:
     """Play, dance, ride or fall: the whole body leans somewhere, sometimes lies."""
     kinds = (_kick, _jump, _lunge, _run, _straddle, _crouch, _any)

@@ -37,8 +37,14 @@ def _fabric(rng: Random) -> Array:
 class Look:
     """What a person wears: which clothes, how long, thick, coloured and patterned."""
 
-    def __init__(self, rng: Random, person: Person, *, covered: bool = False) -> None:
-        """Draw it; covered: so that front and back differ little."""
+    def __init__(
+        self, rng: Random, person: Person, *, covered: bool = False, backs: float = 0.0
+    ) -> None:
+        """Draw it.
+
+        covered: so that front and back differ little; backs: how often something is printed on
+        the back.
+        """
         self.skin = np.array(_SKINS[rng.integers(len(_SKINS))]) * rng.uniform(0.75, 1.15, 3)
         hair = rng.choice(len(_HAIRS), p=(0.22, 0.22, 0.18, 0.12, 0.1, 0.07, 0.05, 0.04))
         self.hair = np.array(_HAIRS[hair]) * rng.uniform(0.7, 1.3)
@@ -99,13 +105,32 @@ class Look:
             'face': (rng.uniform(0.05, 0.075), -0.06, rng.uniform(0.72, 0.78)),
             'wrinkles': rng.uniform(0.25, 1.1),
             'gloss': rng.choice([0.05, 0.3, 1.0], p=[0.6, 0.3, 0.1]),
+            'back': (0.0, 0.0, 0.0),
+            'numbers': (-1.0, -1.0),
         }  # fmt: skip
+        if backs:
+            self._print_back(backs)
         self._carries = [
             name for name, chance in
             (('backpack', 0.14), ('handbag', 0.1), ('shoulder bag', 0.08), ('ball', 0.05),
              ('phone', 0.08), ('scarf', 0.08), ('stick', 0.05), ('seat', 0.75))
             if rng.random() < chance
         ]  # fmt: skip
+
+    def _print_back(self, backs: float) -> None:
+        """Draw what stands on the back, as a number does that may be on the chest, too."""
+        rng = np.random.default_rng([self.seed, 1])
+        if rng.random() >= backs:
+            return
+        self.uniforms['back'] = (
+            rng.uniform(0.2, 0.34), rng.uniform(0.05, 0.14), rng.uniform(0.04, 0.14),
+        )  # fmt: skip
+        if rng.random() < 0.6:
+            number = int(rng.integers(0, 100))
+            front = number if rng.random() < 0.5 else -1
+            self.uniforms['numbers'] = (front, number)
+            if front >= 0:
+                self.uniforms['print'] = (rng.uniform(0.24, 0.36), *rng.uniform(0.03, 0.1, 2))
 
     def _dress_over(
         self, rng: Random, person: Person, colours: Array, patterns: Array, *, often: bool

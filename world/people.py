@@ -1,6 +1,7 @@
 """People: a body in a pose, dressed, lit and seen by a camera, with its true keypoints."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from world import poses
+from world import furniture, poses, vehicles
 from world.bodies import NAMES, SKIN, BodyModel, Person
 from world.camera import Camera
 from world.heads import Heads
@@ -16,6 +17,7 @@ from world.look import Look, clothing_fields
 from world.panoramas import Panorama
 from world.renderer import Renderer, Scene
 from world.shells import ShellRenderer, coarse
+from world.views import PLAIN, Variety, View
 
 Array = NDArray[Any]
 Random = np.random.Generator
@@ -35,36 +37,6 @@ TOLERANCE = np.array(
 
 
 LEAST = 0.1  # of a close picture that shows the person, not what the person carries
-
-
-@dataclass(frozen=True)
-class Variety:
-    """What people are there beside those who stand, walk and sit and are seen whole."""
-
-    sport: float = 0.0  # the share of those in motion, as players and dancers are
-    close: float = 0.0  # of those so close that the picture ends below the head, or lower
-    covered: float = 0.0  # of those whose front and back differ little
-    glance: float = poses.GLANCE  # how far heads turn to a side, degrees, standard deviation
-    front: float = 0.0  # the share of those seen from behind who turn round to the camera instead
-
-
-PLAIN = Variety()
-
-
-@dataclass
-class View:
-    """A picture of one person, and what is true of it."""
-
-    picture: Array  # (h, w, 4) uint8 RGBA; what is not the person is transparent
-    person: Array  # (h, w) bool: without what the person carries
-    keypoints: Array  # (n, 3) of bodies.NAMES: x, y in pixels; 2 seen, 1 hidden by the person
-    ground: float  # the row of the lowest point, or below the picture
-    light: int  # which panorama lit it; -1: none
-    heading: float  # where the camera looked in it, radians
-    pitch: float  # of the camera, radians, down
-    scale: float  # pixels a metre, as far away as the middle of the person
-    # Where the image ends, if the person goes on: x_min, y_min, x_max, y_max, pixels.
-    edges: Array | None = None
 
 
 class People:
@@ -92,7 +64,7 @@ class People:
         """Draw one person in so many poses, with the same clothes."""
         person = self.build(rng)
         covered = variety.covered > 0 and rng.random() < variety.covered
-        look = Look(rng, person, covered=covered)
+        look = Look(rng, person, covered=covered, backs=variety.backs)
         return [self.view(rng, person, look, variety) for _ in range(count)]
 
     def build(self, rng: Random) -> Person:
@@ -108,9 +80,59 @@ class People:
         }
         return self.model.build(traits, adult=adult)
 
+    def thing(self, rng: Random) -> View:
+        """Draw something that is no person, seen from somewhere."""
+        parts = furniture.draw(rng)
+        look = Look(rng, self._anybody)
+        corners = parts.points()
+        camera = Camera.sample(rng).aimed(corners)
+        farthest = float(np.linalg.norm(corners - camera.target, axis=1).max())
+        camera = replace(camera, distance=max(camera.distance, 1.5 * farthest))
+        pixels, _ = camera.project(corners)
+        low, high = pixels.min(axis=0), pixels.max(axis=0)
+        scale = (LONGEST - 2 * MARGIN) / (high - low).max()
+        camera = camera.cropped(scale, low * scale - MARGIN)
+        wide, tall = np.ceil((high - low) * scale).astype(int) + 2 * MARGIN
+        heading = rng.uniform(0, 2 * np.pi)
+        light, uniforms = self._light(rng, camera, heading)
+        nothing = np.zeros_like(self.model.template)
+        scene = Scene(
+            size=(int(tall), int(wide)),
+            projection=camera.matrix((int(tall), int(wide))),
+            eye=camera.eye,
+            positions=nothing,
+            normals=nothing,
+            skin=nothing,
+            uniforms={**look.uniforms, **uniforms},
+            layers=(),
+            things=parts.shapes,
+            colours=parts.colours,
+        )
+        colour, person, depth = self.renderer.draw(scene)
+        ground = float((high[1] - low[1]) * scale + MARGIN)
+        return View(
+            picture=shaded_by_depth(colour, depth),
+            person=person.copy(),
+            keypoints=np.tile(np.float32([wide / 2, ground, 0]), (len(NAMES), 1)),
+            ground=ground,
+            light=light,
+            heading=heading,
+            pitch=camera.pitch,
+            scale=camera.focal / camera.distance,
+        )
+
+    @cached_property
+    def _anybody(self) -> Person:
+        return self.build(np.random.default_rng(0))
+
     def view(self, rng: Random, person: Person, look: Look, variety: Variety = PLAIN) -> View:
         """Draw a person in a pose of its own, seen from somewhere."""
-        turns, seated = poses.sample(rng, self.model, person, variety.sport, variety.glance)
+        vehicle = ''
+        if variety.wheels and rng.random() < variety.wheels:
+            vehicle, seated = str(rng.choice(vehicles.KINDS)), False
+            turns = poses.on_wheels(rng, self.model, person, vehicle, variety.glance)
+        else:
+            turns, seated = poses.sample(rng, self.model, person, variety.sport, variety.glance)
         vertices, heads = self.model.bend(person, turns)
         camera = Camera.sample(rng).aimed(vertices)
         if variety.front and np.cos(camera.yaw) < 0 and rng.random() < variety.front:
@@ -118,8 +140,15 @@ class People:
         things = look.things(rng, self.model, heads, seated=seated)
         dressed = self.dress(look, vertices)
         low, high = self.extent(look, dressed, camera)
+        colours = []
+        if vehicle:
+            parts = self._vehicle(rng, vehicle, heads)
+            corners, _ = camera.project(parts.points())
+            low, high = np.minimum(low, corners.min(axis=0)), np.maximum(high, corners.max(axis=0))
+            colours = [np.zeros(3)] * len(things) + parts.colours  # those of the look, and own
+            things = things + parts.shapes
         cut = np.zeros(4, bool)
-        if variety.close and rng.random() < variety.close:
+        if variety.close and not vehicle and rng.random() < variety.close:
             camera = camera.near(rng, heads[self.model.bone('head')], vertices)
             top = vertices[:, 2].max()
             above = top - (top - vertices[:, 2].min()) * rng.uniform(0.15, 0.75)
@@ -134,7 +163,7 @@ class People:
         light, uniforms = self._light(rng, camera, heading)
         scene = look, dressed, self.model.keypoints(vertices, heads)
         place = uniforms, camera, (int(size[1]), int(size[0]))
-        picture, mask, keypoints = self.draw(*scene, things, *place)
+        picture, mask, keypoints = self.draw(*scene, things, *place, colours)
         if cut.any() and mask.mean() < LEAST:  # a backpack may fill a picture taken from behind
             picture, mask, keypoints = self.draw(*scene, [], *place)
         return View(
@@ -148,6 +177,13 @@ class People:
             scale=camera.focal / camera.distance,
             edges=np.where(cut, ends, [-1e4, -1e4, 1e4, 1e4]) if cut.any() else None,
         )
+
+    def _vehicle(self, rng: Random, kind: str, heads: Array) -> furniture.Parts:
+        """Draw what somebody sits on or in."""
+        spine = [heads[self.model.bone(bone)] for bone in ('spine01', 'spine04')]
+        legs = [heads[self.model.bone(f'upperleg01.{side}')] for side in 'LR']
+        size = float(np.linalg.norm(spine[0] - spine[1])) / 0.25
+        return vehicles.around(rng, kind, np.mean(legs, axis=0), size)
 
     def dress(self, look: Look, vertices: Array) -> tuple[Array, Array]:
         """Return where the surfaces of clothes are, (v, 3), and their normals."""
@@ -194,10 +230,12 @@ class People:
         light: dict[str, Any],
         camera: Camera,
         size: tuple[int, int],
+        colours: Sequence[Array] = (),
     ) -> tuple[Array, Array, Array]:
         """Draw a person as a camera sees it.
 
-        dressed: from dress; keypoints: (n, 3) metres, of bodies.NAMES.
+        dressed: from dress; keypoints: (n, 3) metres, of bodies.NAMES; colours: of things, see
+        world.renderer.Scene.
         Returns the picture (h, w, 4) uint8 RGBA, the person in it (h, w) bool, and the keypoints
         (n, 3): see View.
         """
@@ -211,6 +249,7 @@ class People:
             uniforms={**look.uniforms, **light},
             layers=('body', *look.layers),
             things=things,
+            colours=list(colours),
         )
         colour, person, depth = self.renderer.draw(scene)
         points, distance = camera.project(keypoints)

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from world.arms import arms
 from world.bodies import BodyModel, Person
 from world.directions import BACK, FORWARD, LEFT, UP, cross, smallest_turn, turn, unit
-from world.legs import LEGS, Legs
+from world.legs import LEGS, Legs, ride, wheelchair
 from world.legs import sport as sport_legs
 
 Array = NDArray[Any]
@@ -36,6 +36,15 @@ def sample(
     kinds = list(LEGS)
     kind = kinds[rng.choice(len(kinds), p=[LEGS[k][0] for k in kinds])]
     return assemble(rng, model, body, kind, LEGS[kind][1](rng), glance=glance)
+
+
+def on_wheels(
+    rng: Random, model: BodyModel, body: Person, vehicle: str, glance: float = GLANCE
+) -> dict[str, Array]:
+    """Draw the turns of the bones of who sits in a wheelchair or on a bicycle."""
+    if vehicle == 'wheelchair':
+        return assemble(rng, model, body, vehicle, wheelchair(rng), glance=glance)[0]
+    return assemble(rng, model, body, 'ride', ride(rng), glance=glance)[0]
 
 
 def assemble(

@@ -31,6 +31,7 @@ class Scene:
     uniforms: dict[str, Any]  # the look: see the shader
     layers: tuple[str, ...] = ('body',)  # surfaces to draw
     things: list[tuple[str, Array]] = field(default_factory=list)  # shape and its place (4, 4)
+    colours: list[Array] = field(default_factory=list)  # linear, of each thing; none: of the look
 
 
 class Renderer:
@@ -127,8 +128,9 @@ class _Painter:
             self._arrays[layer].render()
         program['layer'].value = len(LAYERS)
         self._context.disable(moderngl.CULL_FACE)
-        for shape, place in scene.things:
-            self._paint_thing(shape, place)
+        colours = scene.colours or [np.zeros(3)] * len(scene.things)
+        for (shape, place), colour in zip(scene.things, colours, strict=True):
+            self._paint_thing(shape, place, colour)
 
     def _set(self, name: str, value: Any) -> None:
         if name in self._program:
@@ -140,13 +142,13 @@ class _Painter:
             else:
                 member.value = value
 
-    def _paint_thing(self, shape: str, place: Array) -> None:
+    def _paint_thing(self, shape: str, place: Array, colour: Array) -> None:
         points, normals, triangles = self._shapes[shape]
         turned = points @ place[:3, :3].T + place[:3, 3]
         slant = normals @ np.linalg.inv(place[:3, :3])
         slant /= np.linalg.norm(slant, axis=1, keepdims=True)
         count = len(points)
-        columns = {'position': turned, 'normal': slant, 'skin': np.zeros((count, 3)),
+        columns = {'position': turned, 'normal': slant, 'skin': np.tile(colour, (count, 1)),
                    'place': points * 0.3, 'fields': np.zeros((count, 4))}  # fmt: skip
         names = [name for name in columns if name in self._program]
         rows = np.concatenate([columns[name] for name in names], axis=1, dtype=np.float32)

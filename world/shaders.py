@@ -61,7 +61,8 @@ uniform vec3 sun, sun_colour;
 uniform vec4 bottom;         // trousers end, waist, belt, socks end
 uniform vec3 colours[16];    // pairs: top, bottom, outer, skirt, shoes, hair, thing, print
 uniform vec4 patterns[4];    // of top, bottom, outer, skirt: kind, scale, strength, turn
-uniform vec3 print;          // on the chest: centre, half width (0: none), half height
+uniform vec3 print, back;    // on chest and back: centre, half width (0: none), half height
+uniform vec2 numbers;        // there; below 0: none, but spots
 uniform float wrinkles, gloss, exposure;
 in vec3 v_normal, v_skin, v_position;
 layout(location = 0) out vec4 colour;
@@ -89,6 +90,36 @@ vec3 cloth(int which, vec4 n) {
     return base * (0.86 + 0.28 * n.a);
 }
 
+const int SEGMENTS[10] = int[10](63, 6, 91, 79, 102, 109, 125, 7, 127, 111);
+
+// Whether a place, -1 to 1 each way, lies on a digit of seven segments.
+bool on_digit(vec2 at, int digit) {
+    int lit = SEGMENTS[digit];
+    bool level = abs(at.x) < 0.75, upright = abs(abs(at.x) - 0.6) < 0.2 && abs(at.y) < 1.0;
+    bool on = false;
+    if (level && at.y > 0.72) on = (lit & 1) != 0;
+    if (level && at.y < -0.72) on = (lit & 8) != 0;
+    if (level && abs(at.y) < 0.14) on = (lit & 64) != 0;
+    if (upright && at.y > 0.0) on = on || (lit & (at.x > 0.0 ? 2 : 32)) != 0;
+    if (upright && at.y < 0.0) on = on || (lit & (at.x > 0.0 ? 4 : 16)) != 0;
+    return on;
+}
+
+// What is printed on a shirt or jacket, front and back.
+vec3 printed(vec3 albedo, vec4 fine) {
+    bool behind = v_place.y > 0.0;
+    vec3 field = behind ? back : print;
+    int number = int(behind ? numbers.y : numbers.x);
+    vec2 at = vec2(v_place.x, v_place.z - field.x) / max(field.yz, vec2(1e-4));
+    if (field.y <= 0.0 || max(abs(at.x), abs(at.y)) > 1.0) return albedo;
+    if (number < 0) return mix(colours[14], colours[15], step(0.5, fine.a));
+    if (behind) at.x = -at.x;  // as it is read
+    if (number < 10) return on_digit(at, number) ? colours[15] : albedo;
+    vec2 half_at = vec2(2.2 * at.x + (at.x < 0.0 ? 1.1 : -1.1), at.y);
+    int digit = at.x < 0.0 ? number / 10 : number - 10 * (number / 10);
+    return on_digit(half_at, digit) ? colours[15] : albedo;
+}
+
 void main() {
     vec4 n = texture(noise, v_place * 1.7 + vec3(patterns[0].w));
     vec4 fine = texture(noise, v_place * 6.0);
@@ -98,7 +129,10 @@ void main() {
     vec3 albedo = v_skin;
     float shine = 0.5;
     bool dressed = false;
-    if (layer == 4) { albedo = mix(colours[12], colours[13], step(0.8, n.a)); dressed = true; }
+    if (layer == 4) {
+        albedo = mix(colours[12], colours[13], step(0.8, n.a)); dressed = true;
+        if (dot(v_skin, vec3(1.0)) > 0.0) albedo = v_skin * (0.7 + 0.6 * n.a);  // of its own
+    }
     else if (layer == 3) {
         albedo = mix(colours[10], colours[11], fine.a);
         albedo *= 0.7 + 0.6 * texture(noise, v_place * vec3(9.0, 9.0, 0.7)).a;
@@ -107,6 +141,7 @@ void main() {
         albedo = cloth(3, n); dressed = true;
     } else if (layer == 1) {
         albedo = cloth(2, n); dressed = true;
+        if (arm <= 0.0 && leg <= 0.0 && v_place.y > 0.0) albedo = printed(albedo, fine);
     } else if (bare < 0.5) {
         float dip = v_place.y < 0.0 ? max(0.0, 0.12 - abs(v_place.x)) * top.w * 4.0 : 0.0;
         float neck = top.z - dip;
@@ -118,9 +153,7 @@ void main() {
             if (leg <= 0.0 && trunk > bottom.y - 0.05 && bottom.z > 0.0) albedo = colours[8] * 0.6;
         } else if (shirt) {
             albedo = cloth(0, n); dressed = true;
-            vec2 at = abs(vec2(v_place.x, v_place.z - print.x)) - print.yz;
-            if (print.y > 0.0 && v_place.y < 0.0 && arm <= 0.0 && max(at.x, at.y) < 0.0)
-                albedo = mix(colours[14], colours[15], step(0.5, fine.a));
+            if (arm <= 0.0) albedo = printed(albedo, fine);
         } else if (leg > bottom.w) { albedo = colours[9]; dressed = true; }
         if (leg > 1.97 && !pants) { albedo = colours[8]; dressed = true; shine = 1.0; }
     }

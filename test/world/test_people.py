@@ -10,7 +10,8 @@ from world.camera import Camera
 from world.directions import FORWARD, LEFT, turn
 from world.legs import Legs
 from world.look import Look
-from world.people import LONGEST, Variety
+from world.people import LONGEST
+from world.views import Variety
 
 MIDDLE = {
     'gender': 0.5, 'age': 0.67, 'muscle': 0.5, 'weight': 0.5, 'height': 0.5, 'proportions': 0.5,
