@@ -37,7 +37,10 @@ train:
 	@. dev/activate.bash && runs=training/runs && python -m training.train nano && \
 	  python -m training.train nano-wide --weights $$runs/nano/network.safetensors 0 && \
 	  python -m training.train nano-front --weights $$runs/nano-wide/network.safetensors 0 && \
-	  python -m training.evaluate $$runs/nano-front/network.safetensors --sets coco,mpii,aic,wholebody
+	  python -m training.evaluate $$runs/nano-front/network.safetensors --sets coco,mpii,aic,wholebody && \
+	  python -m training.train crowd --weights $$runs/nano-front/network.safetensors 0 && \
+	  python -m training.train crowd-large --weights $$runs/crowd/network.safetensors 0 && \
+	  python -m training.evaluate_crowds $$runs/crowd-large/network.safetensors
 
 train-smoke:
 	@bash dev/prepare.bash train

@@ -13,11 +13,11 @@ from vitpose_ros.core.skeletons import SKELETONS
 
 CELL = 4  # pixels of a heatmap cell
 SIGMAS = torch.tensor(SKELETONS['coco'].sigmas)
-SHARP, SMALLEST, LARGEST = 0.05, 0.8, 2.0  # of peaks: part of a person's size, and cells
+SHARP, SMALLEST, LARGEST = 0.05, 0.8, 1.6  # of peaks: part of a person's size, and cells
 WIDE, LEAST, MOST = 0.07, 0.6, 2.5  # of centres, likewise
 SEED = 0.5  # where a centre is as high, cells are taught whose they are
 PEAK_WEIGHT = 20.0  # of cells in a peak, beside 1 elsewhere
-COVERED_WEIGHT = 0.25  # of where keypoints are that others hide
+COVERED_WEIGHT = 0.5  # of where keypoints are that others hide
 
 
 @dataclass
@@ -25,11 +25,12 @@ class Targets:
     """The truth of pictures, (n, …)."""
 
     heatmaps: Tensor  # (n, k, h/4, w/4)
+    peaks: int  # in them
     known: Tensor  # (n, 1, h/4, w/4): 0 where somebody is who does not count
     centres: Tensor  # (n, h/8, w/8)
     known_centres: Tensor  # (n, h/8, w/8)
     cells: Tensor  # (m, 3) long: picture, row and column of cells that are taught whose they are
-    weights: Tensor  # (m,)
+    weights: Tensor  # (m,): 1 in all for each person, however large
     points: Tensor  # (m, k, 2) pixels
     taught: Tensor  # (m, k) 0 to 1
     boxes: Tensor  # (m, 4) pixels
@@ -44,6 +45,7 @@ def targets(crowds: list[Crowd]) -> Targets:
     shape = count, height // grouping.STRIDE, width // grouping.STRIDE
     centres, known_centres = torch.zeros(shape), torch.ones(shape)
     cells, weights, members = [], [], []
+    count_of_peaks = 0
     for index, crowd in enumerate(crowds):
         for x_min, y_min, x_max, y_max in crowd.ignored:
             for maps, stride in ((known, CELL), (known_centres, grouping.STRIDE)):
@@ -51,21 +53,27 @@ def targets(crowds: list[Crowd]) -> Targets:
                 maps[index, ..., part, int(x_min / stride) : int(np.ceil(x_max / stride))] = 0
         peaks = torch.zeros(len(crowd.people), *shape[1:])
         for number, member in enumerate(crowd.people):
-            _add_peaks(heatmaps[index], member)
+            count_of_peaks += _add_peaks(heatmaps[index], member)
             peaks[number] = _centre(member, shape[1:])
         if not len(peaks):
             continue
         centres[index], owners = peaks.max(dim=0)
+        # Whoever counts is taught, before and behind those who do not.
         known_centres[index][centres[index] > 0.3] = 1
-        for row, column in (centres[index] >= SEED).nonzero().tolist():
+        known[index, 0][heatmaps[index].amax(dim=0) > 0.1] = 1
+        own = centres[index] * (centres[index] >= SEED)
+        sums = torch.zeros(len(peaks)).index_add(0, owners.flatten(), own.flatten())
+        for row, column in own.nonzero().tolist():
             cells.append((index, row, column))
-            weights.append(float(centres[index, row, column]))
-            members.append(crowd.people[owners[row, column]])
+            owner = int(owners[row, column])
+            weights.append(float(own[row, column] / sums[owner]))
+            members.append(crowd.people[owner])
     empty = torch.zeros(0, len(SIGMAS), 2)
     states = np.array([m.states for m in members], np.uint8).reshape(-1, len(SIGMAS))
     taught = np.isin(states, (SEEN, HIDDEN)) + COVERED_WEIGHT * (states == COVERED)
     return Targets(
         heatmaps,
+        count_of_peaks,
         known,
         centres,
         known_centres,
@@ -82,11 +90,15 @@ def _size(member: Member) -> float:
     return float(np.sqrt(np.prod(member.box[2:] - member.box[:2])))
 
 
-def _add_peaks(heatmaps: Tensor, member: Member) -> None:
-    """Put the peaks of somebody into heatmaps (k, h, w); where two meet, the higher one counts."""
+def _add_peaks(heatmaps: Tensor, member: Member) -> int:
+    """Put the peaks of somebody into heatmaps (k, h, w), and return how many there are.
+
+    Where two meet, the higher one counts.
+    """
     sigma = float(np.clip(SHARP * _size(member) / CELL, SMALLEST, LARGEST))
     rows, columns = heatmaps.shape[1:]
     radius = int(np.ceil(3 * sigma))
+    count = 0
     for k, ((x, y), state) in enumerate(zip(member.points / CELL, member.states, strict=True)):
         if state not in (SEEN, HIDDEN):
             continue
@@ -98,6 +110,8 @@ def _add_peaks(heatmaps: Tensor, member: Member) -> None:
         down = torch.exp(-((torch.arange(top, bottom) - y) ** 2) / (2 * sigma**2))
         part = heatmaps[k, top:bottom, left:right]
         part.copy_(torch.maximum(part, down[:, None] * across))
+        count += 1
+    return count
 
 
 def _centre(member: Member, shape: tuple[int, int]) -> Tensor:
@@ -115,12 +129,11 @@ def losses(maps: Tensor, wanted: Targets) -> dict[str, Tensor]:
     heatmaps, cells = maps[:, :k], grouping.unfolded(maps[:, k:])
     weight = wanted.known * (1 + PEAK_WEIGHT * wanted.heatmaps)
     squared = (weight * (heatmaps - wanted.heatmaps) ** 2).sum()
-    peaks = (wanted.heatmaps.amax(dim=(2, 3)) > 0.5).sum().clamp(min=1)
     own = cells[wanted.cells[:, 0], :, wanted.cells[:, 1], wanted.cells[:, 2]]
     at = (wanted.cells[:, [2, 1]] + 0.5) * grouping.STRIDE
     total = wanted.weights.sum().clamp(min=1e-3)
     return {
-        'peaks': squared / (peaks + len(maps)) / 10,
+        'peaks': squared / (wanted.peaks + len(maps)) / 20,
         'centres': _focal(cells[:, 0], wanted.centres, wanted.known_centres),
         'offsets': (_offsets(own, at, wanted) * wanted.weights).sum() / total,
         'boxes': (_boxes(own, at, wanted) * wanted.weights).sum() / total,

@@ -10,6 +10,8 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 
+TITLES = {'error': 'squared error x 1000', 'entropy': 'cross-entropy'}
+
 
 def read_log(path: Path) -> dict[str, list[float]]:
     """Return the columns of a log."""
@@ -18,17 +20,23 @@ def read_log(path: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
+def losses_of(path: Path) -> list[str]:
+    """Return the names of the losses in a log."""
+    return [name for name in read_log(path) if name not in ('samples', 'seconds')]
+
+
 def plot(log: Path, picture: Path, *others: Path) -> None:
     """Draw the losses of a log over the samples, and those of other logs beside it."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+    names = losses_of(log)
+    figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 3.6))
     for path in (log, *others):
         columns = read_log(path)
-        for ax, name in zip(axes, ('error', 'entropy'), strict=True):
+        for ax, name in zip(axes, names, strict=True):
             values = np.array(columns[name])
             count = max(1, len(values) // 100)
             smooth = np.convolve(values, np.ones(count) / count, 'valid')
             ax.plot(columns['samples'][count - 1 :], smooth, label=path.parent.name)
-            ax.set_title({'error': 'squared error x 1000', 'entropy': 'cross-entropy'}[name])
+            ax.set_title(TITLES.get(name, name))
             ax.set_xlabel('samples')
             ax.grid(alpha=0.3)
     if others:
@@ -47,7 +55,7 @@ def difference(log: Path, other: Path) -> dict[str, float]:
     rows, others = ([log['samples'].index(n) for n in both] for log in (mine, its))
     return {
         name: float(np.mean(np.array(its[name])[others]) / np.mean(np.array(mine[name])[rows]) - 1)
-        for name in ('error', 'entropy')
+        for name in losses_of(log)
     }
 
 

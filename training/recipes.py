@@ -60,6 +60,8 @@ class Recipe:
     covered: float = 0.0  # the share of people whose front and back differ little
     glance: float = GLANCE  # how far heads turn to a side, degrees, standard deviation
     front: float = 0.0  # the share of people seen from behind who turn round to the camera instead
+    backs: float = 0.0  # the share of people with something printed on the back
+    wheels: float = 0.0  # the share of people in wheelchairs and on bicycles
     styled: float = 0.0  # the share of pictures whose light and textures no renderer makes
     # Of a network that finds everybody in a picture: pictures a step of one process (0: it sees
     # crops), their height and width, and what each part of the loss counts.
@@ -106,14 +108,16 @@ _WIDE = Recipe(
 )
 
 _CROWD = Recipe(
-    samples=64_000,
+    samples=48_000,
     sets=('coco',),
     pictures=8,
     picture=(256, 384),
-    attention=('window', 'window', 'window', 'full'),
-    window=(8, 12),
     seed=4,
     pool=1200,
+    warm_up=100,
+    # So that no part's gradient is much larger than that of centres.
+    peaks=0.5,
+    boxes=2.5,
     rate=6e-4,
     averaging=0.998,
     cool_down=0.4,
@@ -122,6 +126,8 @@ _CROWD = Recipe(
     covered=0.6,
     styled=0.4,
     front=0.2,
+    backs=0.35,
+    wheels=0.04,
 )
 
 RECIPES = {
@@ -139,18 +145,32 @@ RECIPES = {
         glance=GLANCE,
         front=0.5,
     ),
-    # Everybody in a picture; from the weights of 'nano-front'. In pictures of half the pixels
-    # first, then in those that the network is for.
+    # The fourth: people from all sides, with numbers on their backs, and on wheels.
+    'nano-sides': replace(
+        _WIDE,
+        samples=120_000,
+        restarts=(),
+        seed=6,
+        rate=6e-4,
+        cool_down=0.7,
+        sport=0.25,
+        covered=0.6,
+        glance=30.0,
+        front=0.15,
+        backs=0.4,
+        wheels=0.06,
+    ),
+    # Everybody in a picture; from the weights of 'nano-front'. In cut-outs of half the pixels
+    # first, then in the whole pictures that the network is for.
     'crowd': _CROWD,
     'crowd-large': replace(
         _CROWD,
-        samples=16_000,
+        samples=24_000,
         picture=(384, 512),
-        window=(12, 16),
         pictures=4,
         seed=5,
-        rate=3e-4,
-        cool_down=0.9,
+        rate=4e-4,
+        cool_down=0.7,
     ),
     'smoke': Recipe(
         samples=320,
@@ -160,6 +180,20 @@ RECIPES = {
         rate=2e-3,
         averaging=0.9,
         easy_until=200,
+        depth=2,
+        panoramas=False,
+    ),
+    'crowd-smoke': replace(
+        _CROWD,
+        samples=240,
+        picture=(128, 192),
+        attention=('window', 'full'),
+        window=(4, 6),
+        pictures=4,
+        pool=48,
+        warm_up=5,
+        rate=2e-3,
+        averaging=0.9,
         depth=2,
         panoramas=False,
     ),

@@ -62,6 +62,44 @@ def procedural(rng: Random, size: tuple[int, int] = SIZE) -> Array:
     return np.clip(image + total, 0, 255).astype(np.uint8)
 
 
+def refine(rng: Random, image: Array) -> None:
+    """Sharpen a picture that was enlarged, and give it the grain that it lacks, in place."""
+    pixels = image.astype(np.float32)
+    smooth = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(1.5, 4))
+    pixels += (pixels - smooth) * rng.uniform(0, 2)
+    for cells in (2, 4, 8):
+        shape = image.shape[0] // cells + 1, image.shape[1] // cells + 1
+        grain = rng.normal(0, rng.uniform(0, 7), shape).astype(np.float32)
+        pixels += cv2.resize(grain, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)[..., None]
+    image[:] = np.clip(pixels, 0, 255)
+
+
+def shape_before(rng: Random, rows: Any, columns: Any) -> Array:
+    """Draw the corners (n, 2) of something before what has pixels in these rows and columns."""
+    tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
+    kind = rng.random()
+    if kind < 0.45:  # a table, a wall, a car
+        top = np.percentile(rows, rng.uniform(40, 85))
+        middle = rng.uniform(np.min(columns), np.max(columns))
+        half = rng.uniform(0.4, 1.6) * max(wide, 0.3 * tall)
+        deep = rng.uniform(0.3, 1.2) * tall
+        tilt = rng.normal(0, 0.03) * half
+        corners = np.array([[middle - half, top - tilt], [middle + half, top + tilt],
+                            [middle + half, top + deep], [middle - half, top + deep]])  # fmt: skip
+    elif kind < 0.7:  # a post
+        middle, half = rng.choice(columns), rng.uniform(0.03, 0.15) * tall
+        slant = rng.normal(0, 0.08) * tall
+        corners = np.array([[middle - half - slant, 0], [middle + half - slant, 0],
+                            [middle + half + slant, 9999],
+                            [middle - half + slant, 9999]])  # fmt: skip
+    else:
+        middle = np.array([rng.choice(columns), rng.choice(rows)])
+        spread = rng.uniform(0.06, 0.25) * tall
+        corners = middle + rng.normal(0, spread, (int(rng.integers(4, 9)), 2))
+        return np.asarray(cv2.convexHull(corners.astype(np.int32))[:, 0])
+    return corners.astype(np.int32)
+
+
 def cover(rng: Random, image: Array, mask: Array, panoramas: list[Panorama]) -> None:
     """Fill what the mask (h, w) covers of an image, in place."""
     size = image.shape[:2]

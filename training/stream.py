@@ -12,12 +12,15 @@ from dataclasses import replace
 import numpy as np
 
 from training.compose import HARD, WHOLE, Composer, Sample
-from training.crowds import Crowd, CrowdComposer
+from training.crowd_pictures import CrowdComposer
+from training.crowds import Crowd
 from world.panoramas import Panorama
-from world.people import PLAIN, People, Variety, View
+from world.people import People
+from world.views import PLAIN, Variety, View
 
 POSES = 2  # views of a body in the same clothes
 PEOPLE = 4  # in a picture, about
+THINGS = 0.2  # of views of things, beside one of a person
 
 
 class Views:
@@ -40,6 +43,8 @@ class Views:
         self._variety = variety
         self._views: deque[View] = deque(maxlen=pool)
         self._next = 0  # number of the next pair of views
+        self._things: deque[View] = deque(maxlen=int(pool * THINGS))
+        self._next_thing = 0
 
     def at(self, step: int, count: int) -> Sequence[View]:
         """Return what the pool has at a step; count: how many views a step uses.
@@ -53,6 +58,16 @@ class Views:
             self._views.extend(self._people.views(rng, POSES, self._variety))
             self._next += 1
         return self._views
+
+    def things_at(self, step: int, count: int) -> Sequence[View]:
+        """Return views of what is no person, as at does those of people."""
+        size = int(self._size * THINGS)
+        last = size + int(step * count // self._reuse * THINGS)
+        self._next_thing = max(self._next_thing, last - size)
+        while self._next_thing < last:
+            self._things.append(self._people.thing(self.random(2, self._next_thing)))
+            self._next_thing += 1
+        return self._things
 
     def random(self, *numbers: int) -> np.random.Generator:
         """Return a random generator for a purpose of this process."""
@@ -103,6 +118,7 @@ class CrowdStream:
 
     def batch(self, step: int, count: int) -> list[Crowd]:
         """Return so many pictures, those of a step."""
-        views = self._views.at(step, count * PEOPLE)
-        composer = CrowdComposer(views, self._scenes, self._size, self._styled)
+        used = count * PEOPLE
+        views, things = self._views.at(step, used), self._views.things_at(step, used)
+        composer = CrowdComposer(views, self._scenes, self._size, self._styled, things)
         return [composer.picture(self._views.random(1, step, n)) for n in range(count)]

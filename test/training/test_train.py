@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from training.crop_training import Training
+from training.crowd_training import CrowdTraining
 from training.network import Trained, config, write_network
 from training.recipes import RECIPES
-from training.train import Training
 from vitpose_ros.core import SKELETONS
 from vitpose_ros.core.weights import load_network, read_checkpoint
 
@@ -38,6 +39,47 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(people, tmp_path):
         whole.average.state_dict().items(), rest.average.state_dict().values(), strict=True
     ):
         assert torch.equal(a, b), name
+
+
+def test_a_stopped_training_of_crowds_sees_the_same_pictures_again(people, tmp_path):
+    recipe = replace(RECIPES['crowd-smoke'], processes=1, depth=1, embed_dim=64, pool=6)
+    first = CrowdTraining(recipe, tmp_path, tmp_path, 0)
+    for _ in range(2):
+        first.train_step()
+    first.save()
+    first.train_step()
+    again = CrowdTraining(recipe, tmp_path, tmp_path, 0)
+    again.load()
+    again.train_step()
+    assert again.step == first.step == 3
+    for (name, a), b in zip(
+        first.average.state_dict().items(), again.average.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+
+
+def test_a_network_for_crowds_begins_as_the_encoder_of_another(people, tmp_path):
+    recipe = replace(RECIPES['crowd-smoke'], processes=1, depth=1, embed_dim=64, pool=6)
+    torch.manual_seed(3)
+    one = Trained(config(64, 1, ('coco',)))
+    write_network(one, tmp_path / 'one.safetensors')
+    training = CrowdTraining(recipe, tmp_path, tmp_path, 0)
+    before = training.network.model.heads['coco'].grouping.final_layer.weight.clone()
+    training.load_weights(tmp_path / 'one.safetensors', 0)
+    mine, its = training.network.model, one.model
+    blocks = mine.backbone.blocks.state_dict()
+    for name, value in its.backbone.blocks.state_dict().items():
+        assert torch.allclose(blocks[name], value, atol=1e-3), name
+    assert torch.equal(mine.heads['coco'].grouping.final_layer.weight, before)
+    training.save()
+    # The next stage, in larger pictures, goes on with all of it.
+    larger = replace(recipe, picture=(192, 256), window=(6, 8))
+    stage = CrowdTraining(larger, tmp_path, tmp_path, 0)
+    stage.load_weights(tmp_path / 'network.safetensors', 0)
+    grouping = stage.network.model.heads['coco'].grouping.state_dict()
+    for name, value in training.average.model.heads['coco'].grouping.state_dict().items():
+        assert torch.allclose(grouping[name], value, atol=1e-3), name
+    stage.train_step()
 
 
 def test_the_state_of_another_recipe_is_refused(people, tmp_path):
