@@ -57,7 +57,7 @@ def held_out(
     people = People(places)
     views = [
         view
-        for index in range(max(40, count // 2))
+        for index in range(max(8, count // 2))
         for view in people.views(np.random.default_rng([seed, VIEWS, index]), 2, VARIETY)
     ]
     things = [

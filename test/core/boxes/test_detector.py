@@ -52,24 +52,23 @@ def expected(folder, threshold):
     return found
 
 
-@pytest.mark.parametrize('batched', [True, False])
 @pytest.mark.parametrize('runtime', ['torch', 'openvino', 'onnx'])
-def test_boxes_are_those_of_the_pipeline(folder, runtime, batched, tmp_path, monkeypatch):
+def test_boxes_are_those_of_the_pipeline(folder, runtime, tmp_path, monkeypatch):
     monkeypatch.setenv('VITPOSE_ROS_CACHE', str(tmp_path))
     detector = Detector.load(folder, runtime=runtime)
     frames = [Frame(image, np.empty((0, 4))) for image in images()]
-    found = detector.find(frames, 0.3)
-    if not batched:
-        found = [detector.find([frame], 0.3)[0] for frame in frames]
-    for own, (other, exact) in zip(found, expected(folder, 0.3), strict=True):
-        assert len(own.scores) == len(other) > 0
+    batched = detector.find(frames, 0.3)
+    alone = [detector.find([frame], 0.3)[0] for frame in frames]
+    for *ours, (other, exact) in zip(batched, alone, expected(folder, 0.3), strict=True):
         order = exact['scores'].argsort(descending=True, stable=True)
-        assert np.abs(own.boxes - exact['boxes'][order].numpy()).max() < 1e-3 * max(SIDES)
-        other = sorted(other, key=lambda entry: -entry['score'])
-        assert np.allclose(own.scores, [entry['score'] for entry in other], atol=1e-3)
-        assert list(own.class_names) == [entry['label'] for entry in other]
-        boxes = [[entry['box'][k] for k in ('xmin', 'ymin', 'xmax', 'ymax')] for entry in other]
-        assert np.abs(own.boxes - np.array(boxes)).max() <= 1.001, 'whole pixels there'
+        entries = sorted(other, key=lambda entry: -entry['score'])
+        boxes = [[entry['box'][k] for k in ('xmin', 'ymin', 'xmax', 'ymax')] for entry in entries]
+        for own in ours:
+            assert len(own.scores) == len(entries) > 0
+            assert np.allclose(own.scores, [entry['score'] for entry in entries], atol=1e-3)
+            assert list(own.class_names) == [entry['label'] for entry in entries]
+            assert np.abs(own.boxes - exact['boxes'][order].numpy()).max() < 1e-3 * max(SIDES)
+            assert np.abs(own.boxes - np.array(boxes)).max() <= 1.001, 'whole pixels there'
 
 
 def test_what_is_no_directory_is_named(tmp_path):
