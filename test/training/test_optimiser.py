@@ -5,8 +5,8 @@ from contextlib import nullcontext
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from training import processes
 from training.network import Trained, config
 from training.optimiser import Float32, Optimiser
 
@@ -55,7 +55,7 @@ def test_processes_share_the_work_and_agree(tmp_path):
     alone, optimiser = optimised(0, 1)
     give_gradients(alone, STEPS)
     optimiser.step(1e-2)
-    mp.spawn(share, (tmp_path,), nprocs=2)
+    processes.join(processes.start(share, (tmp_path,), 2))
     for process in range(2):
         shared = torch.load(tmp_path / f'{process}.pt', weights_only=True)
         for name, value in alone.state_dict().items():
