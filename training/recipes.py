@@ -145,7 +145,8 @@ RECIPES = {
         glance=GLANCE,
         front=0.5,
     ),
-    # The fourth: people from all sides, with numbers on their backs, and on wheels.
+    # A fourth stage, which the network in models/ has not gone through: people from all sides,
+    # with numbers on their backs, and on wheels.
     'nano-sides': replace(
         _WIDE,
         samples=120_000,
